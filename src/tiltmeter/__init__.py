@@ -1,0 +1,35 @@
+"""Tiltmeter watches a scoring model from the request to the pager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tiltmeter.api import Baseline, compare
+    from tiltmeter.capture.context import log
+
+__version__ = "0.1.0"
+
+__all__ = ["Baseline", "__version__", "compare", "log"]
+
+_HOMES = {
+    "Baseline": "tiltmeter.api",
+    "compare": "tiltmeter.api",
+    "log": "tiltmeter.capture.context",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the public names have different types
+    """Load a public name on first use, so that `import tiltmeter` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tiltmeter' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - part of the lazy loading
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -1,0 +1,29 @@
+"""What a window is compared with: frozen bins and the profile that the reference rows left in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.profile import Bins, Profile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """The reference side of a comparison.
+
+    Several references may share the same bins: rolling, seasonal, previous and training baselines differ only in
+    which stored profiles were added up.
+
+    Args:
+        name: as in the configuration (`training`, `last-month`).
+        baseline_id: hash of the bins and of what was added up.
+        bins: the frozen cells.
+        profile: the reference rows in these cells.
+    """
+
+    name: str
+    baseline_id: str
+    bins: Bins
+    profile: Profile

@@ -1,0 +1,259 @@
+"""The narrow waist: integer counts of a window per frozen bin. Profiles add; statistics read nothing else.
+
+Every number in a profile is an integer, a set-like sketch, or an extreme, so that any partition of the rows merged in
+any order gives the same profile to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiltmeter.domain.feature import FeatureKind
+
+KERNEL_VERSION = 1
+"""Meaning of the integers in a state; raised when the same rows would give other integers."""
+
+TAIL_STEPS = 328
+"""Log bins beyond the baseline's range on each side: limits max + s·2^(i/8 − 2), i = 0 … 327."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumericBins:
+    """Frozen cells of a numeric or datetime feature (epoch seconds). Bin i is `(edges[i-1], edges[i]]`, outer bins open.
+
+    Args:
+        edges: all edges in one ascending float64 vector without repeats: decile and fine edges, fences, pred(min), max.
+        deciles: positions in `edges` of the decile edges (PSI, KL, JS).
+        fine: positions in `edges` of the fine edges (KS, quantiles, pictures).
+        iqr: positions of pred(Q1 - 1.5 IQR) and Q3 + 1.5 IQR; None when IQR is 0.
+        z: positions of pred(mean - 3 std) and mean + 3 std; None when std is 0 or unknown.
+        range: positions of pred(min) and max; None when the baseline has no finite value.
+        center: c of the exact sums, the baseline's median.
+        scale: s of the exact sums, a power of two.
+        float32: whether values are rounded to float32 before they are counted.
+    """
+
+    edges: np.ndarray
+    deciles: np.ndarray
+    fine: np.ndarray
+    iqr: tuple[int, int] | None
+    z: tuple[int, int] | None
+    range: tuple[int, int] | None
+    center: float
+    scale: float
+    float32: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelBins:
+    """Frozen levels of a categorical or boolean feature, by falling baseline count (ties by name), at most the cap."""
+
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextBins:
+    """Free text and identifiers: nothing is frozen but the kind."""
+
+
+
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureBins:
+    """One feature's frozen cells.
+
+    Args:
+        name: column name; hostile text.
+        kind: how the feature is profiled.
+        cells: edges, levels or nothing.
+        missing_values: values counted as missing besides null and NaN, as they appear in the column.
+    """
+
+    name: str
+    kind: FeatureKind
+    cells: NumericBins | LevelBins | TextBins
+    missing_values: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bins:
+    """All frozen cells of a baseline. `bins_id` is the hash of edges, levels and scales.
+
+    Args:
+        bins_id: 16 hexadecimal characters.
+        features: by name, score included.
+        score: name of the score among the features, or "".
+        label: name of the label column, or "".
+        entity: name of the entity column, or "".
+        fit_rule: which rows made the bins, in words.
+    """
+
+    bins_id: str
+    features: Mapping[str, FeatureBins]
+    score: str = ""
+    label: str = ""
+    entity: str = ""
+    fit_rule: str = "all rows"
+
+
+class Distinct(Protocol):
+    """Number of different values: exact up to a cap, then a sketch. Adding is union, in any order."""
+
+    def estimate(self) -> tuple[int, float]:
+        """Count and its relative standard error (0.0 while exact)."""
+        ...
+
+    def __add__(self, other: Distinct) -> Distinct:
+        """Union."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumericProfile:
+    """Integer state of a numeric or datetime feature.
+
+    Args:
+        rows: rows of the window, missing included.
+        missing: null, NaN and declared missing values.
+        negative_infinite: rows at -inf, counted in the first bin as well.
+        positive_infinite: rows at +inf, counted in the last bin as well.
+        extreme: finite values with |z| > 2^40, left out of both sums.
+        zeros: values equal to 0.
+        sum1: Σ q₁, fixed point of z = (x - center)/scale with 40 fraction bits; unbounded integer.
+        sum2: Σ q₂ of z² likewise.
+        minimum: smallest finite value; None without one.
+        maximum: largest finite value.
+        counts: rows per bin, int64, shape (edges + 1,); missing left out.
+        low_tail: rows per log bin below the baseline's minimum, by index.
+        high_tail: rows per log bin above the baseline's maximum.
+        distinct: of non-missing values.
+    """
+
+    rows: int
+    missing: int
+    negative_infinite: int
+    positive_infinite: int
+    extreme: int
+    zeros: int
+    sum1: int
+    sum2: int
+    minimum: float | None
+    maximum: float | None
+    counts: np.ndarray
+    low_tail: Mapping[int, int]
+    high_tail: Mapping[int, int]
+    distinct: Distinct
+
+    def __add__(self, other: NumericProfile) -> NumericProfile:
+        """The profile of both windows' rows together."""
+        return NumericProfile(
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            negative_infinite=self.negative_infinite + other.negative_infinite,
+            positive_infinite=self.positive_infinite + other.positive_infinite,
+            extreme=self.extreme + other.extreme,
+            zeros=self.zeros + other.zeros,
+            sum1=self.sum1 + other.sum1,
+            sum2=self.sum2 + other.sum2,
+            minimum=_least(self.minimum, other.minimum),
+            maximum=_greatest(self.maximum, other.maximum),
+            counts=self.counts + other.counts,
+            low_tail=_added(self.low_tail, other.low_tail),
+            high_tail=_added(self.high_tail, other.high_tail),
+            distinct=self.distinct + other.distinct,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelProfile:
+    """Integer state of a categorical or boolean feature.
+
+    Args:
+        rows: rows of the window, missing included.
+        missing: null and declared missing values.
+        counts: rows per baseline level, int64, in the order of `LevelBins.levels`.
+        new: rows per level the baseline lacks; beyond the cap only the levels with the smallest hashes are named,
+            which merges exactly.
+        new_rows: rows in any new level, named or not.
+        distinct: of non-missing levels.
+    """
+
+    rows: int
+    missing: int
+    counts: np.ndarray
+    new: Mapping[str, int]
+    new_rows: int
+    distinct: Distinct
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextProfile:
+    """Integer state of free text or an identifier: missing, total length in characters, distinct."""
+
+    rows: int
+    missing: int
+    length_sum: int
+    distinct: Distinct
+
+    def __add__(self, other: TextProfile) -> TextProfile:
+        """The profile of both windows' rows together."""
+        return TextProfile(
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            length_sum=self.length_sum + other.length_sum,
+            distinct=self.distinct + other.distinct,
+        )
+
+
+FeatureProfile = NumericProfile | LevelProfile | TextProfile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """What is known of one window: everything any statistic may read.
+
+    Args:
+        bins_id: the bins that the counts belong to; profiles of different bins do not add.
+        rows: rows of the window.
+        entities: distinct entities, None where no entity id is known.
+        features: by name; a feature that is gone or retyped has no entry.
+        retyped: features whose type clashes with the bins: name -> what was found.
+        new_columns: columns that the bins do not know.
+        converted: rows with a converted label; None without a label.
+        labelled: rows with any label; None without a label.
+    """
+
+    bins_id: str
+    rows: int
+    features: Mapping[str, FeatureProfile]
+    entities: Distinct | None = None
+    retyped: Mapping[str, str] = field(default_factory=dict)
+    new_columns: frozenset[str] = frozenset()
+    converted: int | None = None
+    labelled: int | None = None
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _greatest(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+def _added(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+    total = dict(one)
+    for index, rows in other.items():
+        total[index] = total.get(index, 0) + rows
+    return total

@@ -1,0 +1,88 @@
+"""Declaration of a drift statistic: what it is called, where it applies, what it means and how it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.metric import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+
+    from tiltmeter.domain.feature import FeatureKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """What a drift statistic sees of one feature: counts on both sides, never rows.
+
+    Args:
+        reference: rows per comparison cell, int64, shape (B,), as of statistics.md section 2, before any ½.
+        current: same cells.
+        reference_fine: rows per fine bin, missing left out; empty for categories.
+        current_fine: same bins.
+        fine_edges: upper limits of the fine bins but the last, shape (bins - 1,).
+        single_valued: per fine bin, whether it can hold only one double.
+        n: rows of the window as tests count them (distinct entities where fewer than rows).
+        m: rows of the reference likewise.
+        kind: of the feature.
+        std_reference: standard deviation of the reference, None where unknown.
+        minimum: least finite value of both sides, None where unknown.
+        maximum: greatest finite value of both sides.
+    """
+
+    reference: np.ndarray
+    current: np.ndarray
+    reference_fine: np.ndarray
+    current_fine: np.ndarray
+    fine_edges: np.ndarray
+    single_valued: np.ndarray
+    n: int
+    m: int
+    kind: FeatureKind
+    std_reference: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A statistic's answer: the value, and by name what belongs to it (p-value, bounds, degrees of freedom)."""
+
+    value: float | None
+    parts: Mapping[str, float | int | None]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DriftStatistic:
+    """One drift statistic.
+
+    Args:
+        name: as in JSON and, with the prefix `drift.`, in rules.
+        title: two or three words for a page.
+        kinds: feature kinds it applies to.
+        bounds: least and greatest possible value.
+        unit: of the value.
+        definition: one line, in the notation of the reference page.
+        reading: how a person should read the value.
+        source: paper or book.
+        parts: names of the further numbers it returns, such as `psi_p_value`.
+        compute: from cells to the value; total, never raises on valid counts.
+        order_matters: whether permuting the cells changes the value (KS and Wasserstein do, PSI does not).
+    """
+
+    name: str
+    title: str
+    kinds: frozenset[FeatureKind]
+    bounds: tuple[float, float]
+    unit: Unit
+    definition: str
+    reading: str
+    source: str
+    parts: tuple[str, ...]
+    compute: Callable[[Cells], Measured]
+    order_matters: bool = False

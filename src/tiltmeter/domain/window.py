@@ -1,0 +1,114 @@
+"""A stretch of time that is judged as one: `[start, end)`, aware UTC, cut on the calendar of a business time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
+
+
+class Grain(StrEnum):
+    """The lengths of windows. `live` windows are trailing spans of any length that end now."""
+
+    LIVE = "live"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A half-open stretch of time.
+
+    Args:
+        start: aware, UTC.
+        end: aware, UTC, later than start.
+        grain: what kind of window it is; a day has 23, 24 or 25 hours.
+    """
+
+    start: datetime
+    end: datetime
+    grain: Grain
+
+    @property
+    def length(self) -> timedelta:
+        """Real time between start and end."""
+        return self.end - self.start
+
+    def __contains__(self, moment: datetime) -> bool:
+        """Whether the moment lies in `[start, end)`."""
+        return self.start <= moment < self.end
+
+    def trailing(self, length: timedelta) -> Window:
+        """The span of that length which ends where this window ends."""
+        return Window(self.end - length, self.end, self.grain)
+
+
+def _next_local(day: date, grain: Grain) -> date:
+    if grain is Grain.DAY:
+        return day + timedelta(days=1)
+    if grain is Grain.WEEK:
+        return day + timedelta(days=7)
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _first_local(moment: datetime, grain: Grain, zone: ZoneInfo) -> date:
+    day = moment.astimezone(zone).date()
+    if grain is Grain.WEEK:
+        return day - timedelta(days=day.weekday())
+    if grain is Grain.MONTH:
+        return day.replace(day=1)
+    return day
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    # A zone may skip midnight itself (or a whole day): fold=0 then names the first instant after the gap.
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _hour_start(moment: datetime, zone: ZoneInfo) -> datetime:
+    # An hour is a clock hour of the zone: minutes are cut on the local clock (Kolkata is UTC+5:30), by UTC instant,
+    # so that the two 02:00 hours of an autumn night are two windows.
+    local = moment.astimezone(zone)
+    return (moment - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)).astimezone(
+        UTC
+    )
+
+
+def window_at(moment: datetime, grain: Grain, zone: ZoneInfo) -> Window:
+    """The window of that grain which holds the moment.
+
+    Args:
+        moment: aware.
+        grain: hour, day, week (Monday to Sunday) or month.
+        zone: business time zone whose calendar cuts the windows.
+    """
+    if grain is Grain.HOUR:
+        start = _hour_start(moment, zone)
+        return Window(start, start + timedelta(hours=1), grain)
+    day = _first_local(moment, grain, zone)
+    start, end = _midnight(day, zone), _midnight(_next_local(day, grain), zone)
+    while end <= moment or end <= start:  # a zone that skipped a whole day (Apia 2011)
+        day = _next_local(day, grain)
+        start, end = _midnight(day, zone), _midnight(_next_local(day, grain), zone)
+    return Window(start, end, grain)
+
+
+def windows_between(start: datetime, end: datetime, grain: Grain, zone: ZoneInfo) -> Iterator[Window]:
+    """Every window of that grain that ends after `start` and starts before `end`, in order."""
+    moment = start
+    while moment < end:
+        window = window_at(moment, grain, zone)
+        yield window
+        moment = window.end
+
+
+def hours_of(window: Window, zone: ZoneInfo) -> list[datetime]:
+    """UTC starts of the clock hours that make up the window."""
+    return [hour.start for hour in windows_between(window.start, window.end, Grain.HOUR, zone)]

@@ -1,0 +1,345 @@
+"""Every seam of the product on one page: what the inside asks of the outside. The docstrings are the contracts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.feature import ColumnRoles
+    from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, Receipt
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.profile import Bins, Profile
+    from tiltmeter.domain.rule import RuleSet
+    from tiltmeter.domain.run import Run
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.domain.window import Grain, Window
+
+
+class Clock(Protocol):
+    """Time comes in here and nowhere else."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump; only differences mean anything."""
+        ...
+
+
+class Rows(Protocol):
+    """Rows of a data set of any size, as Arrow record batches."""
+
+    @property
+    def name(self) -> str:
+        """What people call it: a path, a table, "data frame"."""
+        ...
+
+    @property
+    def version(self) -> int | None:
+        """Version of the table that is pinned, None for data without versions."""
+        ...
+
+    @property
+    def schema(self) -> Any:  # noqa: ANN401 - a pyarrow.Schema; ports import no pyarrow
+        """Arrow schema."""
+        ...
+
+    def count(self) -> int | None:
+        """Number of rows when it is known without reading them (progress bars, sampling rule)."""
+        ...
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Arrow record batches, dictionaries kept, in the row order of the version. May be called again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateKey:
+    """What a stored profile is about. An hour is a clock hour of the business time zone, keyed by its UTC start."""
+
+    window_start: datetime
+    grain: Grain
+    model_name: str
+    model_version: str = ""
+    segment_key: str = ""
+    segment_value: str = ""
+    bins_id: str = ""
+
+
+class Engine(Protocol):
+    """Runs the profiling kernel over rows. Every engine gives the same integers, given the same bins."""
+
+    name: str
+
+    def fit(self, rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000) -> Bins:
+        """Freeze kinds, edges, levels and scales.
+
+        Raises:
+            EmptyWindow: there are no rows.
+        """
+        ...
+
+    def profile(self, rows: Rows, bins: Bins) -> Profile:
+        """All rows as one profile."""
+        ...
+
+    def profile_hours(
+        self,
+        rows: Rows,
+        bins: Bins,
+        *,
+        model: str,
+        time: str,
+        version: str | None,
+        segments: Sequence[str],
+        zone: ZoneInfo,
+    ) -> Mapping[StateKey, Profile]:
+        """One additive profile per clock hour, version, and segment value; in addition all versions and segments ("").
+
+        Args:
+            rows: predictions.
+            bins: frozen cells.
+            model: model name for the keys.
+            time: timestamp column.
+            version: column of the model version, None where there is none.
+            segments: columns whose values get profiles of their own.
+            zone: cuts the hours.
+        """
+        ...
+
+
+class ProfileStates(Protocol):
+    """Stored profiles. Append-only; partials of one key are summed within the newest generation."""
+
+    def append(self, states: Mapping[StateKey, Profile], *, source_version: int | None) -> None:
+        """Keep partials; appending the same source version of a model twice changes nothing."""
+        ...
+
+    def watermark(self, model: str, bins_id: str) -> int | None:
+        """Source version up to which rows were profiled, None before the first."""
+        ...
+
+    def hours(
+        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+    ) -> Mapping[datetime, Profile]:
+        """Profiles of the hours within the window that have rows, by UTC start."""
+        ...
+
+    def total(
+        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+    ) -> Profile | None:
+        """Sum over the window, None where no row lies in it."""
+        ...
+
+    def span(self, model: str, bins_id: str) -> tuple[datetime, datetime] | None:
+        """First hour and end of the last hour with rows."""
+        ...
+
+    def subjects(self, model: str, bins_id: str) -> tuple[list[str], list[tuple[str, str]]]:
+        """Model versions and segments (key, value) that have states, sorted."""
+        ...
+
+
+class PredictionLog(Protocol):
+    """The Delta tables of predictions, outcomes, batch runs and traffic, or a table that is read in place."""
+
+    def new_rows(self, model: Model, since: int | None) -> Rows:
+        """Rows with a prediction of versions later than `since` (all for None); `.version` is the newest version."""
+        ...
+
+    def rows(self, model: Model, window: Window) -> Rows:
+        """Rows with a prediction in the window."""
+        ...
+
+    def sample(self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` rows for a person to look at, privacy rules applied."""
+        ...
+
+    def outcomes(self, model: str, until: datetime) -> Any:  # noqa: ANN401 - a pyarrow.Table
+        """Newest row per outcome id known until then, as an Arrow table."""
+        ...
+
+    def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
+        """Newest row per (workspace, run_id, attempt, task_key) that started since then."""
+        ...
+
+    def traffic(self, model: str, window: Window) -> list[TrafficState]:
+        """Ten-second states of the window."""
+        ...
+
+
+class Baselines(Protocol):
+    """Reference sides by model and window."""
+
+    def judging(self, model: Model, window: Window) -> Reference | None:
+        """The first configured baseline; None while it is still learnt."""
+        ...
+
+    def beside(self, model: Model, window: Window) -> list[Reference]:
+        """The further baselines, which are shown and never judge."""
+        ...
+
+    def progress(self, model: Model) -> tuple[int, int]:
+        """Rows seen and rows needed while learning."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """Which stored metrics to read; None means any."""
+
+    model: str | None = None
+    metric: str | None = None
+    prefix: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    grain: Grain | None = None
+    version: str | None = None
+    feature: str | None = None
+    segment: tuple[str, str] | None = None
+    newest_only: bool = False
+
+
+class MetricStore(Protocol):
+    """Numbers by window and subject. A window judged again replaces its numbers."""
+
+    def metrics(self, query: MetricQuery) -> list[Metric]:
+        """Matching metrics, ordered by window start, metric and subject."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A right that ends by itself. `fencing` grows with every holder, so that a paused holder cannot commit."""
+
+    name: str
+    holder: str
+    fencing: int
+    expires_at: datetime
+
+
+class StateStore(MetricStore, Protocol):
+    """What must change together: metrics, alerts, events, outbox, leases, watermarks."""
+
+    def commit(self, run: Run, *, lease: Lease | None = None) -> bool:
+        """Write everything of the run in one transaction.
+
+        Returns:
+            False when this (monitor, model, window) was already committed with the same source version.
+
+        Raises:
+            StoreError: the database is locked or gone (retryable), or the lease was lost.
+        """
+        ...
+
+    def alerts(self, model: str | None = None, *, open_only: bool = True) -> dict[str, Alert]:
+        """Alerts by fingerprint; open means pending or firing, or resolved within the reopen time."""
+        ...
+
+    def incidents(self, model: str | None = None, *, open_only: bool = True, limit: int = 1000) -> list[Incident]:
+        """Incidents, newest first."""
+        ...
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """One incident."""
+        ...
+
+    def events(self, *, incident: str | None = None, fingerprint: str | None = None) -> list[AlertEvent]:
+        """Transitions in order."""
+        ...
+
+    def save_incident(self, incident: Incident, messages: Sequence[Message], events: Sequence[AlertEvent] = ()) -> None:
+        """Write an incident changed by a person or by time (acknowledge, escalation step) with its messages, at once."""
+        ...
+
+    def deliveries(self, *, incident: str | None = None, status: DeliveryStatus | None = None) -> list[Delivery]:
+        """Outbox rows in order."""
+        ...
+
+    def claim(self, now: datetime, *, holder: str, channels: Sequence[str], lease: timedelta) -> Delivery | None:
+        """The next due message: lowest open sequence of its incident and channel; marks it as being sent."""
+        ...
+
+    def settle(
+        self,
+        delivery: Delivery,
+        status: DeliveryStatus,
+        *,
+        holder: str,
+        now: datetime,
+        due_at: datetime | None = None,
+        receipt: Receipt | None = None,
+        error: str = "",
+    ) -> bool:
+        """Record what became of a claimed message; False when the claim had expired and was taken by somebody else."""
+        ...
+
+    def silences(self, now: datetime) -> list[Silence]:
+        """Silences that are not over."""
+        ...
+
+    def save_silence(self, silence: Silence) -> None:
+        """Add or replace."""
+        ...
+
+    def watermark(self, name: str) -> str | None:
+        """A kept position, such as the end of the last judged window of a monitor."""
+        ...
+
+    def set_watermark(self, name: str, value: str) -> None:
+        """Keep a position."""
+        ...
+
+    def take_lease(self, name: str, holder: str, *, now: datetime, ttl: timedelta) -> Lease | None:
+        """Take or renew; None while another holder's lease has not expired."""
+        ...
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give it back early."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Several writes as one."""
+        ...
+
+
+class Channel(Protocol):
+    """Delivers messages to people. One file each in `channels/`."""
+
+    name: str
+    kind: str
+
+    def send(self, message: Message) -> Receipt:
+        """Deliver; the same delivery id twice must not reach people twice where the receiver allows it.
+
+        Raises:
+            DeliveryError: refused (not retryable), unreachable or rate limited (retryable), or unknown.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything the pipeline touches, put together in `wiring`."""
+
+    clock: Clock
+    zone: ZoneInfo
+    engine: Engine
+    log: PredictionLog
+    states: ProfileStates
+    baselines: Baselines
+    state: StateStore
+    models: Mapping[str, Model]
+    rules: RuleSet
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    public_url: str = ""
