@@ -1,0 +1,1 @@
+"""What to measure on which window: profiles, traffic, outcomes and runs in, metrics out. Pure."""
