@@ -1,0 +1,200 @@
+"""A comparison as metrics: what moved (`drift.*`) and what each feature looks like (`features.*`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.domain.severity import Severity
+from tiltmeter.monitors.effects import effect_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tiltmeter.domain.alert import Verdict
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison
+    from tiltmeter.domain.window import Window
+
+_SIDE = ("mean", "std", "min", "max", "missing_share", "distinct", "zero_share")
+_QUANTILES = {"q01": "q01", "q05": "q05", "q25": "q25", "q50": "median", "q75": "q75", "q95": "q95", "q99": "q99"}
+_UNJUDGED = (Status.TOO_FEW_ROWS, Status.EMPTY, Status.NO_DATA)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where numbers come from, the same for all metrics of one comparison."""
+
+    baseline_id: str = ""
+    bins_id: str = ""
+    source_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the metrics of one subject."""
+
+    comparison: Comparison
+    subject: Subject
+    window: Window
+    provenance: Provenance
+
+    def metric(
+        self,
+        name: str,
+        value: float | None,
+        *,
+        status: Status = Status.OK,
+        why: str = "",
+        p: float | None = None,
+        q: float | None = None,
+        lower: float | None = None,
+        upper: float | None = None,
+        details: dict[str, str | float | int | list[str]] | None = None,
+    ) -> Metric:
+        return Metric(
+            name, self.subject, self.window, value, status, why, lower, upper, p, q,
+            self.comparison.n_reference, self.comparison.n_current,
+            self.provenance.baseline_id, self.provenance.bins_id, self.provenance.source_version,
+            None, details or {},
+        )  # fmt: skip
+
+
+def drift_metrics(
+    comparison: Comparison, *, subject: Subject, window: Window, provenance: Provenance = Provenance()
+) -> list[Metric]:
+    """Every metric of a comparison.
+
+    Args:
+        comparison: a window held against its reference.
+        subject: model, version and segment; the feature is filled in here.
+        window: the span that was judged.
+        provenance: ids kept with every number.
+    """
+    metrics: list[Metric] = []
+    for feature in comparison.features.values():
+        maker = _Maker(comparison, replace(subject, feature=feature.name), window, provenance)
+        metrics.extend(_feature_drift(feature, maker))
+        metrics.extend(_feature_statistics(feature, maker))
+    metrics.extend(_overall(comparison, _Maker(comparison, subject, window, provenance)))
+    return metrics
+
+
+def _feature_drift(feature: FeatureComparison, maker: _Maker) -> Iterator[Metric]:
+    if feature.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED, Status.NEW_COLUMN):
+        return
+    status = feature.status if feature.status in _UNJUDGED else Status.OK
+    why = feature.why
+    effect = effect_of(feature)
+    details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
+    psi_q, psi_p = feature.psi_q_value, feature.psi_p_value
+    yield maker.metric(
+        "drift.psi", feature.psi, status=status, why=why.get("psi", ""), p=psi_p, q=psi_q, lower=feature.psi_lower,
+        details=details,
+    )  # fmt: skip
+    yield maker.metric("drift.kl", feature.kl, status=status, why=why.get("kl", ""), p=psi_p, q=psi_q)
+    yield maker.metric("drift.js_distance", feature.js_distance, status=status, p=psi_p, q=psi_q)
+    if feature.ks is not None:
+        yield maker.metric("drift.ks", feature.ks, status=status, p=feature.ks_p_value, upper=feature.ks_upper)
+    if feature.chi2 is not None:
+        yield maker.metric("drift.chi2", feature.chi2, status=status, p=feature.chi2_p_value)
+    yield maker.metric("drift.test_q_value", feature.test_q_value, status=status, details=details)
+    yield maker.metric("drift.minimum_detectable", feature.minimum_detectable, status=status)
+    for name, value in feature.extra.items():
+        yield maker.metric(f"drift.{name}", value, status=status)
+
+
+def _feature_statistics(feature: FeatureComparison, maker: _Maker) -> Iterator[Metric]:
+    current = feature.current
+    if current is None:
+        return
+    status = feature.status if feature.status in _UNJUDGED else Status.OK
+    for name in _SIDE:
+        value = getattr(current, name)
+        if value is not None:
+            yield maker.metric(f"features.{name}", float(value), status=status)
+    for name, attribute in _QUANTILES.items():
+        value = getattr(current, attribute)
+        if value is not None:
+            yield maker.metric(f"features.{name}", float(value), status=status)
+    effect = effect_of(feature)
+    details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
+    yield maker.metric(
+        "features.missing_change", feature.missing_change, status=status, p=feature.missing_p_value, details=details
+    )
+    yield from _range_and_levels(feature, maker, status, details)
+
+
+def _range_and_levels(
+    feature: FeatureComparison, maker: _Maker, status: Status, details: dict[str, str | float | int | list[str]]
+) -> Iterator[Metric]:
+    if feature.out_of_range is not None:
+        yield maker.metric(
+            "features.out_of_range_share", feature.out_of_range, status=status, p=feature.out_of_range_p_value,
+            details=details,
+        )  # fmt: skip
+    if feature.new_levels is not None:
+        names = {**details, "new_levels": list(feature.new_levels.names[:5])}
+        yield maker.metric("features.new_level_share", feature.new_levels.share, status=status, details=names)
+        yield maker.metric(
+            "features.new_level_excess", feature.new_level_excess, status=status, p=feature.new_level_p_value,
+            details=names,
+        )  # fmt: skip
+    for name, pair in (("iqr", feature.outliers_iqr), ("z", feature.outliers_z)):
+        if pair is not None and pair.current is not None:
+            yield maker.metric(f"features.outlier_share_{name}", pair.current, status=status)
+
+
+def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
+    status = Status.TOO_FEW_ROWS if _too_few(comparison) else Status.OK
+    score = comparison.score
+    if score is not None:
+        effect = _score_effect(score)
+        details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
+        numbers = {"p": score.psi_p_value, "q": score.psi_q_value, "lower": score.psi_lower}
+        for name in ("drift.score_psi", "drift.overall_psi"):
+            yield maker.metric(name, score.psi, status=status, details={**details, "of": "score"}, **numbers)
+        for name, attribute in (("features.mean", "mean"), ("features.std", "std"), ("features.q50", "median")):
+            value = getattr(score.current, attribute, None)
+            if value is not None:
+                yield replace(
+                    maker.metric(name, float(value), status=status), subject=replace(maker.subject, feature="score")
+                )
+    else:
+        yield maker.metric("drift.overall_psi", comparison.overall.psi, status=status, details={"of": "features"})
+    yield maker.metric("drift.weighted_psi", comparison.overall.psi, status=status)
+    changed = [f.name for f in comparison.features.values() if f.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED)]
+    details = {"features": changed[:20]} if changed else {}
+    yield maker.metric("features.schema_changes", float(comparison.schema_changes), details=details)
+    yield maker.metric("features.new_columns", float(len(comparison.new_columns)))
+    yield maker.metric("features.rows", float(comparison.rows_current))
+
+
+def _score_effect(score: FeatureComparison) -> str:
+    reference, current = score.reference, score.current
+    if reference is None or current is None or reference.mean is None or current.mean is None:
+        return ""
+    change = current.mean - reference.mean
+    return f"scores {abs(change):.2g} {'higher' if change > 0 else 'lower'} (mean {current.mean:.3g})"
+
+
+def _too_few(comparison: Comparison) -> bool:
+    return any(f.status is Status.TOO_FEW_ROWS for f in comparison.features.values())
+
+
+def drifted_features(verdicts: Iterable[Verdict]) -> set[str]:
+    """Names of the features that some drift or feature rule puts at warning or above."""
+    return {
+        verdict.subject.feature
+        for verdict in verdicts
+        if verdict.severity >= Severity.WARNING and verdict.subject.feature and verdict.metric is not None
+    }
+
+
+def drifted_metric(count: int, *, like: Metric) -> Metric:
+    """`drift.features_drifted` beside another metric of the same subject and window."""
+    return Metric(
+        "drift.features_drifted", replace(like.subject, feature=""), like.window, float(count),
+        n_reference=like.n_reference, n_current=like.n_current, baseline_id=like.baseline_id, bins_id=like.bins_id,
+        source_version=like.source_version,
+    )  # fmt: skip
