@@ -151,9 +151,11 @@ def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
     if score is not None:
         effect = _score_effect(score)
         details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
-        numbers = {"p": score.psi_p_value, "q": score.psi_q_value, "lower": score.psi_lower}
         for name in ("drift.score_psi", "drift.overall_psi"):
-            yield maker.metric(name, score.psi, status=status, details={**details, "of": "score"}, **numbers)
+            yield maker.metric(
+                name, score.psi, status=status, p=score.psi_p_value, q=score.psi_q_value, lower=score.psi_lower,
+                details={**details, "of": "score"},
+            )  # fmt: skip
         for name, attribute in (("features.mean", "mean"), ("features.std", "std"), ("features.q50", "median")):
             value = getattr(score.current, attribute, None)
             if value is not None:

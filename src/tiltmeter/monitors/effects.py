@@ -27,7 +27,7 @@ def plain_number(value: float) -> str:
 
 
 def effect_of(feature: FeatureComparison) -> str:
-    """The strongest changes of a feature, at most three, strongest kind first; empty when nothing worth saying moved."""
+    """The changes of a feature worth saying, at most three, strongest kind first; empty when there is none."""
     said = [text for text in (_missing(feature), _new_levels(feature), _levels(feature), _location(feature)) if text]
     return ", ".join(said[:3])
 

@@ -1,0 +1,117 @@
+"""Batch jobs: late, failed, slow, short of records."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from tiltmeter.domain.metric import Metric, Status, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tiltmeter.domain.model import JobExpectation
+    from tiltmeter.domain.window import Window
+
+JOB = "job"
+"""Segment key of one job's metrics."""
+
+GOOD_RUNS = 10
+"""Runs whose median is "usual" (statistics.md section 5)."""
+
+_GOOD = {"SUCCESS", "SUCCEEDED"}
+_FAILED = {
+    "FAILED",
+    "TIMEDOUT",
+    "TIMED_OUT",
+    "CANCELED",
+    "INTERNAL_ERROR",
+    "UPSTREAM_FAILED",
+    "MAXIMUM_CONCURRENT_RUNS_REACHED",
+}
+
+
+def job_metrics(
+    jobs: Sequence[JobExpectation],
+    runs: Sequence[dict[str, Any]],
+    *,
+    model: str,
+    window: Window,
+    watched_since: datetime | None,
+) -> list[Metric]:
+    """Metrics of every expected job as it was known at the end of the window.
+
+    Args:
+        jobs: what should run.
+        runs: rows of `batch_runs` by start time; later ones than the window are left out here.
+        model: model name.
+        window: failures are counted in it; lateness is judged at its end.
+        watched_since: since when a job that never ran could have been seen; None when unknown.
+    """
+    metrics: list[Metric] = []
+    for job in jobs:
+        known = [
+            run
+            for run in runs
+            if run["job_name"] == job.name and run["start_time"] < window.end and not run.get("task_key")
+        ]
+        known.sort(key=lambda run: run["start_time"])
+        metrics.extend(
+            _one_job(job, known, Subject(model, segment_key=JOB, segment_value=job.name), window, watched_since)
+        )
+    return metrics
+
+
+def _one_job(
+    job: JobExpectation, runs: list[dict[str, Any]], subject: Subject, window: Window, watched_since: datetime | None
+) -> list[Metric]:
+    started = runs[-1]["start_time"] if runs else watched_since
+    metrics = []
+    if started is None:
+        metrics.append(Metric("batch.overdue", subject, window, None, Status.NO_DATA, "never seen", n_current=0))
+    else:
+        due = started + job.expect_every + job.grace
+        overdue = max(0.0, (window.end - due).total_seconds())
+        details: dict[str, str | float | int | list[str]] = {
+            "expected": due.isoformat(),
+            "last_run": started.isoformat(),
+        }
+        metrics.append(Metric("batch.overdue", subject, window, overdue, n_current=len(runs), details=details))
+    failed = [run for run in runs if run["result_state"] in _FAILED and _ended(run) in window]
+    details = (
+        {"message": str(failed[-1].get("message") or "")[:200], "run_id": str(failed[-1]["run_id"])} if failed else {}
+    )
+    metrics.append(Metric("batch.failed", subject, window, float(len(failed)), n_current=len(runs), details=details))
+    metrics.extend(_ratios(runs, subject, window))
+    return metrics
+
+
+def _ended(run: dict[str, Any]) -> datetime:
+    ended: datetime = run["end_time"] or run["start_time"]
+    return ended
+
+
+def _ratios(runs: list[dict[str, Any]], subject: Subject, window: Window) -> list[Metric]:
+    good = [
+        run
+        for run in runs
+        if run["result_state"] in _GOOD and run["end_time"] is not None and run["end_time"] < window.end
+    ]
+    if len(good) < 2:
+        why = "needs two good runs"
+        return [
+            Metric(name, subject, window, None, Status.TOO_LITTLE_HISTORY, why, n_current=len(good))
+            for name in ("batch.duration_ratio", "batch.records_ratio")
+        ]
+    last, usual = good[-1], good[-1 - GOOD_RUNS : -1]
+    ratios = []
+    for name, field in (("batch.duration_ratio", "run_ms"), ("batch.records_ratio", "records_scored")):
+        before = [run[field] for run in usual if run.get(field) is not None]
+        now = last.get(field)
+        middle = median(before) if before else 0
+        value = now / middle if middle and now is not None else None
+        status = Status.OK if value is not None else Status.TOO_LITTLE_HISTORY
+        details: dict[str, str | float | int | list[str]] = {"last": now or 0, "usual": middle}
+        ratios.append(Metric(name, subject, window, value, status, n_current=len(good), details=details))
+    return ratios
