@@ -1,0 +1,114 @@
+"""Rows of the log as the profile sees them: features under their own names, everything else under reserved ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tiltmeter.domain.feature import ColumnRoles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tiltmeter.domain.model import Model
+    from tiltmeter.ports import Rows
+
+TIME, VERSION, ENTITY, SCORE = "__time", "__version", "__entity", "__score"
+"""Reserved column names: two underscores keep them apart from every feature that a JSON body may hold."""
+
+FEATURE_PREFIX = "f_"
+
+_CAPTURED = {"request_time": TIME, "model_version": VERSION, "entity_id": ENTITY, "prediction": SCORE}
+_SCORE_NAMES = ("prediction", "score", "probability")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RenamedRows:
+    """Rows with columns chosen and renamed; nothing is copied.
+
+    Args:
+        inner: the rows as stored.
+        names: stored name -> name given.
+    """
+
+    inner: Rows
+    names: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """As the inner rows."""
+        return self.inner.name
+
+    @property
+    def version(self) -> int | None:
+        """As the inner rows."""
+        return self.inner.version
+
+    @property
+    def schema(self) -> Any:  # noqa: ANN401 - a pyarrow.Schema, as in the port
+        """The chosen columns under their given names."""
+        fields = [self.inner.schema.field(stored).with_name(given) for stored, given in self.names.items()]
+        return pa.schema(fields)
+
+    def count(self) -> int | None:
+        """As the inner rows."""
+        return self.inner.count()
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Record batches with the given names."""
+        wanted = [s for s, given in self.names.items() if columns is None or given in columns]
+        for batch in self.inner.batches(wanted):
+            found = [s for s in wanted if s in batch.schema.names]
+            yield pa.RecordBatch.from_arrays([batch.column(s) for s in found], [self.names[s] for s in found])
+
+
+def captured(rows: Rows, model: Model) -> RenamedRows:
+    """Rows of the `predictions` table: `f_` columns are the features."""
+    hidden = set(model.ignore) | set(model.drop)
+    names = {stored: given for stored, given in _CAPTURED.items() if stored in rows.schema.names}
+    for stored in rows.schema.names:
+        feature = stored.removeprefix(FEATURE_PREFIX)
+        if stored.startswith(FEATURE_PREFIX) and feature not in hidden:
+            names[stored] = feature
+    return RenamedRows(rows, names)
+
+
+def foreign(rows: Rows, model: Model) -> RenamedRows:
+    """Rows of a table that is read in place, by the configured column roles."""
+    source = model.source
+    columns = dict(source.columns) if source else {}
+    roles = {"time": TIME, "model_version": VERSION, "entity_id": ENTITY, "prediction": SCORE}
+    names = {columns[role]: given for role, given in roles.items() if columns.get(role) in rows.schema.names}
+    apart = set(columns.values()) | set(model.ignore) | set(model.drop)
+    wanted = source.features if source and source.features is not None else rows.schema.names
+    names.update({column: column for column in wanted if column not in apart and column in rows.schema.names})
+    return RenamedRows(rows, names)
+
+
+def training(rows: Rows, model: Model) -> RenamedRows:
+    """Rows of a reference data set: the score under any of its usual names, id and label columns left out."""
+    columns = dict(model.source.columns) if model.source else {}
+    score = columns.get("prediction") or next((c for c in _SCORE_NAMES if c in rows.schema.names), None)
+    entity = columns.get("entity_id", "entity_id")
+    apart = {score, entity, columns.get("time"), columns.get("model_version"), columns.get("label")}
+    apart |= set(model.ignore) | set(model.drop)
+    names = {column: column for column in rows.schema.names if column not in apart}
+    if score in rows.schema.names and score is not None:
+        names[score] = SCORE
+    if entity in rows.schema.names:
+        names[entity] = ENTITY
+    return RenamedRows(rows, names)
+
+
+def roles_of(model: Model, rows: Rows) -> ColumnRoles:
+    """Which of the reserved columns play a part in a fit."""
+    present = set(rows.schema.names)
+    return ColumnRoles(
+        ignore=tuple({TIME, VERSION} & present),
+        kinds=dict(model.kinds),
+        missing_values=dict(model.missing_values),
+        score=SCORE if SCORE in present else None,
+        entity=ENTITY if ENTITY in present else None,
+    )

@@ -1,0 +1,204 @@
+"""Baselines in use: frozen bins in a file each, reference profiles summed from stored states or kept with the bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.window import Grain, Window, window_at
+from tiltmeter.profiling.codec import decode_baseline, encode_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.domain.feature import ColumnRoles
+    from tiltmeter.domain.model import BaselineSelector, Model
+    from tiltmeter.domain.profile import Bins, Profile
+    from tiltmeter.ports import Engine, ProfileStates, Rows, StateStore
+
+LEARNING_ROWS = 1000
+"""Rows a learnt baseline needs, besides a full week (decisions.md, "learning a baseline")."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """Where rows for a baseline come from.
+
+    Args:
+        data: opens a configured data set of a model.
+        log: rows of the log in a window, under reserved names.
+        first_row: time of a model's first row in the log; None without rows.
+        roles: column roles of such rows.
+    """
+
+    data: Callable[[str, Model], Rows]
+    log: Callable[[Model, Window], Rows]
+    first_row: Callable[[Model], datetime | None]
+    roles: Callable[[Model, Rows], ColumnRoles]
+
+
+@dataclass(slots=True, eq=False)
+class StoredBaselines:
+    """Reference sides by model and window.
+
+    Args:
+        folder: holds `<bins_id>.tmb`.
+        engine: fits and profiles.
+        states: stored profiles, summed for rolling, previous and seasonal baselines.
+        state: keeps which bins a model uses.
+        sources: where rows come from.
+        zone: business time zone.
+    """
+
+    folder: Path
+    engine: Engine
+    states: ProfileStates
+    state: StateStore
+    sources: Sources
+    zone: ZoneInfo
+    _kept: dict[str, tuple[Bins, Profile]] = field(default_factory=dict)
+
+    def bins(self, model: Model, now: datetime) -> Bins | None:
+        """The frozen cells of a model: those of its judging baseline, made on first use; None while learning."""
+        made = self._made(model, model.baselines[0], now)
+        return made[0] if made else None
+
+    def judging(self, model: Model, window: Window) -> Reference | None:
+        """The first configured baseline; None while it is still learnt."""
+        return self._reference(model, model.baselines[0], window)
+
+    def beside(self, model: Model, window: Window) -> list[Reference]:
+        """The further baselines that have rows for the window."""
+        found = (self._reference(model, selector, window) for selector in model.baselines[1:])
+        return [reference for reference in found if reference is not None]
+
+    def progress(self, model: Model) -> tuple[int, int]:
+        """Rows seen and rows needed while learning."""
+        week = self._learning_week(model)
+        if week is None:
+            return 0, LEARNING_ROWS
+        return self.sources.log(model, week).count() or 0, LEARNING_ROWS
+
+    def _reference(self, model: Model, selector: BaselineSelector, window: Window) -> Reference | None:
+        made = self._made(model, model.baselines[0], window.end)
+        if made is None:
+            return None
+        bins, first_profile = made
+        span_sums = self._summed(model, selector, window, bins)
+        if span_sums is not None:
+            profile: Profile | None = span_sums
+        elif selector == model.baselines[0]:
+            profile = first_profile
+        else:
+            profile = self._profiled(model, selector, bins)
+        if profile is None or not profile.rows:
+            return None
+        return Reference(selector.name, _baseline_id(bins, selector, window), bins, profile)
+
+    def _summed(self, model: Model, selector: BaselineSelector, window: Window, bins: Bins) -> Profile | None:
+        """Reference profile from stored states, for the selectors that are sums of windows."""
+        spans: list[Window] = []
+        if selector.rolling is not None:
+            spans = [Window(window.start - selector.rolling, window.start, window.grain)]
+        elif selector.previous:
+            spans = [Window(window.start - window.length, window.start, window.grain)]
+        elif selector.seasonal_weeks:
+            weeks = range(1, selector.seasonal_weeks + 1)
+            spans = [
+                replace(window, start=window.start - timedelta(weeks=w), end=window.end - timedelta(weeks=w))
+                for w in weeks
+            ]
+        total: Profile | None = None
+        for span in spans:
+            part = self.states.total(model.name, bins.bins_id, span)
+            if part is not None:
+                total = part if total is None else total + part
+        return total
+
+    def _made(self, model: Model, selector: BaselineSelector, now: datetime) -> tuple[Bins, Profile] | None:
+        key = f"baseline:{model.name}:{selector.name}:{_described(selector)}"
+        bins_id = self.state.watermark(key)
+        if bins_id is not None:
+            return self._loaded(bins_id)
+        rows = self._rows(model, selector, now)
+        if rows is None:
+            return None
+        bins = self.engine.fit(rows, self.sources.roles(model, rows), level_cap=model.level_cap)
+        profile = self.engine.profile(rows, bins)
+        self._save(bins, profile)
+        self.state.set_watermark(key, bins.bins_id)
+        return bins, profile
+
+    def _rows(self, model: Model, selector: BaselineSelector, now: datetime) -> Rows | None:
+        if selector.data:
+            return self.sources.data(selector.data, model)
+        if selector.since is not None and selector.until is not None:
+            if now < selector.until:
+                return None
+            return self.sources.log(model, Window(selector.since, selector.until, Grain.DAY))
+        week = self._learning_week(model)
+        if week is None or now < week.end:
+            return None
+        rows = self.sources.log(model, week)
+        return rows if (rows.count() or 0) >= LEARNING_ROWS else None
+
+    def _learning_week(self, model: Model) -> Window | None:
+        """The first full week: seven whole days from the first midnight with rows before it."""
+        first = self.sources.first_row(model)
+        if first is None:
+            return None
+        start = window_at(first, Grain.DAY, self.zone).start
+        if start < first.replace(minute=0, second=0, microsecond=0):
+            start = window_at(first, Grain.DAY, self.zone).end
+        return Window(start, start + timedelta(days=7), Grain.WEEK)
+
+    def _profiled(self, model: Model, selector: BaselineSelector, bins: Bins) -> Profile | None:
+        """A further fixed baseline, profiled once in the judging baseline's bins and kept beside them."""
+        if not selector.data and selector.since is None:
+            return None
+        key = f"{bins.bins_id}-{_hash(selector.name + _described(selector))}"
+        if key not in self._kept:
+            path = self.folder / f"{key}.tmb"
+            if path.exists():
+                self._kept[key] = decode_baseline(path.read_bytes())
+            else:
+                rows = self._rows(model, selector, datetime.max.replace(tzinfo=UTC))
+                if rows is None:
+                    return None
+                self._kept[key] = bins, self.engine.profile(rows, bins)
+                self._write(path, bins, self._kept[key][1])
+        return self._kept[key][1]
+
+    def _loaded(self, bins_id: str) -> tuple[Bins, Profile]:
+        if bins_id not in self._kept:
+            self._kept[bins_id] = decode_baseline((self.folder / f"{bins_id}.tmb").read_bytes())
+        return self._kept[bins_id]
+
+    def _save(self, bins: Bins, profile: Profile) -> None:
+        self._write(self.folder / f"{bins.bins_id}.tmb", bins, profile)
+        self._kept[bins.bins_id] = bins, profile
+
+    def _write(self, path: Path, bins: Bins, profile: Profile) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        unfinished.write_bytes(encode_baseline(bins, profile))
+        unfinished.replace(path)
+
+
+def _described(selector: BaselineSelector) -> str:
+    return f"{selector.data}|{selector.since}|{selector.until}|{selector.mlflow}|{selector.first_week}"
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _baseline_id(bins: Bins, selector: BaselineSelector, window: Window) -> str:
+    moving = selector.rolling is not None or selector.previous or selector.seasonal_weeks
+    when = f"{window.start.isoformat()}/{window.end.isoformat()}" if moving else ""
+    return _hash(f"{bins.bins_id}|{selector.name}|{_described(selector)}|{when}")
