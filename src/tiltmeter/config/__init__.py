@@ -1,0 +1,1 @@
+"""The configuration file: settings, rules, and errors a person understands."""

@@ -1,0 +1,143 @@
+"""The monitors that hold a window's profile against its baseline: `features` every hour, `drift` every day and week."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.metric import Subject
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.drift import Provenance, drift_metrics
+from tiltmeter.statistics.comparison import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.profile import Profile
+    from tiltmeter.ports import World
+
+LONGEST_SPAN = {Grain.HOUR: timedelta(hours=24), Grain.DAY: timedelta(days=7)}
+"""How far a check may reach back for enough rows (decisions.md, "short windows")."""
+
+_HOURLY_DRIFT = ("drift.psi", "drift.ks", "drift.chi2", "drift.score_psi", "drift.overall_psi")
+"""What an hour keeps of drift: the distribution checks; the rest is a day's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One slice of a model's rows: a version, a segment, or everything."""
+
+    version: str = ""
+    segment: tuple[str, str] = ("", "")
+
+    def subject(self, model: Model) -> Subject:
+        """The subject of the slice's metrics."""
+        return Subject(model.name, self.version, "", *self.segment)
+
+
+def judged_span(
+    world: World, model: Model, bins_id: str, window: Window, *, min_rows: int, part: Part = Part()
+) -> tuple[Window, Profile] | None:
+    """The shortest trailing span of whole hours that holds enough rows, or the longest one allowed; None without rows.
+
+    Args:
+        world: where the stored profiles are.
+        model: whose rows.
+        bins_id: cells of the profiles.
+        window: the schedule's window; the span ends with it.
+        min_rows: rows that are enough.
+        part: slice of the rows.
+    """
+    total = world.states.total(model.name, bins_id, window, version=part.version, segment=part.segment)
+    if total is not None and total.rows >= min_rows:
+        return window, total
+    longest = LONGEST_SPAN.get(window.grain, window.length)
+    if longest <= window.length:
+        return (window, total) if total is not None else None
+    reach = window.trailing(longest)
+    hours = world.states.hours(model.name, bins_id, reach, version=part.version, segment=part.segment)
+    start, summed = window.start, total
+    for hour in sorted((h for h in hours if h < window.start), reverse=True):
+        start, summed = hour, hours[hour] if summed is None else summed + hours[hour]
+        if summed.rows >= min_rows:
+            break
+    return None if summed is None else (Window(start, window.end, window.grain), summed)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparingMonitor:
+    """Compares profiles with the judging baseline.
+
+    Args:
+        name: `features` or `drift`.
+        is_complete: every drift metric, and versions and segments apart; else the hourly selection of all rows.
+    """
+
+    name: str
+    is_complete: bool
+
+    def measure(self, model: Model, window: Window, world: World) -> list[Metric]:
+        """All metrics of the window; empty while the baseline is learnt and where no row lies in reach."""
+        reference = world.baselines.judging(model, window)
+        if reference is None:
+            return []
+        metrics: list[Metric] = []
+        for part in self._parts(model, window, world, reference):
+            metrics.extend(self._measure_part(model, window, world, reference, part))
+        return metrics
+
+    def _parts(self, model: Model, window: Window, world: World, reference: Reference) -> Iterator[Part]:
+        yield Part()
+        if not self.is_complete:
+            return
+        versions, segments = world.states.subjects(model.name, reference.bins.bins_id)
+        if len(versions) > 1:
+            yield from (Part(version=version) for version in versions)
+        yield from (Part(segment=segment) for segment in segments)
+
+    def _measure_part(
+        self, model: Model, window: Window, world: World, reference: Reference, part: Part
+    ) -> list[Metric]:
+        min_rows = max((rule.min_rows for rule in world.rules.rules if rule.metric == "drift.psi"), default=200)
+        bins_id = reference.bins.bins_id
+        found = judged_span(world, model, bins_id, window, min_rows=min_rows, part=part)
+        if found is None:
+            return []
+        span, current = found
+        comparison = compare(reference, current, weights=model.weights, now=window.end)
+        provenance = Provenance(reference.baseline_id, bins_id, world.states.watermark(model.name, bins_id))
+        metrics = drift_metrics(comparison, subject=part.subject(model), window=span, provenance=provenance)
+        if self.is_complete:
+            return metrics
+        return [m for m in metrics if m.name.startswith("features.") or m.name in _HOURLY_DRIFT]
+
+
+FEATURES = ComparingMonitor("features", is_complete=False)
+DRIFT = ComparingMonitor("drift", is_complete=True)
+
+
+def beside_metrics(model: Model, window: Window, world: World) -> list[Metric]:
+    """PSI of every feature against the further baselines: shown, never judged. Named by `details["baseline"]`."""
+    judging = world.baselines.judging(model, window)
+    if judging is None:
+        return []
+    found = judged_span(world, model, judging.bins.bins_id, window, min_rows=200)
+    if found is None:
+        return []
+    span, current = found
+    metrics: list[Metric] = []
+    for reference in world.baselines.beside(model, window):
+        comparison = compare(reference, current, weights=model.weights, now=window.end)
+        provenance = Provenance(reference.baseline_id, reference.bins.bins_id)
+        subject = Subject(model.name, segment_key="baseline", segment_value=reference.name)
+        measured = drift_metrics(comparison, subject=subject, window=span, provenance=provenance)
+        metrics.extend(
+            replace(m, details={"baseline": reference.name})
+            for m in measured
+            if m.name in {"drift.psi", "drift.overall_psi"}
+        )
+    return metrics

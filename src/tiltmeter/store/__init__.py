@@ -1,0 +1,1 @@
+"""The Delta tables: one definition, one writer."""
