@@ -86,11 +86,11 @@ class ComparingMonitor:
         if reference is None:
             return []
         metrics: list[Metric] = []
-        for part in self._parts(model, window, world, reference):
+        for part in self._parts(model, world, reference):
             metrics.extend(self._measure_part(model, window, world, reference, part))
         return metrics
 
-    def _parts(self, model: Model, window: Window, world: World, reference: Reference) -> Iterator[Part]:
+    def _parts(self, model: Model, world: World, reference: Reference) -> Iterator[Part]:
         yield Part()
         if not self.is_complete:
             return
