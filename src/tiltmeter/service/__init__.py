@@ -1,0 +1,1 @@
+"""What runs for months: scheduler, sender, HTTP."""
