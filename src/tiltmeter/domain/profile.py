@@ -7,20 +7,29 @@ any order gives the same profile to the last bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from hashlib import blake2b
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
+
+from tiltmeter.domain.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiltmeter.domain.feature import FeatureKind
 
+_Key = TypeVar("_Key")
+
 KERNEL_VERSION = 1
 """Meaning of the integers in a state; raised when the same rows would give other integers."""
 
 TAIL_STEPS = 328
 """Log bins beyond the baseline's range on each side: limits max + s·2^(i/8 − 2), i = 0 … 327."""
+
+NEW_LEVEL_CAP = 10_000
+"""New levels kept by name in one profile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,17 +61,21 @@ class NumericBins:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelBins:
-    """Frozen levels of a categorical or boolean feature, by falling baseline count (ties by name), at most the cap."""
+    """Frozen levels of a categorical or boolean feature, by falling baseline count (ties by name), at most the cap.
+
+    Args:
+        levels: names.
+        source: what the baseline's column held: `text`, `numeric`, `boolean`, `datetime`, or `any` where every value
+            was missing. A window of another type is a type change.
+    """
 
     levels: tuple[str, ...]
+    source: str = "text"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextBins:
     """Free text and identifiers: nothing is frozen but the kind."""
-
-
-
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +106,7 @@ class Bins:
         label: name of the label column, or "".
         entity: name of the entity column, or "".
         fit_rule: which rows made the bins, in words.
+        others: columns that are known and no features (ignored, time, label, entity): never "new".
     """
 
     bins_id: str
@@ -101,6 +115,7 @@ class Bins:
     label: str = ""
     entity: str = ""
     fit_rule: str = "all rows"
+    others: frozenset[str] = frozenset()
 
 
 class Distinct(Protocol):
@@ -131,8 +146,9 @@ class NumericProfile:
         minimum: smallest finite value; None without one.
         maximum: largest finite value.
         counts: rows per bin, int64, shape (edges + 1,); missing left out.
-        low_tail: rows per log bin below the baseline's minimum, by index.
-        high_tail: rows per log bin above the baseline's maximum.
+        low_tail: rows per log bin below the baseline's minimum, by index 0 … 328 (328: beyond the last limit).
+            Bin i is `(limit[i], limit[i-1]]` with limit[i] = min − s·2^(i/8 − 2); -inf is in the last one.
+        high_tail: rows per log bin above the baseline's maximum, likewise; bin i is `(limit[i-1], limit[i]]`.
         distinct: of non-missing values.
     """
 
@@ -192,6 +208,17 @@ class LevelProfile:
     new_rows: int
     distinct: Distinct
 
+    def __add__(self, other: LevelProfile) -> LevelProfile:
+        """The profile of both windows' rows together."""
+        return LevelProfile(
+            rows=self.rows + other.rows,
+            missing=self.missing + other.missing,
+            counts=self.counts + other.counts,
+            new=capped_levels(_added(self.new, other.new)),
+            new_rows=self.new_rows + other.new_rows,
+            distinct=self.distinct + other.distinct,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextProfile:
@@ -239,6 +266,84 @@ class Profile:
     converted: int | None = None
     labelled: int | None = None
 
+    def __add__(self, other: Profile) -> Profile:
+        """The profile of both windows' rows together; a feature that one side lacks keeps the other side's rows.
+
+        Raises:
+            DataError: the profiles belong to different bins.
+        """
+        if self.bins_id != other.bins_id:
+            raise DataError(
+                f"profiles of different bins do not add: {self.bins_id} and {other.bins_id}",
+                hint="profile both windows with the same baseline",
+            )
+        return Profile(
+            bins_id=self.bins_id,
+            rows=self.rows + other.rows,
+            features=_added_features(self.features, other.features),
+            entities=_union(self.entities, other.entities),
+            retyped=_added_words(self.retyped, other.retyped),
+            new_columns=self.new_columns | other.new_columns,
+            converted=_total(self.converted, other.converted),
+            labelled=_total(self.labelled, other.labelled),
+        )
+
+
+def capped_levels(levels: dict[str, int], cap: int = NEW_LEVEL_CAP) -> dict[str, int]:
+    """The levels with the smallest hashes, at most `cap`.
+
+    A level that is among the smallest of a union is among the smallest of each part that holds it, so its rows stay
+    exact whatever the order of adding.
+    """
+    if len(levels) <= cap:
+        return levels
+    kept = nsmallest(cap, levels, key=_level_order)
+    return {name: levels[name] for name in kept}
+
+
+def _level_order(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def _added_features(
+    one: Mapping[str, FeatureProfile], other: Mapping[str, FeatureProfile]
+) -> dict[str, FeatureProfile]:
+    total = dict(one)
+    for name, profile in other.items():
+        mine = total.get(name)
+        total[name] = profile if mine is None else _added_feature(name, mine, profile)
+    return total
+
+
+def _added_feature(name: str, one: FeatureProfile, other: FeatureProfile) -> FeatureProfile:
+    if isinstance(one, NumericProfile) and isinstance(other, NumericProfile):
+        return one + other
+    if isinstance(one, LevelProfile) and isinstance(other, LevelProfile):
+        return one + other
+    if isinstance(one, TextProfile) and isinstance(other, TextProfile):
+        return one + other
+    raise DataError(f'profiles of "{name}" are of different kinds', hint="profile both windows with the same baseline")
+
+
+def _union(one: Distinct | None, other: Distinct | None) -> Distinct | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def _added_words(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    total = dict(one)
+    for name, words in other.items():
+        found = {*total[name].split(", "), *words.split(", ")} if name in total else {words}
+        total[name] = ", ".join(sorted(found))
+    return total
+
+
+def _total(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
 
 def _least(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
@@ -252,8 +357,8 @@ def _greatest(one: float | None, other: float | None) -> float | None:
     return max(one, other)
 
 
-def _added(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+def _added(one: Mapping[_Key, int], other: Mapping[_Key, int]) -> dict[_Key, int]:
     total = dict(one)
-    for index, rows in other.items():
-        total[index] = total.get(index, 0) + rows
+    for key, rows in other.items():
+        total[key] = total.get(key, 0) + rows
     return total
