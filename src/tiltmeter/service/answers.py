@@ -1,0 +1,123 @@
+"""Domain values as JSON for the HTTP API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tiltmeter.domain.alert import Alert, AlertEvent, Incident
+    from tiltmeter.domain.message import Delivery
+    from tiltmeter.domain.metric import Metric, Subject
+    from tiltmeter.domain.window import Window
+
+
+def _when(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None
+
+
+def window_json(window: Window) -> dict[str, str]:
+    """Start, end and grain."""
+    return {"start": window.start.isoformat(), "end": window.end.isoformat(), "grain": str(window.grain)}
+
+
+def subject_json(subject: Subject) -> dict[str, str]:
+    """Every part, empty ones included, so that readers find the same keys always."""
+    return {
+        "model": subject.model,
+        "model_version": subject.model_version,
+        "feature": subject.feature,
+        "segment_key": subject.segment_key,
+        "segment_value": subject.segment_value,
+    }
+
+
+def metric_json(metric: Metric) -> dict[str, Any]:
+    """One number with everything that belongs to it."""
+    return {
+        "metric": metric.name,
+        **subject_json(metric.subject),
+        "window": window_json(metric.window),
+        "value": metric.value,
+        "status": str(metric.status),
+        "why": metric.why_missing,
+        "lower": metric.lower,
+        "upper": metric.upper,
+        "p_value": metric.p_value,
+        "q_value": metric.q_value,
+        "n_reference": metric.n_reference,
+        "n_current": metric.n_current,
+        "baseline_id": metric.baseline_id,
+        "bins_id": metric.bins_id,
+        "source_version": metric.source_version,
+        "details": dict(metric.details),
+    }
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """One alert."""
+    return {
+        "id": alert.id,
+        "incident": alert.incident,
+        "rule": alert.rule,
+        **subject_json(alert.subject),
+        "state": str(alert.state),
+        "severity": alert.severity.word,
+        "since": _when(alert.since),
+        "fired_at": _when(alert.fired_at),
+        "resolved_at": _when(alert.resolved_at),
+        "value": alert.value,
+        "peak": alert.peak,
+        "stale": alert.stale,
+    }
+
+
+def incident_json(incident: Incident) -> dict[str, Any]:
+    """One incident, without the threads of its channels."""
+    return {
+        "id": incident.id,
+        "model": incident.model,
+        "state": str(incident.state),
+        "severity": incident.severity.word,
+        "peak": incident.peak.word,
+        "title": incident.title,
+        "cause": incident.cause,
+        "opened_at": _when(incident.opened_at),
+        "updated_at": _when(incident.updated_at),
+        "resolved_at": _when(incident.resolved_at),
+        "acknowledged_by": incident.acknowledged_by,
+        "acknowledged_at": _when(incident.acknowledged_at),
+        "note": incident.note,
+        "next_step_at": _when(incident.next_step_at),
+        "alerts": list(incident.alerts),
+    }
+
+
+def event_json(event: AlertEvent) -> dict[str, Any]:
+    """One transition."""
+    return {
+        "kind": event.kind,
+        "fingerprint": event.fingerprint,
+        "seq": event.seq,
+        "window_end": event.window_end.isoformat(),
+        "evaluated_at": event.evaluated_at.isoformat(),
+        "severity": event.severity.word,
+        "value": event.value,
+        "detail": dict(event.detail),
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """One message as the outbox keeps it, without its text."""
+    return {
+        "delivery_id": delivery.message.delivery_id,
+        "channel": delivery.message.channel,
+        "kind": str(delivery.message.kind),
+        "severity": delivery.message.severity.word,
+        "status": str(delivery.status),
+        "attempts": delivery.attempts,
+        "due_at": delivery.due_at.isoformat(),
+        "sent_at": _when(delivery.sent_at),
+        "error": delivery.last_error,
+    }

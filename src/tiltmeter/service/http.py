@@ -1,0 +1,357 @@
+"""The HTTP face of the service: health, metrics, live numbers and the API of the pages and of other systems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Path, Query, Request
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from tiltmeter.domain.errors import ConfigError, TiltmeterError
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.ports import MetricQuery
+from tiltmeter.registry import did_you_mean
+from tiltmeter.service.access import Access, Role
+from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json, metric_json, window_json
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.alert import Incident, Silence
+    from tiltmeter.ports import World
+
+MAX_BODY_BYTES = 1_048_576
+MAX_METRICS = 100_000
+"""Rows of one answer; a larger question is refused with the advice to narrow it."""
+
+Text = Annotated[str, Query(max_length=200)]
+
+
+class Operations(Protocol):
+    """What the service does for a caller besides reading. Every method is one transaction."""
+
+    def acknowledge(self, incident_id: str, *, by: str, note: str) -> Incident:
+        """Acknowledge; the same person twice changes nothing."""
+        ...
+
+    def silence(self, matchers: dict[str, str], *, until: datetime, by: str, reason: str) -> Silence:
+        """Keep quiet about what matches until then."""
+        ...
+
+    def unsilence(self, silence_id: str, *, by: str) -> bool:
+        """End a silence early; False when there is none of that id."""
+        ...
+
+    def record_outcomes(self, outcomes: list[dict[str, Any]]) -> int:
+        """Write outcomes into the spool; the number written."""
+        ...
+
+    def live(self) -> dict[str, Any]:
+        """The last minute's numbers by model."""
+        ...
+
+    def prometheus(self) -> str:
+        """Everything in Prometheus' text format."""
+        ...
+
+    def readiness(self) -> dict[str, str]:
+        """What is not ready, by part; empty when all is well."""
+        ...
+
+
+class Acknowledgement(BaseModel):
+    """Body of an acknowledgement."""
+
+    model_config = ConfigDict(extra="forbid")
+    by: str = Field(default="", max_length=100)
+    note: str = Field(default="", max_length=1000)
+
+
+class SilenceRequest(BaseModel):
+    """Body of a new silence."""
+
+    model_config = ConfigDict(extra="forbid")
+    matchers: dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)]] = Field(min_length=1)
+    minutes: int = Field(ge=1, le=30 * 24 * 60)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class OutcomeBody(BaseModel):
+    """One outcome."""
+
+    model_config = ConfigDict(extra="forbid")
+    entity_id: str = Field(min_length=1, max_length=500)
+    converted: bool
+    at: datetime
+    revenue: float | None = Field(default=None, allow_inf_nan=False)
+    currency: str | None = Field(default=None, max_length=3)
+    label: str | None = Field(default=None, max_length=200)
+    model: str | None = Field(default=None, max_length=200)
+    outcome_id: str | None = Field(default=None, max_length=200)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    role: Role
+    name: str
+
+
+def create_app(world: World, operations: Operations, access: Access) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        world: what is read.
+        operations: what is done for callers.
+        access: who may do what.
+    """
+    app = FastAPI(title="Tiltmeter", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(TiltmeterError, _explained)
+    app.include_router(_health_routes(operations, access))
+    app.include_router(_read_routes(world, operations), dependencies=[_needs(access, Role.READ)], prefix="/api/v1")
+    app.include_router(_operate_routes(operations, access), prefix="/api/v1")
+    return app
+
+
+class BodyLimit:
+    """Refuses bodies over 1 MiB before they are read into memory."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - an ASGI application
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        """Count what arrives; answer 413 beyond the limit."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        seen = 0
+
+        async def limited() -> Any:  # noqa: ANN401 - an ASGI message
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+            return message
+
+        await self.app(scope, limited, send)
+
+
+async def _explained(_: Request, error: Exception) -> JSONResponse:
+    status = 422 if isinstance(error, ConfigError) else 503
+    return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+def _needs(access: Access, role: Role) -> Any:  # noqa: ANN401 - FastAPI's dependency marker
+    def check(request: Request) -> Caller:
+        found, name = access.role_of({key.lower(): value for key, value in request.headers.items()})
+        if found is Role.NONE:
+            raise HTTPException(401, "a key is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+        if not found.allows(role):
+            raise HTTPException(403, f"this needs the role {role.name.lower()}")
+        return Caller(found, name)
+
+    return Depends(check)
+
+
+def _health_routes(operations: Operations, access: Access) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", response_class=PlainTextResponse)
+    def healthz() -> str:
+        """The process answers."""
+        return "ok"
+
+    @router.get("/readyz", responses={503: {"description": "something is not ready"}})
+    def readyz() -> JSONResponse:
+        """Every part is ready, or which one is not and why."""
+        missing = operations.readiness()
+        return JSONResponse({"ready": not missing, "not_ready": missing}, status_code=503 if missing else 200)
+
+    @router.get("/metrics", response_class=PlainTextResponse, dependencies=[_needs(access, Role.READ)])
+    def metrics() -> PlainTextResponse:
+        """Prometheus' text format."""
+        return PlainTextResponse(operations.prometheus(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @router.get("/live", dependencies=[_needs(access, Role.READ)])
+    def live() -> dict[str, Any]:
+        """The last minute by model."""
+        return operations.live()
+
+    return router
+
+
+def _read_routes(world: World, operations: Operations) -> APIRouter:
+    router = APIRouter(tags=["read"])
+
+    def known(model: Annotated[str, Path(max_length=200)]) -> str:
+        if model not in world.models:
+            raise HTTPException(404, f'there is no model "{model}"; {did_you_mean(model, list(world.models))}')
+        return model
+
+    model_name = Depends(known)
+
+    @router.get("/models")
+    def models() -> list[dict[str, Any]]:
+        """Monitored models with their open incidents."""
+        incidents = world.state.incidents()
+        return [{"name": name, "open_incidents": [i.id for i in incidents if i.model == name]} for name in world.models]
+
+    @router.get("/models/{model}/live", responses=_NOT_FOUND)
+    def live(model: str = model_name) -> dict[str, Any]:
+        """The model's last minute."""
+        found: dict[str, Any] = operations.live().get("models", {}).get(model, {})
+        return found
+
+    @router.get("/models/{model}/metrics", responses=_NOT_FOUND)
+    def metrics(  # each argument is one query parameter of the interface
+        model: str = model_name,
+        metric: Text | None = None,
+        since: Annotated[datetime | None, Query(alias="from")] = None,
+        until: Annotated[datetime | None, Query(alias="to")] = None,
+        grain: Grain | None = None,
+        version: Text | None = None,
+        segment: Annotated[str | None, Query(max_length=400, description="key=value")] = None,
+        feature: Text | None = None,
+    ) -> list[dict[str, Any]]:
+        """Stored numbers, oldest first."""
+        if metric is not None and metric not in CATALOGUE:
+            raise HTTPException(422, f'there is no metric "{metric}"; {did_you_mean(metric, list(CATALOGUE))}')
+        key, _, value = (segment or "").partition("=")
+        query = MetricQuery(
+            model=model, metric=metric, since=_aware(since), until=_aware(until), grain=grain, version=version,
+            feature=feature, segment=(key, value) if segment is not None else None,
+        )  # fmt: skip
+        found = world.state.metrics(query)
+        if len(found) > MAX_METRICS:
+            raise HTTPException(422, f"{len(found)} numbers match; narrow it by metric, feature, from or to")
+        return [metric_json(m) for m in found]
+
+    @router.get("/models/{model}/windows", responses=_NOT_FOUND)
+    def windows(model: str = model_name, limit: Annotated[int, Query(ge=1, le=10_000)] = 500) -> list[dict[str, Any]]:
+        """Judged windows with their number of rows, newest first."""
+        found = world.state.metrics(MetricQuery(model=model, metric="features.rows", version="", segment=("", "")))
+        return [{**window_json(m.window), "rows": m.value, "status": str(m.status)} for m in found[::-1][:limit]]
+
+    @router.get("/jobs")
+    def jobs(days: Annotated[int, Query(ge=1, le=400)] = 30) -> list[dict[str, Any]]:
+        """Batch runs, newest last."""
+        return [_plain(run) for run in world.log.batch_runs(world.clock.now() - timedelta(days=days))]
+
+    _incident_routes(router, world)
+    _profile_route(router, world, model_name)
+    return router
+
+
+def _incident_routes(router: APIRouter, world: World) -> None:
+    @router.get("/incidents")
+    def incidents(
+        model: Text | None = None, *, only_open: Annotated[bool, Query(alias="open")] = False
+    ) -> list[dict[str, Any]]:
+        """Incidents, newest first."""
+        return [incident_json(i) for i in world.state.incidents(model, open_only=only_open)]
+
+    @router.get("/incidents/{incident_id}", responses=_NOT_FOUND)
+    def incident(incident_id: Annotated[str, Path(max_length=100)]) -> dict[str, Any]:
+        """One incident with its alerts, events and deliveries."""
+        found = world.state.incident(incident_id)
+        if found is None:
+            raise HTTPException(404, f'there is no incident "{incident_id}"')
+        alerts = world.state.alerts(found.model, open_only=False).values()
+        return {
+            **incident_json(found),
+            "alerts": [alert_json(a) for a in alerts if a.incident == found.id],
+            "events": [event_json(e) for e in world.state.events(incident=found.id)],
+            "deliveries": [delivery_json(d) for d in world.state.deliveries(incident=found.id)],
+        }
+
+
+def _profile_route(router: APIRouter, world: World, model_name: Any) -> None:  # noqa: ANN401 - dependency marker
+    @router.get("/models/{model}/profile", responses=_NOT_FOUND)
+    def profile(
+        feature: Annotated[str, Query(max_length=200)],
+        since: Annotated[datetime, Query(alias="from")],
+        until: Annotated[datetime, Query(alias="to")],
+        model: str = model_name,
+    ) -> dict[str, Any]:
+        """Rows per bin or level of one feature in a span, beside the baseline's."""
+        start, end = _aware(since), _aware(until)
+        if start is None or end is None or start >= end:
+            raise HTTPException(422, "`from` must be earlier than `to`")
+        window = Window(start, end, Grain.LIVE)
+        reference = world.baselines.judging(world.models[model], window)
+        if reference is None or feature not in reference.bins.features:
+            raise HTTPException(404, f'there is no profile of "{feature}" yet')
+        current = world.states.total(model, reference.bins.bins_id, window)
+        state = current.features.get(feature) if current else None
+        return {
+            "feature": feature,
+            "kind": str(reference.bins.features[feature].kind),
+            "bins_id": reference.bins.bins_id,
+            "rows": state.rows if state else 0,
+            "missing": state.missing if state else 0,
+        }
+
+
+def _operate_routes(operations: Operations, access: Access) -> APIRouter:
+    router = APIRouter(tags=["operate"])
+    operate, outcomes_role = _needs(access, Role.OPERATE), _needs(access, Role.OUTCOMES)
+
+    @router.post("/incidents/{incident_id}/ack", responses=_NOT_FOUND)
+    def acknowledge(
+        incident_id: Annotated[str, Path(max_length=100)],
+        body: Annotated[Acknowledgement | None, Body()] = None,
+        caller: Caller = operate,
+    ) -> dict[str, Any]:
+        """Acknowledge: escalation and reminders stop."""
+        said = body or Acknowledgement()
+        try:
+            return incident_json(operations.acknowledge(incident_id, by=said.by or caller.name, note=said.note))
+        except KeyError as error:
+            raise HTTPException(404, f'there is no incident "{incident_id}"') from error
+
+    @router.post("/silences", status_code=201)
+    def silence(body: SilenceRequest, caller: Caller = operate) -> dict[str, Any]:
+        """Keep quiet about what matches, with a reason and an end."""
+        until = datetime.now(UTC) + timedelta(minutes=body.minutes)
+        made = operations.silence(body.matchers, until=until, by=caller.name, reason=body.reason)
+        return {"id": made.id, "ends_at": made.ends_at.isoformat(), "matchers": dict(made.matchers)}
+
+    @router.delete("/silences/{silence_id}", responses=_NOT_FOUND)
+    def unsilence(silence_id: Annotated[str, Path(max_length=100)], caller: Caller = operate) -> dict[str, bool]:
+        """End a silence early."""
+        if not operations.unsilence(silence_id, by=caller.name):
+            raise HTTPException(404, f'there is no silence "{silence_id}"')
+        return {"ended": True}
+
+    @router.post("/outcomes", status_code=202, dependencies=[outcomes_role])
+    def outcomes(body: Annotated[list[OutcomeBody], Body(max_length=10_000)]) -> dict[str, int]:
+        """Report conversions and revenue; acknowledged once they are in the spool."""
+        for outcome in body:
+            if outcome.at.tzinfo is None:
+                raise HTTPException(422, "`at` needs a time zone, such as 2026-11-23T06:00:00Z")
+        return {"accepted": operations.record_outcomes([o.model_dump() for o in body])}
+
+    return router
+
+
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "there is nothing of that name"}}
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise HTTPException(422, "that time cannot be represented in UTC") from error
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
