@@ -161,7 +161,9 @@ class PredictionLog(Protocol):
         """Rows with a prediction in the window."""
         ...
 
-    def sample(self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20) -> list[dict[str, Any]]:
+    def sample(
+        self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20
+    ) -> list[dict[str, Any]]:
         """At most `limit` rows for a person to look at, privacy rules applied."""
         ...
 
@@ -228,6 +230,19 @@ class Lease:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """How a channel stands: pause, last success and failure, and what waits for it."""
+
+    name: str
+    paused_until: datetime | None = None
+    reason: str = ""
+    queued: int = 0
+    dead: int = 0
+    oldest_at: datetime | None = None
+    last_sent_at: datetime | None = None
+
+
 class StateStore(MetricStore, Protocol):
     """What must change together: metrics, alerts, events, outbox, leases, watermarks."""
 
@@ -280,8 +295,40 @@ class StateStore(MetricStore, Protocol):
         due_at: datetime | None = None,
         receipt: Receipt | None = None,
         error: str = "",
+        reconcile: bool = False,
     ) -> bool:
-        """Record what became of a claimed message; False when the claim had expired and was taken by somebody else."""
+        """Record what became of a claimed message; False when the claim had expired and was taken by somebody else.
+
+        Args:
+            delivery: as claimed.
+            status: SENT, DEAD, DROPPED, or QUEUED for another try at `due_at`.
+            holder: who claimed it.
+            now: aware UTC.
+            due_at: when to try again.
+            receipt: what the channel gave back; its thread is kept for later messages of the incident.
+            error: what went wrong, secrets redacted.
+            reconcile: the try may have arrived, so the next one has to look first.
+        """
+        ...
+
+    def enqueue(self, messages: Sequence[Message]) -> None:
+        """Put messages into the outbox outside of a run (tests, meta messages); known delivery ids are left alone."""
+        ...
+
+    def pause_channel(self, channel: str, until: datetime, reason: str) -> None:
+        """No message of the channel is claimed before `until`; a later end already stored is kept."""
+        ...
+
+    def channel_states(self) -> list[ChannelState]:
+        """Pauses, circuits and queue ages by channel, in order of name."""
+        ...
+
+    def beat(self, component: str, at: datetime, window: str = "") -> None:
+        """Keep when a component last proved that it works."""
+        ...
+
+    def heartbeats(self) -> dict[str, datetime]:
+        """Last proof of life by component."""
         ...
 
     def silences(self, now: datetime) -> list[Silence]:

@@ -135,6 +135,8 @@ class Incident:
         threads: per channel what its later messages hang on (Slack ts and channel id, mail root id, frozen key).
         sequence: number of the last message per incident.
         cause: likely cause in words, empty when unknown.
+        revision: raised by the store at every write; writing an older revision is refused, so that an acknowledgement
+            and a window judged at the same moment cannot undo each other.
     """
 
     id: str
@@ -159,6 +161,7 @@ class Incident:
     reopened: int = 0
     cause: str = ""
     storm: str = ""
+    revision: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

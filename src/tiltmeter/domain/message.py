@@ -106,11 +106,13 @@ class Receipt:
         reference: the receiver's own id of the message, for people.
         thread: to be kept for later messages of the same incident.
         note: anything a person should know (a recipient that was refused), empty when all is well.
+        dropped: nothing was sent because the receiver has no use for it (a recovery it never heard the alarm of).
     """
 
     reference: str = ""
     thread: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    dropped: bool = False
 
 
 class DeliveryStatus(StrEnum):

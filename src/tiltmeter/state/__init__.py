@@ -1,0 +1,1 @@
+"""The state database: what must change together (metrics, alerts, events, outbox, leases, watermarks)."""

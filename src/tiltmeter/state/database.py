@@ -1,0 +1,161 @@
+"""Opening the state database and its transactions: SQLite (WAL, synced at every commit) or PostgreSQL by address."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, StaticPool, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from tiltmeter.domain.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+BUSY_TIMEOUT_MS = 5000
+"""How long a statement waits for another process's lock; then the caller hears of it and tries again later."""
+
+_WRITES = "tiltmeter_writes"
+_RETRYABLE = {
+    "locked": "another process holds a lock on it: it is tried again; look for a backup or a shell that keeps it open",
+    "busy": "another process holds a lock on it: it is tried again; look for a backup or a shell that keeps it open",
+    "full": "the disk is full: free space, nothing was half written",
+    "disk i/o": "the disk failed or is full: check it, nothing was half written",
+    "unable to open": "check that the folder exists and may be written",
+    "readonly": "the file or its folder may not be written: check its owner and mode",
+}
+
+
+def parse_url(url: str, *, home: Path | None = None) -> URL:
+    """The address of a state database as a SQLAlchemy URL.
+
+    Args:
+        url: `sqlite:FILE` (relative to home), any `sqlite:///…` or `postgresql://…` address; `sqlite:` and
+            `sqlite://` alone are a database in memory, for tests.
+        home: folder that relative files are in.
+
+    Raises:
+        ConfigError: it is neither; the text never holds the password.
+    """
+    if url.startswith("sqlite:") and not url.startswith("sqlite://"):
+        path = url.removeprefix("sqlite:")
+        return URL.create("sqlite", database=str((home or Path()) / path) if path else None)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError(
+            "state.url is not an address of a database", hint="write sqlite:state.db or postgresql://user@host/name"
+        ) from None
+    if parsed.drivername in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise ConfigError(
+            f"state.url names a {parsed.get_backend_name()} database", hint="SQLite and PostgreSQL are supported"
+        )
+    return parsed
+
+
+class Database:
+    """Connections and transactions.
+
+    Args:
+        url: parsed address.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.name = url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
+        self.engine = _engine(url)
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+        self._open = threading.local()
+        # One connection serves every thread of a database in memory; they take turns.
+        self._turn = threading.RLock() if not url.database else None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database; the transaction of this thread where one is open."""
+        with self._connection(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A writing transaction, committed at the end; joins the transaction of this thread where one is open."""
+        with self._connection(self._writer) as connection:
+            yield connection
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside a transaction that may still be undone."""
+        return getattr(self._open, "connection", None) is not None
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _connection(self, engine: Engine) -> Iterator[Connection]:
+        current: Connection | None = getattr(self._open, "connection", None)
+        if current is not None:
+            if engine is self._writer and not current.get_execution_options().get(_WRITES):
+                raise StoreError("a write was tried inside a read", at=self.name)
+            yield current
+            return
+        if self._turn is not None:
+            self._turn.acquire()
+        try:
+            with engine.begin() as connection:
+                self._open.connection = connection
+                yield connection
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
+        finally:
+            self._open.connection = None
+            if self._turn is not None:
+                self._turn.release()
+
+    def _error(self, error: SQLAlchemyError) -> StoreError:
+        # Statements and parameters stay out of the text: they may hold customer names.
+        cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0]
+        for word, hint in _RETRYABLE.items():
+            if word in cause.lower():
+                return StoreError(f"the state database failed: {cause}", at=self.name, hint=hint, retryable=True)
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        return StoreError(f"the state database failed: {cause}", at=self.name, retryable=lost)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}}
+        if not url.database:
+            options["poolclass"] = StaticPool
+        engine = create_engine(url, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "state.url names a PostgreSQL database, but its driver is not installed",
+            hint='pip install "tiltmeter[postgres]"',
+        ) from None
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection
+    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # a committed message survives a power cut
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes the lock first: a transaction that began with a read could not be upgraded once another wrote.
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,263 @@
+"""Numbers of a run: written in bulk, read by subject and time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tiltmeter import __version__
+from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.state.tables import (
+    METRIC_POINTS,
+    METRIC_SERIES,
+    METRIC_SOURCES,
+    RUNS,
+    from_micros,
+    to_micros,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Select, Table
+
+    from tiltmeter.domain.run import Run
+    from tiltmeter.ports import MetricQuery
+
+SeriesKey = tuple[str, str, str, str, str, str, str]
+"""Grain, model, metric, version, segment key, segment value, feature."""
+
+_SERIES_COLUMNS = tuple(METRIC_SERIES.c)[1:]
+_POINT_COLUMNS = tuple(METRIC_POINTS.c)
+_BATCH = 200  # rows a look-up statement; SQLite's least limit of parameters is 999
+
+
+def upsert(connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, replacing every other column where the keys exist already."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    given = {column.name: statement.excluded[column.name] for column in table.c if column.name in rows[0]}
+    changed = {name: value for name, value in given.items() if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed), rows)
+
+
+def begin_run(connection: Connection, run: Run) -> int | None:
+    """Id of the run's row, None when the same or a newer source version was committed for its window already."""
+    key = {
+        "monitor": run.monitor,
+        "model": run.model,
+        "grain": run.window.grain.value,
+        "window_start": to_micros(run.window.start),
+        "window_end": to_micros(run.window.end),
+    }
+    found = connection.execute(
+        select(RUNS.c.id, RUNS.c.source_version).where(and_(*(RUNS.c[name] == value for name, value in key.items())))
+    ).one_or_none()
+    moment = to_micros(run.evaluated_at)
+    if found is None:
+        row = {**key, "source_version": run.source_version, "evaluated_at": moment, "repeats": 0}
+        return int(connection.execute(insert(RUNS).values(row).returning(RUNS.c.id)).scalar_one())
+    if run.source_version is None or (found.source_version is not None and run.source_version <= found.source_version):
+        return None
+    connection.execute(
+        update(RUNS)
+        .where(RUNS.c.id == found.id)
+        .values(source_version=run.source_version, evaluated_at=moment, repeats=RUNS.c.repeats + 1)
+    )
+    connection.execute(delete(METRIC_POINTS).where(METRIC_POINTS.c.run_id == found.id))
+    return int(found.id)
+
+
+def write_metrics(
+    connection: Connection, run_id: int, metrics: Sequence[Metric], *, known: Mapping[SeriesKey, int]
+) -> dict[SeriesKey, int]:
+    """Write the numbers of a run.
+
+    Args:
+        connection: within a writing transaction.
+        run_id: from `begin_run`.
+        metrics: any number; a subject that occurs twice keeps the last.
+        known: series ids seen before, to spare the look-up.
+
+    Returns:
+        Series ids that were looked up; the caller may keep them once the transaction is committed.
+    """
+    keys = [_series_key(metric) for metric in metrics]
+    found = _series_ids(connection, {key for key in keys if key not in known})
+    sources = _source_ids(connection, {(metric.baseline_id, metric.bins_id) for metric in metrics})
+    points = {}
+    for metric, key in zip(metrics, keys, strict=True):
+        series = found[key] if key in found else known[key]
+        row = _point(metric, run_id, series, sources[metric.baseline_id, metric.bins_id])
+        points[series, row["window_end"], row["window_start"]] = row
+    # In the order of the primary key, so that the tree is filled from left to right.
+    rows = [points[key] for key in sorted(points)]
+    upsert(connection, METRIC_POINTS, ("series_id", "window_end", "window_start"), rows)
+    return found
+
+
+def _series_key(metric: Metric) -> SeriesKey:
+    subject = metric.subject
+    return (
+        metric.window.grain.value,
+        subject.model,
+        metric.name,
+        subject.model_version,
+        subject.segment_key,
+        subject.segment_value,
+        subject.feature,
+    )
+
+
+def _series_ids(connection: Connection, keys: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    found = _stored_series(connection, wanted)
+    absent = sorted(wanted - found.keys())
+    if absent:
+        names = [column.name for column in _SERIES_COLUMNS]
+        connection.execute(insert(METRIC_SERIES), [dict(zip(names, key, strict=True)) for key in absent])
+        found |= _stored_series(connection, set(absent))
+    return found
+
+
+def _stored_series(connection: Connection, wanted: set[SeriesKey]) -> dict[SeriesKey, int]:
+    # By model and metric: a window brings every subject of the few metrics it holds.
+    pairs = sorted({(key[1], key[2]) for key in wanted})
+    found = {}
+    for start in range(0, len(pairs), _BATCH):
+        part = pairs[start : start + _BATCH]
+        models, names = {model for model, _ in part}, {name for _, name in part}
+        rows = connection.execute(
+            select(METRIC_SERIES.c.id, *_SERIES_COLUMNS).where(
+                METRIC_SERIES.c.model_name.in_(models), METRIC_SERIES.c.metric.in_(names)
+            )
+        )
+        found.update({(r[1], r[2], r[3], r[4], r[5], r[6], r[7]): int(r[0]) for r in rows})
+    return {key: found[key] for key in wanted if key in found}
+
+
+def _source_ids(connection: Connection, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    table, ids = METRIC_SOURCES, {}
+    for baseline_id, bins_id in pairs:
+        row = {"baseline_id": baseline_id, "bins_id": bins_id, "code_version": __version__}
+        found = connection.execute(
+            select(table.c.id).where(*(table.c[name] == value for name, value in row.items()))
+        ).scalar_one_or_none()
+        if found is None:
+            found = connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
+        ids[baseline_id, bins_id] = int(found)
+    return ids
+
+
+def _point(metric: Metric, run_id: int, series_id: int, source_id: int) -> dict[str, Any]:
+    return {
+        "series_id": series_id,
+        "window_end": to_micros(metric.window.end),
+        "window_start": to_micros(metric.window.start),
+        "run_id": run_id,
+        "source_id": source_id,
+        "source_version": metric.source_version,
+        "status": metric.status.value,
+        "value": metric.value,
+        "lower": metric.lower,
+        "upper": metric.upper,
+        "p_value": metric.p_value,
+        "q_value": metric.q_value,
+        "n_reference": metric.n_reference,
+        "n_current": metric.n_current,
+        "computed_at": None if metric.computed_at is None else to_micros(metric.computed_at),
+        "why_missing": metric.why_missing or None,
+        "details": msgspec.json.encode(metric.details).decode() if metric.details else None,
+    }
+
+
+def read_metrics(connection: Connection, query: MetricQuery) -> list[Metric]:
+    """Matching numbers, ordered by window start, metric and subject."""
+    rows = connection.execute(_newest(query) if query.newest_only else _selected(query)).all()
+    found = [_metric(row._asdict()) for row in rows]
+    return sorted(found, key=lambda metric: (metric.window.start, metric.name, metric.subject, metric.window.end))
+
+
+def _conditions(query: MetricQuery) -> list[Any]:
+    series, points = METRIC_SERIES.c, METRIC_POINTS.c
+    equal = [
+        (series.model_name, query.model),
+        (series.metric, query.metric),
+        (series.grain, query.grain.value if query.grain else None),
+        (series.model_version, query.version),
+        (series.feature, query.feature),
+        (series.segment_key, query.segment[0] if query.segment else None),
+        (series.segment_value, query.segment[1] if query.segment else None),
+    ]
+    conditions: list[Any] = [column == value for column, value in equal if value is not None]
+    if query.prefix is not None:
+        conditions.append(series.metric.startswith(query.prefix, autoescape=True))
+    if query.since is not None:
+        conditions.append(points.window_end > to_micros(query.since))
+    if query.until is not None:
+        conditions.append(points.window_end <= to_micros(query.until))
+    return conditions
+
+
+def _selected(query: MetricQuery) -> Select[Any]:
+    return (
+        select(*_POINT_COLUMNS, *_SERIES_COLUMNS, METRIC_SOURCES.c.baseline_id, METRIC_SOURCES.c.bins_id)
+        .join(METRIC_SERIES, METRIC_SERIES.c.id == METRIC_POINTS.c.series_id)
+        .join(METRIC_SOURCES, METRIC_SOURCES.c.id == METRIC_POINTS.c.source_id)
+        .where(*_conditions(query))
+    )
+
+
+def _newest(query: MetricQuery) -> Select[Any]:
+    points = METRIC_POINTS.c
+    newest = (
+        select(points.series_id, func.max(points.window_end).label("newest_end"))
+        .join(METRIC_SERIES, METRIC_SERIES.c.id == points.series_id)
+        .where(*_conditions(query))
+        .group_by(points.series_id)
+        .subquery()
+    )
+    return _selected(query).join(
+        newest, and_(newest.c.series_id == points.series_id, newest.c.newest_end == points.window_end)
+    )
+
+
+def _metric(row: Mapping[str, Any]) -> Metric:
+    window = Window(from_micros(row["window_start"]), from_micros(row["window_end"]), Grain(row["grain"]))
+    subject = Subject(row["model_name"], row["model_version"], row["feature"], row["segment_key"], row["segment_value"])
+    return Metric(
+        row["metric"],
+        subject,
+        window,
+        row["value"],
+        status=Status(row["status"]),
+        why_missing=row["why_missing"] or "",
+        lower=row["lower"],
+        upper=row["upper"],
+        p_value=row["p_value"],
+        q_value=row["q_value"],
+        n_reference=row["n_reference"],
+        n_current=row["n_current"],
+        baseline_id=row["baseline_id"],
+        bins_id=row["bins_id"],
+        source_version=row["source_version"],
+        computed_at=None if row["computed_at"] is None else from_micros(row["computed_at"]),
+        details=msgspec.json.decode(row["details"]) if row["details"] else {},
+    )
+
+
+def forget_metrics(connection: Connection, grain: Grain, before: datetime) -> int:
+    """Delete numbers and runs of a grain whose windows ended before; the number of numbers deleted."""
+    old = select(RUNS.c.id).where(RUNS.c.grain == grain.value, RUNS.c.window_end < to_micros(before))
+    gone = connection.execute(delete(METRIC_POINTS).where(METRIC_POINTS.c.run_id.in_(old)))
+    connection.execute(delete(RUNS).where(RUNS.c.grain == grain.value, RUNS.c.window_end < to_micros(before)))
+    return gone.rowcount
