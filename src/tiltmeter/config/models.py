@@ -41,7 +41,12 @@ def model_of(name: str, settings: ModelSettings, *, home: Path, zone: ZoneInfo) 
     if settings.source != "capture":
         table = settings.source
         features = None if table.features == "rest" else table.features
-        source = TableSource(_placed(table.table, home), dict(table.columns), features, settings.history)
+        source = TableSource(
+            _placed(table.table, home),
+            {str(role): column for role, column in table.columns.items()},
+            features,
+            settings.history,
+        )
     baselines = tuple(_selector(key, value, home, zone, name) for key, value in settings.baselines.items())
     routes = (RouteMapping(r, m.features, m.entity_id, m.prediction) for r, m in settings.routes.items())
     jobs = (JobExpectation(j, s.expect_every, s.grace, s.databricks_job_id) for j, s in settings.jobs.items())

@@ -1,0 +1,132 @@
+"""The log as monitors see it: captured predictions and tables of others under the same reserved names."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, TIME, captured, foreign
+from tiltmeter.monitors.outcomes import Cohort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.ports import Clock, PredictionLog, Rows
+
+_A_DAY = timedelta(days=1)
+_SETTLED = timedelta(minutes=10)
+"""The shipper writes traffic every minute: a day that ended this long ago gets no more of it."""
+
+
+@dataclass(slots=True, eq=False)
+class MonitoredLog:
+    """A PredictionLog whose rows carry reserved names, with traffic of past days kept in memory.
+
+    Args:
+        inner: the Delta tables.
+        clock: decides which days are over.
+        live: states of the last minutes that are not in the table yet.
+    """
+
+    inner: PredictionLog
+    clock: Clock
+    live: Callable[[], list[TrafficState]] | None = None
+    _days: dict[tuple[str, datetime], tuple[list[datetime], list[TrafficState]]] = field(default_factory=dict)
+
+    def new_rows(self, model: Model, since: int | None) -> Rows:
+        """As the port, renamed."""
+        return self._named(self.inner.new_rows(model, since), model)
+
+    def rows(self, model: Model, window: Window) -> Rows:
+        """As the port, renamed."""
+        return self._named(self.inner.rows(model, window), model)
+
+    def sample(
+        self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20
+    ) -> list[dict[str, Any]]:
+        """As the port."""
+        return self.inner.sample(model, window, filters, limit)
+
+    def outcomes(self, model: str, until: datetime) -> Any:  # noqa: ANN401 - a pyarrow.Table, as in the port
+        """As the port."""
+        return self.inner.outcomes(model, until)
+
+    def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
+        """As the port."""
+        return self.inner.batch_runs(since)
+
+    def traffic(self, model: str, window: Window) -> list[TrafficState]:
+        """As the port; days that are over are read once."""
+        found: list[TrafficState] = []
+        day = window.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        while day < window.end:
+            starts, states = self._day(model, day, window)
+            found.extend(states[bisect_left(starts, window.start) : bisect_left(starts, window.end)])
+            day += _A_DAY
+        if self.live is not None:
+            found.extend(s for s in self.live() if s.model_name == model and s.window_start in window)
+        return found
+
+    def cohort(self, model: Model, window: Window, until: datetime) -> Cohort:
+        """Leads scored in the window (their last prediction) with what is known of them until then.
+
+        Args:
+            model: whose leads.
+            window: scoring times.
+            until: outcomes known later are left out.
+        """
+        batches = list(self.rows(model, window).batches([TIME, ENTITY, SCORE]))
+        empty = np.array([], dtype=float)
+        if not batches or any(ENTITY not in b.schema.names or SCORE not in b.schema.names for b in batches):
+            return Cohort(empty, empty.astype(bool), empty)
+        leads = pa.Table.from_batches(batches).drop_null()
+        leads = leads.set_column(
+            leads.schema.get_field_index(ENTITY), ENTITY, pc.cast(leads[ENTITY].combine_chunks(), pa.string())
+        ).sort_by(TIME)
+        last = leads.group_by(ENTITY, use_threads=False).aggregate([(SCORE, "last")])
+        known = self.inner.outcomes(model.name, until).select(["entity_id", "converted", "revenue", "currency"])
+        known = known.group_by("entity_id").aggregate([("converted", "max"), ("revenue", "sum"), ("currency", "max")])
+        joined = last.join(known, keys=ENTITY, right_keys="entity_id", join_type="left outer")
+        converted = joined["converted_max"].fill_null(value=False).to_numpy(zero_copy_only=False)
+        revenue = joined["revenue_sum"].fill_null(0.0).to_numpy(zero_copy_only=False)
+        currency = pc.max(joined["currency_max"]).as_py() or ""
+        score = joined[f"{SCORE}_last"].to_numpy(zero_copy_only=False)
+        return Cohort(score, converted.astype(bool), revenue.astype(float), str(currency))
+
+    def first_row(self, model: Model) -> datetime | None:
+        """Time of the first row, None without rows."""
+        first: datetime | None = None
+        for batch in self.new_rows(model, None).batches([TIME]):
+            least = pc.min(batch.column(TIME)).as_py() if batch.num_rows else None
+            if least is not None and (first is None or least < first):
+                first = least
+        return first
+
+    def _named(self, rows: Rows, model: Model) -> Rows:
+        return captured(rows, model) if model.source is None else foreign(rows, model)
+
+    def _day(self, model: str, day: datetime, window: Window) -> tuple[list[datetime], list[TrafficState]]:
+        if (kept := self._days.get((model, day))) is not None:
+            return kept
+        end = day + _A_DAY
+        is_over = end + _SETTLED < self.clock.now()
+        # A day still running is read for the asked span only; a finished one is read whole, once.
+        span = (
+            Window(day, end, Grain.LIVE)
+            if is_over
+            else Window(max(day, window.start), min(end, window.end), Grain.LIVE)
+        )
+        states = sorted(self.inner.traffic(model, span), key=lambda state: state.window_start)
+        read = [state.window_start for state in states], states
+        if is_over:
+            self._days[model, day] = read
+        return read
