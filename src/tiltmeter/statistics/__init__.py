@@ -1,0 +1,1 @@
+"""Pure functions of integer profiles: every number of a comparison, and nothing that decides."""

@@ -1,0 +1,166 @@
+"""A window held against its reference: every number, no verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.comparison import Comparison, FeatureComparison, Overall
+from tiltmeter.domain.errors import DataError
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.domain.metric import Status
+from tiltmeter.domain.severity import Severity
+from tiltmeter.statistics.detectable import minimum_detectable
+from tiltmeter.statistics.drift import STATISTICS
+from tiltmeter.statistics.features import Tested, absent_feature, compare_feature, fits
+from tiltmeter.statistics.multiplicity import q_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.profile import FeatureBins, Profile
+    from tiltmeter.domain.statistic import DriftStatistic
+
+_MOST_PSI = 1.0
+"""A feature counts at most this much in the weighted PSI: one of 30 going 1 → 2 alone would lift the mean to 0.61."""
+
+_SCHEMA = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
+
+
+@cache
+def registered() -> tuple[DriftStatistic, ...]:
+    """Every drift statistic of the registry, in its order."""
+    return tuple(STATISTICS.load(name) for name in STATISTICS.names())
+
+
+def rows_tested(profile: Profile) -> int:
+    """Rows as tests count them: distinct entities where they are known and fewer than the rows."""
+    if profile.entities is None:
+        return profile.rows
+    return min(profile.rows, profile.entities.estimate()[0])
+
+
+def compare(
+    reference: Reference,
+    current: Profile,
+    *,
+    weights: Mapping[str, float] | None = None,
+    now: datetime | None = None,
+    statistics: Sequence[DriftStatistic] | None = None,
+) -> Comparison:
+    """Every number of a window against its reference; severities are left at none, rules decide them.
+
+    Args:
+        reference: frozen bins and the reference rows in them.
+        current: the window in the same bins.
+        weights: importance of features in the weighted PSI; 1 where absent.
+        now: moment that the freshness of datetime features is measured from.
+        statistics: drift statistics to compute, None for all registered.
+
+    Raises:
+        DataError: the window was counted in other bins.
+    """
+    bins = reference.bins
+    if current.bins_id != bins.bins_id or reference.profile.bins_id != bins.bins_id:
+        raise DataError(
+            f"profiles of bins {current.bins_id} and {reference.profile.bins_id} cannot be compared in {bins.bins_id}",
+            hint="profile both sides with the bins of one baseline",
+        )
+    tested = Tested(rows_tested(reference.profile), rows_tested(current), now)
+    chosen = registered() if statistics is None else tuple(statistics)
+    found = {
+        name: _one(feature, reference.profile, current, tested, chosen)
+        for name, feature in bins.features.items()
+        if name not in (bins.label, bins.entity)
+    }
+    found = _across_features(found, tested)
+    score = found.pop(bins.score, None) if bins.score else None
+    judged = dict(found)
+    for name in sorted(current.new_columns):
+        found[name] = absent_feature(name, FeatureKind.TEXT, Status.NEW_COLUMN)
+    return Comparison(
+        rows_reference=reference.profile.rows,
+        rows_current=current.rows,
+        features=found,
+        score=score,
+        overall=Overall(
+            weighted_psi(judged, weights or {}), score.psi if score else None, len(judged), 0, 0, Severity.NONE
+        ),
+        n_reference=tested.m,
+        n_current=tested.n,
+        schema_changes=sum(feature.status in _SCHEMA for feature in judged.values()),
+        new_columns=tuple(sorted(current.new_columns)),
+        conversion_reference=_conversion(reference.profile),
+        conversion_current=_conversion(current),
+    )
+
+
+def _one(
+    feature: FeatureBins,
+    reference: Profile,
+    current: Profile,
+    tested: Tested,
+    statistics: tuple[DriftStatistic, ...],
+) -> FeatureComparison:
+    before, after = reference.features.get(feature.name), current.features.get(feature.name)
+    retyped = current.retyped.get(feature.name)
+    if retyped is not None:
+        return absent_feature(
+            feature.name, feature.kind, Status.TYPE_CHANGED, bins=feature, reference=before, found=retyped
+        )
+    if after is None:
+        return absent_feature(feature.name, feature.kind, Status.MISSING_COLUMN, bins=feature, reference=before)
+    if before is None:
+        return absent_feature(feature.name, feature.kind, Status.NEW_COLUMN, bins=feature, current=after)
+    if not (fits(feature, before) and fits(feature, after)):
+        return absent_feature(feature.name, feature.kind, Status.TYPE_CHANGED, found="another type")
+    return compare_feature(feature, before, after, tested, statistics)
+
+
+def _across_features(found: dict[str, FeatureComparison], tested: Tested) -> dict[str, FeatureComparison]:
+    """Add what only all features together tell: q-values and the least PSI that could have been seen."""
+    psi_q = q_values({name: feature.psi_p_value for name, feature in found.items()})
+    test_q = q_values({name: _test_p_value(feature) for name, feature in found.items()})
+    tests = len(psi_q)
+    completed = {}
+    for name, feature in found.items():
+        q, test = psi_q.get(name), test_q.get(name)
+        least = minimum_detectable(feature.psi_bins or 0, n=tested.n, m=tested.m, tests=tests)
+        why = dict(feature.why)
+        for field, value in (("psi_q_value", q), ("test_q_value", test), ("minimum_detectable", least)):
+            if value is not None:
+                why.pop(field, None)
+        completed[name] = replace(feature, psi_q_value=q, test_q_value=test, minimum_detectable=least, why=why)
+    return completed
+
+
+def _test_p_value(feature: FeatureComparison) -> float | None:
+    return feature.ks_p_value if feature.kind.is_binned else feature.chi2_p_value
+
+
+def weighted_psi(features: Mapping[str, FeatureComparison], weights: Mapping[str, float]) -> float | None:
+    """Mean PSI of the features, each at most 1; features that are gone or retyped count as 1.
+
+    Args:
+        features: by name, the score left out.
+        weights: importance by name; 1 where absent, 0 leaves a feature out.
+
+    Returns:
+        In [0, 1]; None where no feature has a PSI.
+    """
+    total = weight = 0.0
+    for name, feature in features.items():
+        value = _MOST_PSI if feature.status in _SCHEMA else feature.psi
+        if value is not None:
+            share = max(0.0, weights.get(name, 1.0))
+            total, weight = total + share * min(value, _MOST_PSI), weight + share
+    return total / weight if weight > 0.0 else None
+
+
+def _conversion(profile: Profile) -> float | None:
+    if not profile.labelled or profile.converted is None:
+        return None
+    return profile.converted / profile.labelled

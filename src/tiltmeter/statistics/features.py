@@ -1,0 +1,298 @@
+"""One feature of a window against its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tiltmeter.domain.comparison import Cell, FeatureComparison, SidePair
+from tiltmeter.domain.metric import Status
+from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile, TextProfile
+from tiltmeter.domain.severity import Severity
+from tiltmeter.domain.statistic import Cells
+from tiltmeter.statistics.cells import cell_names, level_cells, numeric_cells
+from tiltmeter.statistics.edges import fine_bins
+from tiltmeter.statistics.hints import stand_in_level, stand_in_number
+from tiltmeter.statistics.intervals import rise_p_value
+from tiltmeter.statistics.levels import lost_levels, new_levels
+from tiltmeter.statistics.outliers import share_beyond
+from tiltmeter.statistics.ranges import out_of_range
+from tiltmeter.statistics.reasons import reasons
+from tiltmeter.statistics.sides import described_side
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tiltmeter.domain.comparison import SideStatistics
+    from tiltmeter.domain.feature import FeatureKind
+    from tiltmeter.domain.profile import FeatureBins, FeatureProfile
+    from tiltmeter.domain.statistic import DriftStatistic
+    from tiltmeter.statistics.cells import ComparisonCells
+    from tiltmeter.statistics.edges import FineBins
+
+MIN_ROWS = 200
+"""Rows that both sides need before anything is judged (`rule_defaults.min_rows`)."""
+
+_FIELDS = frozenset(entry.name for entry in fields(FeatureComparison))
+_NO_COUNTS = np.empty(0, dtype=np.int64)
+_NO_EDGES = np.empty(0)
+_NO_FLAGS = np.empty(0, dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Rows as tests count them, and the moment of the comparison.
+
+    Args:
+        m: of the reference.
+        n: of the window.
+        now: that freshness is measured from.
+    """
+
+    m: int
+    n: int
+    now: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """What was measured so far: fields of `FeatureComparison`, other statistics, reasons of what is None, hints."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, float | None] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+    def keep(self, name: str, value: float | None, why: str = "") -> None:
+        """File a number under its field, or under `extra` where `FeatureComparison` has no field of that name."""
+        if name in _FIELDS:
+            self.fields[name] = value
+        else:
+            self.extra[name] = value
+        if value is None and why:
+            self.why[name] = why
+
+
+def fits(bins: FeatureBins, profile: FeatureProfile) -> bool:
+    """Whether the profile was counted in cells of this sort."""
+    cells = bins.cells
+    if isinstance(cells, NumericBins):
+        return isinstance(profile, NumericProfile)
+    if isinstance(cells, LevelBins):
+        return isinstance(profile, LevelProfile)
+    return isinstance(profile, TextProfile)
+
+
+def compare_feature(
+    bins: FeatureBins,
+    reference: FeatureProfile,
+    current: FeatureProfile,
+    tested: Tested,
+    statistics: tuple[DriftStatistic, ...],
+) -> FeatureComparison:
+    """Every number of one feature but those that need the other features too.
+
+    Args:
+        bins: the feature's frozen cells.
+        reference: the reference rows in them.
+        current: the window's rows in them.
+        tested: rows as tests count them.
+        statistics: drift statistics to compute where the kind allows.
+    """
+    numbers = _Numbers()
+    numbers.fields["missing_change"], numbers.fields["missing_p_value"] = _missing(reference, current, tested)
+    match bins.cells, reference, current:
+        case NumericBins() as cells, NumericProfile() as before, NumericProfile() as after:
+            sides = _numeric(bins, cells, (before, after), tested, statistics, numbers)
+        case LevelBins() as cells, LevelProfile() as before, LevelProfile() as after:
+            sides = _levels(bins, cells, (before, after), tested, statistics, numbers)
+        case _:
+            sides = _sides(bins, (reference, current), tested, numbers)
+    numbers.fields.update(name=bins.name, kind=bins.kind, status=_status(reference, current, sides, tested))
+    numbers.fields.update(severity=Severity.NONE, reference=sides[0], current=sides[1], extra=numbers.extra)
+    return FeatureComparison(**numbers.fields, why=reasons(bins.kind, numbers.fields, numbers.why))
+
+
+def absent_feature(
+    name: str,
+    kind: FeatureKind,
+    status: Status,
+    *,
+    bins: FeatureBins | None = None,
+    reference: FeatureProfile | None = None,
+    current: FeatureProfile | None = None,
+    found: str = "",
+) -> FeatureComparison:
+    """A feature that cannot be compared: gone, retyped, or new. What is known of one side is kept.
+
+    Args:
+        name: of the column.
+        kind: as the bins know it.
+        status: missing_column, type_changed or new_column.
+        bins: the frozen cells, where there are any.
+        reference: the reference side, where it has the column.
+        current: the window's side, where it has the column.
+        found: what a retyped column holds now.
+    """
+    before = described_side(bins, reference, reference=True)[0] if bins and reference else None
+    after = described_side(bins, current)[0] if bins and current else None
+    hints = (f"`{name}` was {kind.value} and holds {found} now",) if found else ()
+    numbers: dict[str, Any] = {}
+    why = dict.fromkeys(reasons(kind, numbers, {}), status.value)
+    return FeatureComparison(name, kind, status, Severity.NONE, before, after, why=why, hints=hints)
+
+
+def _sides(
+    bins: FeatureBins,
+    profiles: tuple[FeatureProfile, FeatureProfile],
+    tested: Tested,
+    numbers: _Numbers,
+    fine: FineBins | None = None,
+) -> tuple[SideStatistics, SideStatistics]:
+    before, why_before = described_side(bins, profiles[0], reference=True, now=tested.now, fine=fine, row=0)
+    after, why_after = described_side(bins, profiles[1], now=tested.now, fine=fine, row=1)
+    numbers.why.update({f"reference.{name}": reason for name, reason in why_before.items()})
+    numbers.why.update({f"current.{name}": reason for name, reason in why_after.items()})
+    return before, after
+
+
+def _numeric(
+    bins: FeatureBins,
+    cells: NumericBins,
+    profiles: tuple[NumericProfile, NumericProfile],
+    tested: Tested,
+    statistics: tuple[DriftStatistic, ...],
+    numbers: _Numbers,
+) -> tuple[SideStatistics, SideStatistics]:
+    fine = fine_bins(cells, profiles)
+    sides = _sides(bins, profiles, tested, numbers, fine)
+    pooled = numeric_cells(cells, profiles, (tested.m, tested.n))
+    minima = [profile.minimum for profile in profiles if profile.minimum is not None]
+    maxima = [profile.maximum for profile in profiles if profile.maximum is not None]
+    seen = Cells(
+        reference=pooled.reference,
+        current=pooled.current,
+        reference_fine=fine.counts[0],
+        current_fine=fine.counts[1],
+        fine_edges=fine.edges,
+        single_valued=fine.single_valued(),
+        n=tested.n,
+        m=tested.m,
+        kind=bins.kind,
+        std_reference=sides[0].std,
+        minimum=min(minima, default=None),
+        maximum=max(maxima, default=None),
+    )
+    _measure(seen, pooled, statistics, numbers)
+    _fences(cells, profiles, tested, numbers)
+    names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
+    numbers.fields["cells"] = _pictured(names, pooled)
+    numbers.fields["hints"] = stand_in_number(bins.name, cells, fine)
+    return sides
+
+
+def _fences(
+    cells: NumericBins, profiles: tuple[NumericProfile, NumericProfile], tested: Tested, numbers: _Numbers
+) -> None:
+    before, after = profiles
+    for name, fence, why in (("outliers_iqr", cells.iqr, "iqr_zero"), ("outliers_z", cells.z, "std_zero")):
+        if fence is None:
+            numbers.why[name] = why
+        else:
+            numbers.fields[name] = SidePair(share_beyond(before, fence), share_beyond(after, fence))
+    found = out_of_range(cells.range, before, after, n=tested.n, m=tested.m) if cells.range else None
+    if found is None:
+        reason = "no_rows" if cells.range else "no_values_in_baseline"
+        numbers.why.update(out_of_range=reason, out_of_range_p_value=reason)
+    else:
+        numbers.fields["out_of_range"], numbers.fields["out_of_range_p_value"] = found
+
+
+def _levels(
+    bins: FeatureBins,
+    cells: LevelBins,
+    profiles: tuple[LevelProfile, LevelProfile],
+    tested: Tested,
+    statistics: tuple[DriftStatistic, ...],
+    numbers: _Numbers,
+) -> tuple[SideStatistics, SideStatistics]:
+    sides = _sides(bins, profiles, tested, numbers)
+    pooled = level_cells(profiles, (tested.m, tested.n))
+    seen = Cells(
+        reference=pooled.reference,
+        current=pooled.current,
+        reference_fine=_NO_COUNTS,
+        current_fine=_NO_COUNTS,
+        fine_edges=_NO_EDGES,
+        single_valued=_NO_FLAGS,
+        n=tested.n,
+        m=tested.m,
+        kind=bins.kind,
+    )
+    _measure(seen, pooled, statistics, numbers)
+    new = new_levels(cells, profiles[0], profiles[1], n=tested.n, m=tested.m)
+    if new is not None:
+        numbers.fields.update(new_levels=new.change, new_level_excess=new.excess, new_level_p_value=new.p_value)
+    numbers.fields["lost_levels"] = lost_levels(cells, profiles[0], profiles[1])
+    numbers.fields["cells"] = _pictured(cell_names(cells, pooled), pooled)
+    numbers.fields["hints"] = stand_in_level(bins.name, cells, profiles)
+    return sides
+
+
+def _measure(seen: Cells, pooled: ComparisonCells, statistics: tuple[DriftStatistic, ...], numbers: _Numbers) -> None:
+    """Compute every statistic that the kind allows; a new one needs no line here."""
+    for statistic in statistics:
+        if seen.kind not in statistic.kinds:
+            continue
+        measured = statistic.compute(seen)
+        # A single cell of everything rare says nothing; statistics of the order (KS) read the fine bins instead.
+        lost = pooled.only_other and not statistic.order_matters
+        why = "levels_too_rare" if lost else measured.why
+        numbers.keep(statistic.name, None if lost else measured.value, why)
+        for name in statistic.parts:
+            numbers.keep(name, None if lost and name != "psi_bins" else measured.parts.get(name), why)
+
+
+def _missing(reference: FeatureProfile, current: FeatureProfile, tested: Tested) -> tuple[float | None, float | None]:
+    if reference.rows < 1 or current.rows < 1:
+        return None, None
+    before, after = reference.missing / reference.rows, current.missing / current.rows
+    # Shares of rows, weighed as so many independent rows as there are entities.
+    return after - before, rise_p_value(before * tested.m, tested.m, after * tested.n, tested.n)
+
+
+def _pictured(names: list[str], cells: ComparisonCells) -> tuple[Cell, ...]:
+    return tuple(map(Cell, names, cells.reference.tolist(), cells.current.tolist()))
+
+
+def _status(
+    reference: FeatureProfile,
+    current: FeatureProfile,
+    sides: tuple[SideStatistics, SideStatistics],
+    tested: Tested,
+) -> Status:
+    if current.rows < 1 or reference.rows < 1:
+        return Status.EMPTY
+    if min(tested.n, tested.m) < MIN_ROWS:
+        return Status.TOO_FEW_ROWS
+    if current.missing == current.rows:
+        return Status.ALL_MISSING
+    if reference.missing or current.missing:
+        return Status.OK
+    return Status.CONSTANT if _one_value(reference, current, sides) else Status.OK
+
+
+def _one_value(
+    reference: FeatureProfile, current: FeatureProfile, sides: tuple[SideStatistics, SideStatistics]
+) -> bool:
+    """Whether both sides hold the same single value."""
+    before, after = sides
+    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
+        finite = not (before.infinite or after.infinite)
+        return finite and before.min is not None and before.min == before.max == after.min == after.max
+    if isinstance(reference, LevelProfile) and isinstance(current, LevelProfile):
+        positions = np.flatnonzero(reference.counts)
+        alone = positions.size == 1 and reference.new_rows == 0 and current.new_rows == 0
+        return alone and int(current.counts[positions[0]]) == current.rows
+    return False

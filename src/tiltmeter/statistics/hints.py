@@ -1,0 +1,82 @@
+"""Things a person should know about a column before trusting its numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltmeter.statistics.edges import short_number
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins
+    from tiltmeter.statistics.edges import FineBins
+
+_LEAST_SHARE = 0.05
+"""A stand-in for "missing" is worth a word when it fills this share of the rows."""
+
+_STAND_INS = frozenset(
+    {-1.0, *(sign * (10.0**digits - 1.0) for digits in range(2, 10) for sign in (1.0, -1.0))}
+)  # -1, ±99, ±999 … ±999,999,999
+_WORDS = frozenset({"", "-", "--", "?", ".", "n/a", "na", "nan", "none", "null", "nil", "missing", "unknown"})
+
+
+def hint_of(name: str, share: float, value: str) -> str:
+    """The question that a person can answer with a setting."""
+    percent = min(99, max(1, round(share * 100)))
+    return f"{value} fills {percent} % of `{name}`: declare it missing?"
+
+
+def stand_in_number(name: str, bins: NumericBins, fine: FineBins) -> tuple[str, ...]:
+    """A hint where one end of the values is a number that people write for "missing", such as 999 in `pdays`.
+
+    Args:
+        name: of the feature.
+        bins: frozen cells.
+        fine: rows per fine bin of both sides.
+    """
+    alone = np.flatnonzero(fine.single_valued()[:-1])
+    if alone.size == 0:
+        return ()
+    rows = fine.counts.sum(axis=0)
+    total = int(rows.sum())
+    occupied = np.flatnonzero(rows)
+    if total == 0 or occupied.size < 2:
+        return ()
+    found = []
+    for position in {int(occupied[0]), int(occupied[-1])} & set(alone.tolist()):
+        value = float(fine.edges[position])
+        share = int(rows[position]) / total
+        if value in _STAND_INS and share >= _LEAST_SHARE and _stands_apart(value, bins):
+            found.append(hint_of(name, share, short_number(value).replace(",", "")))
+    return tuple(sorted(found))
+
+
+def _stands_apart(value: float, bins: NumericBins) -> bool:
+    # -1 among other negative numbers, or 99 as the end of a percentage, is a value like any other: a stand-in either
+    # lies at the very end of the baseline's range or beyond it.
+    if bins.range is None:
+        return False
+    least, greatest = math.nextafter(float(bins.edges[bins.range[0]]), math.inf), float(bins.edges[bins.range[1]])
+    return value <= least or value >= greatest
+
+
+def stand_in_level(name: str, bins: LevelBins, sides: tuple[LevelProfile, LevelProfile]) -> tuple[str, ...]:
+    """A hint where a level is a word for "missing", such as "unknown".
+
+    Args:
+        name: of the feature.
+        bins: frozen levels.
+        sides: reference and window.
+    """
+    total = sum(side.rows for side in sides)
+    if total == 0:
+        return ()
+    counts = sides[0].counts + sides[1].counts
+    found = []
+    for position in np.flatnonzero(counts >= _LEAST_SHARE * total).tolist():  # at most twenty
+        level = bins.levels[position]
+        if level.strip().lower() in _WORDS:
+            found.append(hint_of(name, int(counts[position]) / total, f'"{level}"'))
+    return tuple(found)
