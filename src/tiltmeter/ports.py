@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
     from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.feature import ColumnRoles
     from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, Receipt
     from tiltmeter.domain.metric import Metric
@@ -150,7 +151,7 @@ class ProfileStates(Protocol):
         ...
 
 
-class PredictionLog(Protocol):
+class StoredLog(Protocol):
     """The Delta tables of predictions, outcomes, batch runs and traffic, or a table that is read in place."""
 
     def new_rows(self, model: Model, since: int | None) -> Rows:
@@ -177,6 +178,18 @@ class PredictionLog(Protocol):
 
     def traffic(self, model: str, window: Window) -> list[TrafficState]:
         """Ten-second states of the window."""
+        ...
+
+
+class PredictionLog(StoredLog, Protocol):
+    """The log as monitors see it: rows carry reserved names for time, version, entity and score."""
+
+    def cohort(self, model: Model, window: Window, until: datetime) -> Cohort:
+        """Leads scored in the window (their last prediction) with what is known of them until then."""
+        ...
+
+    def first_row(self, model: Model) -> datetime | None:
+        """Time of a model's first row, None without rows."""
         ...
 
 
@@ -274,7 +287,7 @@ class StateStore(MetricStore, Protocol):
         ...
 
     def save_incident(self, incident: Incident, messages: Sequence[Message], events: Sequence[AlertEvent] = ()) -> None:
-        """Write an incident changed by a person or by time (acknowledge, escalation step) with its messages, at once."""
+        """Write an incident changed by a person or by time (acknowledge, escalation step) and its messages at once."""
         ...
 
     def deliveries(self, *, incident: str | None = None, status: DeliveryStatus | None = None) -> list[Delivery]:

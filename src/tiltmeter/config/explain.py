@@ -61,6 +61,12 @@ def _path(location: tuple[int | str, ...], source: YamlSource) -> tuple[int | st
     return tuple(path)
 
 
+def _is_below(node: object, part: int | str) -> bool:
+    if isinstance(node, list):
+        return isinstance(part, int) and part < len(node)
+    return isinstance(node, dict) and part in node
+
+
 def _keys(section: type[BaseModel]) -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield field.alias or name

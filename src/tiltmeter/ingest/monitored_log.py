@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tiltmeter.domain.cohort import Cohort
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, TIME, captured, foreign
-from tiltmeter.monitors.outcomes import Cohort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.traffic import TrafficState
-    from tiltmeter.ports import Clock, PredictionLog, Rows
+    from tiltmeter.ports import Clock, Rows, StoredLog
 
 _A_DAY = timedelta(days=1)
 _SETTLED = timedelta(minutes=10)
@@ -37,7 +37,7 @@ class MonitoredLog:
         live: states of the last minutes that are not in the table yet.
     """
 
-    inner: PredictionLog
+    inner: StoredLog
     clock: Clock
     live: Callable[[], list[TrafficState]] | None = None
     _days: dict[tuple[str, datetime], tuple[list[datetime], list[TrafficState]]] = field(default_factory=dict)

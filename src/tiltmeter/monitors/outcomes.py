@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,24 +10,8 @@ from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.statistics.intervals import wilson
 
 if TYPE_CHECKING:
+    from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.window import Window
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cohort:
-    """Leads of a span with what is known of them by now. One row a lead (its last prediction).
-
-    Args:
-        score: predicted probability, shape (leads,).
-        converted: whether it became a customer, shape (leads,).
-        revenue: of the lead, 0 where none; shape (leads,).
-        currency: of the revenue.
-    """
-
-    score: np.ndarray
-    converted: np.ndarray
-    revenue: np.ndarray
-    currency: str = ""
 
 
 def outcome_metrics(
@@ -50,7 +33,7 @@ def outcome_metrics(
         ]
     status = Status.OK if n >= min_rows else Status.TOO_FEW_ROWS
     customers = int(cohort.converted.sum())
-    low, high = wilson(customers, n)
+    low, high = wilson(customers, n) or (None, None)
     values: dict[str, float | None] = {**_confusion(cohort, threshold), **_quality(cohort), **_revenue(cohort)}
     rate = Metric(
         "outcomes.conversion_rate", subject, window, customers / n, status, lower=low, upper=high, n_current=n
