@@ -1,0 +1,167 @@
+"""Settings -> World: the only place where the concrete meets the abstract."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tiltmeter.channels import CHANNELS
+from tiltmeter.domain.errors import ConfigError, StoreError
+from tiltmeter.engines import ENGINES
+from tiltmeter.engines.local import open_rows
+from tiltmeter.ingest.monitored_log import MonitoredLog
+from tiltmeter.ingest.prediction_rows import roles_of, training
+from tiltmeter.ports import World
+from tiltmeter.state.sql import SqlStateStore
+from tiltmeter.store.baselines import Sources, StoredBaselines
+from tiltmeter.store.delta import DeltaLog
+from tiltmeter.store.states import DeltaProfileStates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tiltmeter.config.load import Configuration
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.ports import Channel, Clock, Rows
+
+DASHBOARD = "dashboard"
+"""Reserved channel name: the pages show every alert by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        return time.monotonic()
+
+
+def prepare_home(configuration: Configuration) -> None:
+    """Make the folders of an installation.
+
+    Raises:
+        StoreError: they cannot be made or written.
+    """
+    for folder in ("spool", "tables", "baselines", "reports", "damaged", "logs", "run"):
+        place = configuration.home / folder
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the folder cannot be made ({error.strerror})",
+                at=str(place),
+                hint="set `home` to a folder that this user may write",
+            ) from error
+
+
+def build_world(
+    configuration: Configuration,
+    *,
+    clock: Clock | None = None,
+    live: Callable[[], list[TrafficState]] | None = None,
+    with_channels: bool = True,
+) -> World:
+    """Everything the pipeline touches.
+
+    Args:
+        configuration: as loaded.
+        clock: the machine's by default; a simulated one in demo and tests.
+        live: traffic of the last minutes that is not in the table yet.
+        with_channels: False for readers, which need no secrets.
+
+    Raises:
+        ConfigError: a channel lacks its secret, or an engine is not installed.
+        StoreError: home cannot be written, or the state database cannot be opened.
+    """
+    prepare_home(configuration)
+    ticking = clock or SystemClock()
+    tables = configuration.placed(configuration.settings.store.path)
+    state = SqlStateStore(_state_url(configuration), ticking, home=configuration.home)
+    states = DeltaProfileStates(tables)
+    log = MonitoredLog(DeltaLog(tables, clock=ticking), ticking, live)
+    engine = ENGINES.load(configuration.settings.engine)()
+    baselines = StoredBaselines(
+        folder=configuration.placed("baselines"),
+        engine=engine,
+        states=states,
+        state=state,
+        sources=Sources(_training_rows, log.rows, log.first_row, roles_of),
+        zone=configuration.zone,
+    )
+    return World(
+        clock=ticking,
+        zone=configuration.zone,
+        engine=engine,
+        log=log,
+        states=states,
+        baselines=baselines,
+        state=state,
+        models=configuration.models,
+        rules=configuration.rules,
+        channels=build_channels(configuration) if with_channels else {},
+        public_url=configuration.settings.server.public_url or _local_address(configuration),
+    )
+
+
+def build_channels(configuration: Configuration) -> Mapping[str, Channel]:
+    """Channels of the configuration by name.
+
+    Raises:
+        ConfigError: a secret is missing, or a setting of a channel is wrong.
+    """
+    return {name: build_channel(configuration, name) for name in configuration.settings.channels}
+
+
+def build_channel(configuration: Configuration, name: str) -> Channel:
+    """One channel of the configuration.
+
+    Raises:
+        ConfigError: a secret is missing, or a setting of the channel is wrong.
+    """
+    at = configuration.source.at("channels", name)
+    given: dict[str, Any] = dict(configuration.settings.channels[name])
+    kind = given.pop("kind", None)
+    if kind is None:
+        raise ConfigError(f'the channel "{name}" has no kind', at=at, hint=f"kinds: {', '.join(CHANNELS.names())}")
+    try:
+        made: Channel = CHANNELS.load(kind)(name, resolved(given, configuration))
+    except ConfigError as error:
+        raise ConfigError(f"channels.{name}: {error.what}", at=at, hint=error.hint) from error
+    return made
+
+
+def resolved(given: Mapping[str, Any], configuration: Configuration) -> dict[str, Any]:
+    """Channel settings with `env:` and `file:` references replaced by the secrets.
+
+    Raises:
+        ConfigError: a variable is not set or a file cannot be read.
+    """
+    from tiltmeter.config.settings import Secret
+
+    return {
+        key: Secret(value).value(configuration.home)
+        if isinstance(value, str) and value.startswith(("env:", "file:"))
+        else value
+        for key, value in given.items()
+    }
+
+
+def _training_rows(place: str, model: Model) -> Rows:
+    return training(open_rows(place), model)
+
+
+def _state_url(configuration: Configuration) -> str:
+    url = configuration.settings.state.url
+    return str(resolved({"url": url}, configuration)["url"])
+
+
+def _local_address(configuration: Configuration) -> str:
+    return f"http://127.0.0.1:{configuration.settings.dashboard.port}"
