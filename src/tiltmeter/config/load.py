@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from tiltmeter.config.explain import config_error
 from tiltmeter.config.models import model_of
-from tiltmeter.config.rules import load_rules, parse_rules
+from tiltmeter.config.rules import parse_rules
 from tiltmeter.config.settings import RULE_KEYS, Settings
 from tiltmeter.config.yaml_source import YamlSource, parse_yaml, read_yaml
 from tiltmeter.domain.errors import ConfigError
@@ -100,9 +100,7 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
 
 
 def _rules(source: YamlSource, settings: Settings) -> RuleSet:
-    if any(key in source.data for key in RULE_KEYS):
-        return parse_rules(source, channels=tuple(settings.channels), models=tuple(settings.models))
-    return load_rules(None)
+    return parse_rules(source, channels=settings.channels, models=settings.models)
 
 
 def _override(data: dict[str, Any], environ: Mapping[str, str], source: YamlSource) -> None:

@@ -112,7 +112,7 @@ def parse_yaml(text: str, *, name: str) -> YamlSource:
     """
     try:
         _refuse_depth(text, name)
-        root = yaml.compose(text, Loader=yaml.BaseLoader)  # type: ignore[no-untyped-call]
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f"{name}:{mark.line + 1}" if mark else name
@@ -131,13 +131,13 @@ def parse_yaml(text: str, *, name: str) -> YamlSource:
 def _refuse_depth(text: str, name: str) -> None:
     # Composing recurses; events do not. A file of ten thousand brackets must be an error message, not a crash.
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):  # type: ignore[no-untyped-call]
+    for event in yaml.parse(text, Loader=yaml.BaseLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > _MAX_DEPTH:
-            raise ConfigError(f"nested deeper than {_MAX_DEPTH} levels", at=f"{name}:{event.start_mark.line + 1}")
+            raise ConfigError(f"nested deeper than {_MAX_DEPTH} levels", at=f"{name}:{_line(event)}")
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class _Builder:
     values: int = 0
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:  # noqa: ANN401 - YAML holds values of any type
-        at = f"{self.name}:{node.start_mark.line + 1}"
+        at = f"{self.name}:{_line(node)}"
         self.values += 1
         if self.values > _MAX_VALUES or len(path) > _MAX_DEPTH:
             raise ConfigError("its aliases (*name) expand to too much", at=at, hint="write the values out")
@@ -159,14 +159,14 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             for position, item in enumerate(node.value):
-                self.lines[(*path, position)] = item.start_mark.line + 1
+                self.lines[(*path, position)] = _line(item)
             return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
-        return _scalar(node)
+        return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            at = f"{self.name}:{key_node.start_mark.line + 1}"
+            at = f"{self.name}:{_line(key_node)}"
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError("a key must be a word, not a list or mapping", at=at)
             key = str(key_node.value)
@@ -175,9 +175,13 @@ class _Builder:
                 raise ConfigError(
                     f'the key "{dotted((*path, key))}" stands twice', at=at, hint=f"first in line {first}"
                 )
-            self.lines[(*path, key)] = key_node.start_mark.line + 1
+            self.lines[(*path, key)] = _line(key_node)
             found[key] = self.value(value_node, (*path, key))
         return found
+
+
+def _line(marked: yaml.Node | yaml.Event) -> int:
+    return marked.start_mark.line + 1 if marked.start_mark else 1
 
 
 def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
