@@ -82,7 +82,10 @@ def _numeric(
     why = {"mean": found.why_mean, "std": found.why_std}
     limits = (profile.minimum, profile.maximum)
     at: list[float | None] = [None] * len(QUANTILES)
-    if limits[0] is not None and limits[1] is not None:
+    if profile.minimum is not None and edges.size == 0 and profile.minimum != profile.maximum:
+        # The rows that made the bins held no value: one open bin says nothing of where values lie.
+        why["median"] = "no_values_in_baseline"
+    elif limits[0] is not None and limits[1] is not None:
         at = list(quantiles(edges, counts, (limits[0], limits[1])) or at)
         if reference:
             at[3] = _exact_median(at[3], bins.center, edges)

@@ -70,7 +70,7 @@ PSI = DriftStatistic(
     ),
     source=(
         "Kullback and Leibler 1951, Ann. Math. Statist. 22, 79-86 (the symmetric divergence J); null distribution: "
-        "Yurdakul and Naranjo 2020, J. Risk Model Validation 14(4), 89-100"
+        "Yurdakul and Naranjo 2020, J. Risk Model Validation 14(4)"
     ),
     parts=_PARTS,
     compute=_compute,
