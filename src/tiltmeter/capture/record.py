@@ -17,26 +17,6 @@ from tiltmeter.domain.errors import UnreadableData
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class RowFields(msgspec.Struct, array_like=True, frozen=True, omit_defaults=False):
-    """One row that was mapped, and reduced for privacy, in the worker: what the body itself would have shown.
-
-    Args:
-        features: feature -> JSON scalar.
-        entity_id: id of the lead.
-        prediction: the model's number; None where the answer had none.
-        record_index: position in a list body, None for a single object.
-        rescued: column -> value that fits no typed column.
-        prediction_label: the model's word.
-    """
-
-    features: dict[str, Any]
-    entity_id: str | None = None
-    prediction: float | None = None
-    record_index: int | None = None
-    rescued: dict[str, Any] | None = None
-    prediction_label: str | None = None
-
-
 class LoggedFields(msgspec.Struct, array_like=True, frozen=True):
     """What the handler said by `tiltmeter.log(...)`; wins over the mapping, key by key.
 
@@ -79,14 +59,14 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, tag="request/1
         requester: who asked, when the application says so.
         error_type: class of the exception behind a 4xx or 5xx answer.
         sampling: fraction of the requests of this kind that are recorded, in (0, 1].
-        request: raw body, cut at the cap; empty when `rows` is set.
+        request: body as it came, or its JSON without the fields that privacy removes; empty when it passed the cap
+            and privacy fields are set.
         response: likewise.
         request_bytes: full size of the body.
         response_bytes: full size of the answer.
         response_encoding: `content-encoding` of the answer, empty for none.
-        rows: rows mapped and reduced in the worker; None when the bodies are raw.
+        reduced: whether privacy fields were dropped, hashed or cut before this record was written.
         logged: what the handler logged.
-        counts: what the mapping in the worker counted (`lists_ignored`, `no_prediction`, …), None when raw.
     """
 
     time_us: int
@@ -108,9 +88,8 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, tag="request/1
     request_bytes: int = 0
     response_bytes: int = 0
     response_encoding: str = ""
-    rows: list[RowFields] | None = None
+    reduced: bool = False
     logged: list[LoggedFields] | None = None
-    counts: dict[str, int] | None = None
 
 
 class OutcomeRecord(msgspec.Struct, array_like=True, frozen=True, tag="outcome/1"):
