@@ -1,0 +1,1 @@
+"""What people see: dashboard, reports. Views read; they never write."""

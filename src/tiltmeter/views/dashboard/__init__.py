@@ -1,0 +1,1 @@
+"""The Streamlit dashboard: a file a page, metrics and states only."""
