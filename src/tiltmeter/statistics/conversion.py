@@ -80,7 +80,7 @@ def _median(paid: Sequence[int]) -> float | None:
 
 
 def _sum_of_lowest(paid: Sequence[int], zeros: int, cut: int) -> int:
-    """Sum of the `cut` lowest of the sorted `paid` and as many zeros: refunds, then zeros, then the smallest payments."""
+    """Sum of the `cut` lowest of sorted payments and so many zeros: refunds, zeros, then the smallest payments."""
     refunds = sum(value < 0 for value in paid)
     lowest = paid[: min(cut, refunds)]
     beyond_zeros = max(0, cut - len(lowest) - zeros)

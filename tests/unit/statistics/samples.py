@@ -162,9 +162,7 @@ def level_profile(bins: LevelBins, values: Sequence[str | None]) -> LevelProfile
     counts = np.array([counted.get(level, 0) for level in bins.levels], dtype=np.int64)
     known = set(bins.levels)
     new = {level: rows for level, rows in counted.items() if level not in known}
-    return LevelProfile(
-        len(values), missing, counts, new, sum(new.values()), ExactDistinct(frozenset(counted))
-    )
+    return LevelProfile(len(values), missing, counts, new, sum(new.values()), ExactDistinct(frozenset(counted)))
 
 
 def text_profile(values: Sequence[str | None]) -> TextProfile:
