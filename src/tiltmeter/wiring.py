@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tiltmeter.channels import CHANNELS
+from tiltmeter.channels import build_channel
+from tiltmeter.config.settings import Secret
 from tiltmeter.domain.errors import ConfigError, StoreError
 from tiltmeter.engines import ENGINES
 from tiltmeter.engines.local import open_rows
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.ports import Channel, Clock, Rows
-
-DASHBOARD = "dashboard"
-"""Reserved channel name: the pages show every alert by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,52 +104,38 @@ def build_world(
         state=state,
         models=configuration.models,
         rules=configuration.rules,
-        channels=build_channels(configuration) if with_channels else {},
+        channels=configured_channels(configuration, ticking) if with_channels else {},
         public_url=configuration.settings.server.public_url or _local_address(configuration),
     )
 
 
-def build_channels(configuration: Configuration) -> Mapping[str, Channel]:
+def resolve_secret(reference: str, configuration: Configuration) -> str:
+    """The secret behind `env:NAME` or `file:PATH`.
+
+    Raises:
+        ConfigError: it is written in clear text, the variable is not set, or the file cannot be read.
+    """
+    return Secret(reference).value(configuration.home)
+
+
+def configured_channels(configuration: Configuration, clock: Clock) -> Mapping[str, Channel]:
     """Channels of the configuration by name.
 
     Raises:
         ConfigError: a secret is missing, or a setting of a channel is wrong.
     """
-    return {name: build_channel(configuration, name) for name in configuration.settings.channels}
 
+    def resolve(reference: str) -> str:
+        return resolve_secret(reference, configuration)
 
-def build_channel(configuration: Configuration, name: str) -> Channel:
-    """One channel of the configuration.
-
-    Raises:
-        ConfigError: a secret is missing, or a setting of the channel is wrong.
-    """
-    at = configuration.source.at("channels", name)
-    given: dict[str, Any] = dict(configuration.settings.channels[name])
-    kind = given.pop("kind", None)
-    if kind is None:
-        raise ConfigError(f'the channel "{name}" has no kind', at=at, hint=f"kinds: {', '.join(CHANNELS.names())}")
-    try:
-        made: Channel = CHANNELS.load(kind)(name, resolved(given, configuration))
-    except ConfigError as error:
-        raise ConfigError(f"channels.{name}: {error.what}", at=at, hint=error.hint) from error
-    return made
-
-
-def resolved(given: Mapping[str, Any], configuration: Configuration) -> dict[str, Any]:
-    """Channel settings with `env:` and `file:` references replaced by the secrets.
-
-    Raises:
-        ConfigError: a variable is not set or a file cannot be read.
-    """
-    from tiltmeter.config.settings import Secret
-
-    return {
-        key: Secret(value).value(configuration.home)
-        if isinstance(value, str) and value.startswith(("env:", "file:"))
-        else value
-        for key, value in given.items()
-    }
+    channels: dict[str, Channel] = {}
+    for name, given in configuration.settings.channels.items():
+        try:
+            channels[name] = build_channel(name, given, clock=clock, resolve=resolve)
+        except ConfigError as error:
+            at = configuration.source.at("channels", name)
+            raise ConfigError(f"{error.at or name}: {error.what}", at=at, hint=error.hint) from None
+    return channels
 
 
 def _training_rows(place: str, model: Model) -> Rows:
@@ -160,7 +144,7 @@ def _training_rows(place: str, model: Model) -> Rows:
 
 def _state_url(configuration: Configuration) -> str:
     url = configuration.settings.state.url
-    return str(resolved({"url": url}, configuration)["url"])
+    return resolve_secret(url, configuration) if url.startswith(("env:", "file:")) else url
 
 
 def _local_address(configuration: Configuration) -> str:

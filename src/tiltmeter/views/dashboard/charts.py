@@ -1,4 +1,4 @@
-"""Charts of the pages. Baseline is filled grey, current is a blue step line; severity is colour and word, never colour alone."""
+"""Charts of the pages: baseline filled grey, current a blue step line, severity in colour and word."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ ICONS = {Severity.NONE: "○", Severity.INFO: "ⓘ", Severity.WARNING: "▲", Se
 COLOURS = {Severity.NONE: "gray", Severity.INFO: "blue", Severity.WARNING: "orange", Severity.CRITICAL: "red"}
 
 
-@st.cache_resource(show_spinner="Opening the installation …")
+@st.cache_resource(show_spinner="Opening the installation …")  # type: ignore[untyped-decorator]
 def world() -> World:
     """The installation that this dashboard shows, opened once a process, without channels and their secrets."""
     given = os.environ.get("TILTMETER_CONFIG")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import FeatureProfile
+    from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.domain.severity import Severity
     from tiltmeter.ports import World
 
@@ -128,7 +129,7 @@ def service_series(world: World, scope: Scope) -> pd.DataFrame:
         return _hourly_service(world, scope)
     step = timedelta(minutes=5)
     states = world.log.traffic(scope.model.name, scope.window)
-    by_step: dict[datetime, list[object]] = {}
+    by_step: dict[datetime, list[TrafficState]] = {}
     for state in states:
         offset = (state.window_start - scope.start) // step
         by_step.setdefault(scope.start + offset * step, []).append(state)
@@ -137,7 +138,7 @@ def service_series(world: World, scope: Scope) -> pd.DataFrame:
         window = Window(start, start + step, Grain.LIVE)
         metrics = traffic_metrics(
             part, model=scope.model.name, window=window, latency_target=scope.model.latency_target
-        )  # type: ignore[arg-type]
+        )
         rows.append({"time": window.end, **_totals(metrics)})
     return pd.DataFrame(rows, columns=["time", "p50", "p95", "p99", "rate", "errors"])
 

@@ -46,10 +46,10 @@ def _numbers(scope: queries.Scope, feature: str) -> None:
 def _distribution(scope: queries.Scope, feature: str) -> None:
     found = queries.feature_profiles(world(), scope, feature)
     st.markdown("**Baseline (grey) against the shown span (blue)**")
-    if found is None or found[1] is None:
+    if found is None or (before := found[1]) is None:
         learning_note(world(), scope.model)
         return
-    reference, before, now = found
+    reference, _, now = found
     table = queries.distribution(reference, feature, before, now)
     if not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are watched.")

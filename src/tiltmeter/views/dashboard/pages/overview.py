@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import cards, charts, queries
 from tiltmeter.views.dashboard.frame import header, learning_note, plain, severity_badge, world
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.alert import Incident
 
 
 def _page() -> None:
@@ -45,7 +50,7 @@ def _page() -> None:
         _incidents(scope, open_now)
 
 
-def _incidents(scope: queries.Scope, open_now: list[queries.Incident]) -> None:
+def _incidents(scope: queries.Scope, open_now: list[Incident]) -> None:
     st.markdown("**Incidents**")
     recent = queries.incidents(world(), scope, open_only=False)
     if not recent:
