@@ -1,0 +1,189 @@
+"""The log: predictions, outcomes, batch runs and traffic in Delta tables, written by the handle rule of the library.
+
+Writer: open fresh, look at the transactions, write through that very handle, drop it. Reader: a kept handle, moved on
+by increments, opened anew every hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tiltmeter.domain.errors import StoreError, UsageError
+from tiltmeter.store.foreign import ForeignTable
+from tiltmeter.store.log_entries import TableFiles
+from tiltmeter.store.newest import newest
+from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
+from tiltmeter.store.schema import BATCH_RUNS, OUTCOMES, PREDICTIONS, TABLES, TRAFFIC
+from tiltmeter.store.snapshot import snapshot
+from tiltmeter.store.table import ConcurrentCommitError, StoredTable, WriteHandle, check_options
+from tiltmeter.store.traffic import states_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ports import Clock, Rows
+
+RIVAL_TRIES = 20
+"""How often a commit is tried again after a rival's: with two shippers by mistake one of them moves on each time."""
+
+_REPORTED = ("records_in", "records_scored", "records_failed", "bytes_written")
+
+
+@dataclass(slots=True, eq=False)
+class DeltaLog:
+    """A PredictionLog over Delta tables under one root.
+
+    Args:
+        root: folder, or address in an object store.
+        clock: decides when kept handles are opened anew.
+        models: models by name; those with a source are read in place, privacy rules apply to samples.
+        options: of the object store.
+    """
+
+    root: Path | str
+    clock: Clock
+    models: Mapping[str, Model] = field(default_factory=dict)
+    options: Mapping[str, str] | None = None
+    _tables: dict[str, StoredTable] = field(default_factory=dict)
+    _foreign: dict[str, ForeignTable] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse unsafe store options."""
+        check_options(self.options)
+
+    def table(self, name: str) -> StoredTable:
+        """One of our tables, created or not.
+
+        Raises:
+            UsageError: there is no such table.
+        """
+        if name not in TABLES:
+            raise UsageError(f'there is no table "{name}"', hint=f"one of {', '.join(TABLES)}")
+        if name not in self._tables:
+            root = str(self.root).rstrip("/")
+            self._tables[name] = StoredTable(TABLES[name], TableFiles(f"{root}/{name}", self.options), self.clock)
+        return self._tables[name]
+
+    def for_writing(self, name: str) -> WriteHandle:
+        """A fresh handle of a table, for one commit."""
+        return self.table(name).for_writing()
+
+    def append(self, name: str, rows: pa.Table, transactions: Mapping[str, int] | None = None) -> int | None:
+        """Append rows once: a second call with the same transactions changes nothing.
+
+        Args:
+            name: of the table.
+            rows: its columns.
+            transactions: application id -> sequence, all of them in the table together or not at all.
+
+        Returns:
+            The version that holds the rows, None when they were there already.
+
+        Raises:
+            StoreError: the table is away, or only some of the transactions are in it.
+        """
+        transactions = transactions or {}
+        for _ in range(RIVAL_TRIES):
+            handle = self.for_writing(name)
+            there = [slot for slot, seq in transactions.items() if handle.contains(slot, seq)]
+            if transactions and len(there) == len(transactions):
+                return None
+            if there:
+                raise StoreError(f"{len(there)} of {len(transactions)} parts are in the table already", at=name)
+            try:
+                return handle.append(rows, transactions)
+            except ConcurrentCommitError:
+                continue
+        raise ConcurrentCommitError(name, f"{RIVAL_TRIES} times in a row")
+
+    def new_rows(self, model: Model, since: int | None) -> Rows:
+        """As the port."""
+        if model.source is not None:
+            return self._source(model).new_rows(since)
+        return self._predictions(RowFilter({"model_name": model.name}, ("prediction",)), since)
+
+    def rows(self, model: Model, window: Window) -> Rows:
+        """As the port."""
+        if model.source is not None:
+            return self._source(model).rows(window)
+        span = ("request_time", window.start, window.end)
+        return self._predictions(RowFilter({"model_name": model.name}, ("prediction",), span), None)
+
+    def sample(
+        self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20
+    ) -> list[dict[str, Any]]:
+        """As the port."""
+        known = self.models.get(model)
+        if known is not None and known.source is not None:
+            rows: Rows = self._source(known).rows(window, filters)
+        else:
+            span = ("request_time", window.start, window.end)
+            rows = self._predictions(RowFilter({"model_name": model, **filters}, (), span), None)
+        found: list[dict[str, Any]] = []
+        for batch in rows.batches():
+            found.extend(batch.slice(0, limit - len(found)).to_pylist())
+            if len(found) >= limit:
+                break
+        hidden = set(known.drop) | set(known.hash) if known is not None and known.source is not None else set()
+        return [{k: v for k, v in row.items() if k not in hidden and v is not None} for row in found]
+
+    def outcomes(self, model: str, until: datetime) -> pa.Table:
+        """As the port. Known means: it had happened, whenever we were told; so a back-fill gives what live gave."""
+        snap = snapshot(self.table(OUTCOMES.name))
+        if snap is None:
+            return OUTCOMES.columns.empty_table()
+        rows = _read(snap.rows(), OUTCOMES.columns)
+        mine = pc.fill_null(pc.equal(rows["model_name"], model), fill_value=True)
+        happened = pc.less_equal(rows["outcome_time"], pa.scalar(until, rows["outcome_time"].type))
+        rows = rows.filter(pc.and_(mine, happened))
+        return newest(rows, ["outcome_id"], ["recorded_time", "ingest_time", "position"])
+
+    def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
+        """As the port; record counts that a later row does not know are kept from the row that told them."""
+        snap = snapshot(self.table(BATCH_RUNS.name))
+        if snap is None:
+            return []
+        far = since.replace(year=9999)
+        rows = _read(snap.rows(RowFilter(span=("start_time", since, far))), BATCH_RUNS.columns)
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in rows.sort_by("ingest_time").to_pylist():
+            key = tuple(row[column] for column in BATCH_RUNS.key)
+            before = found.get(key, {})
+            found[key] = {**row, **{c: before[c] for c in _REPORTED if row[c] is None and before.get(c) is not None}}
+        return sorted(found.values(), key=lambda row: row["start_time"])
+
+    def traffic(self, model: str, window: Window) -> list[TrafficState]:
+        """As the port."""
+        snap = snapshot(self.table(TRAFFIC.name))
+        if snap is None:
+            return []
+        wanted = RowFilter({"model_name": model}, (), ("window_start", window.start, window.end))
+        return states_of(snap.rows(wanted).batches())
+
+    def _predictions(self, wanted: RowFilter, since: int | None) -> ParquetRows:
+        table = self.table(PREDICTIONS.name)
+        snap = snapshot(table)
+        if snap is None:
+            return ParquetRows(PREDICTIONS.name, None, table.files, (), PREDICTIONS.columns, wanted)
+        return snap.rows_since(since, wanted)
+
+    def _source(self, model: Model) -> ForeignTable:
+        if model.name not in self._foreign:
+            self._foreign[model.name] = ForeignTable.of(model, self.clock, self.options)
+        return self._foreign[model.name]
+
+
+def _read(rows: ParquetRows, columns: pa.Schema) -> pa.Table:
+    names = [name for name in columns.names if name in rows.schema.names]
+    schema = pa.schema([rows.schema.field(name) for name in names])
+    table = pa.Table.from_batches(rows.batches(names), schema)
+    return table.cast(pa.schema([columns.field(name) for name in names]))

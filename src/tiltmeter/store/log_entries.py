@@ -1,0 +1,113 @@
+"""The entries of a Delta log, read as they stand: which files a version added, and whether the newest entry is whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pyarrow.fs as pafs
+from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
+
+from tiltmeter.domain.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class AddedFile:
+    """A data file as the log names it.
+
+    Args:
+        path: relative to the table, unquoted.
+        partition: column -> value as text, None for null.
+        rows: number of rows, None where the log keeps none.
+        least: column -> smallest value, as the log writes it.
+        greatest: column -> largest value, cut to milliseconds for times.
+        data_change: False for a file that only rearranges rows (compaction).
+        modified_ms: when it was written, milliseconds since 1970.
+    """
+
+    path: str
+    partition: Mapping[str, str | None]
+    rows: int | None
+    least: Mapping[str, Any]
+    greatest: Mapping[str, Any]
+    data_change: bool
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableFiles:
+    """Files of one table, on this machine or in an object store.
+
+    Args:
+        root: path or address of the table.
+        options: of the object store.
+    """
+
+    root: str
+    options: Mapping[str, str] | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the table lies on this machine."""
+        return "://" not in self.root
+
+    def filesystem(self) -> Any:  # noqa: ANN401 - pyarrow ships no types
+        """Reads paths that are relative to the table."""
+        if self.is_local:
+            return pafs.SubTreeFileSystem(self.root, pafs.LocalFileSystem())
+        return pafs.PyFileSystem(DeltaStorageHandler(self.root, dict(self.options or {})))
+
+    def entry(self, version: int) -> list[dict[str, Any]]:
+        """Actions of one version.
+
+        Raises:
+            StoreError: the entry is missing, empty or garbled.
+        """
+        path = f"_delta_log/{version:020d}.json"
+        try:
+            if self.is_local:
+                text = Path(self.root, path).read_bytes()
+            else:
+                with self.filesystem().open_input_stream(path) as stream:
+                    text = stream.read()
+            actions = [json.loads(line) for line in text.decode().splitlines() if line.strip()]
+        except (OSError, DeltaError, ValueError) as error:
+            raise _damaged(self.root, version, "cannot be read") from error
+        # An entry that holds nothing opens as a version without files: the rows would silently be gone.
+        if not actions or not all(isinstance(action, dict) for action in actions):
+            raise _damaged(self.root, version, "is empty")
+        return actions
+
+    def added(self, version: int) -> Iterator[AddedFile]:
+        """Data files that one version added, rearranged files left out."""
+        for action in self.entry(version):
+            if "add" in action and action["add"].get("dataChange", True):
+                yield _file(action["add"])
+
+
+def _file(add: Mapping[str, Any]) -> AddedFile:
+    stats = json.loads(add.get("stats") or "{}")
+    return AddedFile(
+        path=unquote(add["path"]),
+        partition=add.get("partitionValues") or {},
+        rows=stats.get("numRecords"),
+        least=stats.get("minValues") or {},
+        greatest=stats.get("maxValues") or {},
+        data_change=True,
+        modified_ms=int(add.get("modificationTime") or 0),
+    )
+
+
+def _damaged(root: str, version: int, how: str) -> StoreError:
+    return StoreError(
+        f"log entry {version} of the table {how}",
+        at=root,
+        hint="restore the file from a backup, or move it away to fall back to the version before it",
+    )

@@ -1,0 +1,145 @@
+"""What a table holds at one version, and what later versions added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tiltmeter.store.log_entries import AddedFile
+from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
+from tiltmeter.store.table import in_our_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tiltmeter.store.table import StoredTable
+
+_CUT = timedelta(milliseconds=1)
+"""Times in the log's statistics are cut to milliseconds: the true greatest value is less than one later."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A pinned version of one of our tables.
+
+    Args:
+        table: where it lies.
+        version: pinned.
+        schema: Arrow schema of the version.
+        files: live data files, in the order they were written.
+    """
+
+    table: StoredTable
+    version: int
+    schema: pa.Schema
+    files: Sequence[AddedFile]
+
+    def rows(self, wanted: RowFilter | None = None) -> ParquetRows:
+        """Wanted rows; files that cannot hold any are left out by partition and statistics."""
+        return _rows(self, self.files, wanted)
+
+    def rows_since(self, version: int | None, wanted: RowFilter | None = None) -> ParquetRows:
+        """Wanted rows that were added after a version, compactions left out.
+
+        Raises:
+            StoreError: the log no longer holds the versions in between, or a file of theirs is gone.
+        """
+        if version is None:
+            return self.rows(wanted)
+        added = [file for v in range(version + 1, self.version + 1) for file in self.table.files.added(v)]
+        return _rows(self, added, wanted)
+
+
+def snapshot(table: StoredTable) -> Snapshot | None:
+    """The newest version of a table; None while there is none."""
+    handle = table.reading()
+    if handle is None:
+        return None
+    with in_our_words(table.files.root):
+        schema = pa.schema(handle.schema().to_arrow())
+        actions = pa.table(handle.get_add_actions(flatten=True))
+        version = handle.version()
+    schema = pa.schema([pa.field(f.name, _plain_type(f.type), f.nullable) for f in schema])
+    return Snapshot(table, version, schema, _live_files(actions))
+
+
+def _rows(snap: Snapshot, files: Iterable[AddedFile], wanted: RowFilter | None) -> ParquetRows:
+    wanted = wanted or RowFilter()
+    kept = [file for file in files if _may_hold(file, wanted)]
+    name = snap.table.definition.name
+    return ParquetRows(f"{name}@{snap.version}", snap.version, snap.table.files, kept, snap.schema, wanted)
+
+
+def _live_files(actions: pa.Table) -> list[AddedFile]:
+    files = []
+    for action in actions.to_pylist():
+        files.append(
+            AddedFile(
+                path=action["path"],
+                partition={k.removeprefix("partition."): _text(v) for k, v in action.items() if _is(k, "partition.")},
+                rows=action.get("num_records"),
+                least={k.removeprefix("min."): v for k, v in action.items() if _is(k, "min.")},
+                greatest={k.removeprefix("max."): v for k, v in action.items() if _is(k, "max.")},
+                data_change=True,
+                modified_ms=_milliseconds(action["modification_time"]),
+            )
+        )
+    # The log keeps no order of its own; rows are read in the order in which they arrived.
+    return sorted(files, key=lambda file: (file.modified_ms, file.path))
+
+
+def _is(key: str, prefix: str) -> bool:
+    return key.startswith(prefix)
+
+
+def _milliseconds(moment: datetime | int) -> int:
+    return int(moment.timestamp() * 1000) if isinstance(moment, datetime) else int(moment)
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _plain_type(stored: pa.DataType) -> pa.DataType:
+    """PyArrow's own name of what the log's schema calls it (views and large text come from other Arrow libraries)."""
+    if pa.types.is_large_string(stored) or stored == pa.string_view():
+        return pa.string()
+    if pa.types.is_large_binary(stored) or stored == pa.binary_view():
+        return pa.binary()
+    return stored
+
+
+def _may_hold(file: AddedFile, wanted: RowFilter) -> bool:
+    for column, value in wanted.equal.items():
+        if column in file.partition and file.partition[column] != _text(value):
+            return False
+        least, greatest = file.least.get(column), file.greatest.get(column)
+        # Long texts are cut in the statistics, and a cut greatest value is no upper limit: only short ones are used.
+        if isinstance(value, str) and _short(least) and _short(greatest) and not least <= value <= greatest:
+            return False
+    return wanted.span is None or _overlaps(file, wanted.span)
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, str) and len(value) < 32
+
+
+def _overlaps(file: AddedFile, span: tuple[str, Any, Any]) -> bool:
+    column, start, end = span
+    least, greatest = _moment(file.least.get(column)), _moment(file.greatest.get(column))
+    if least is not None and least >= end:
+        return False
+    return greatest is None or greatest + _CUT > start
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

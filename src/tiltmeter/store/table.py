@@ -1,0 +1,229 @@
+"""One Delta table: opened fresh for every write, kept open for reading, errors in our own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from tiltmeter.domain.errors import ConfigError, StoreError
+from tiltmeter.store.log_entries import TableFiles
+
+if TYPE_CHECKING:
+    from tiltmeter.ports import Clock
+    from tiltmeter.store.schema import TableDefinition
+
+REOPEN_SECONDS = 3600.0
+"""A kept handle is opened anew this often: cost after many hundred increments was never measured."""
+
+_UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "MOUNT_ALLOW_UNSAFE_RENAME")
+
+
+class ConcurrentCommit(StoreError):
+    """Somebody else committed first: open the table anew, look at its transactions, start again."""
+
+    def __init__(self, at: str, why: str) -> None:
+        super().__init__(f"another writer was faster ({why})", at=at, retryable=True)
+
+
+def check_options(options: Mapping[str, str] | None) -> None:
+    """Refuse store options that give up atomic commits.
+
+    Raises:
+        ConfigError: such an option is set.
+    """
+    for name in options or {}:
+        if name.upper() in _UNSAFE:
+            raise ConfigError(
+                f"the store option {name} allows two writers to overwrite each other",
+                hint="remove it; local disks, S3, ADLS and GCS commit atomically without it",
+            )
+
+
+def first_line(error: BaseException) -> str:
+    """What a library said, without its stack frames, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+@contextmanager
+def in_our_words(at: str) -> Iterator[None]:
+    """Turn errors of deltalake, Arrow and the file system into StoreError.
+
+    Raises:
+        ConcurrentCommit: a rival commit won.
+        StoreError: everything else; retryable where the same call may succeed later.
+    """
+    try:
+        yield
+    except CommitFailedError as error:
+        raise ConcurrentCommit(at, first_line(error)) from error
+    except TableNotFoundError as error:
+        raise StoreError("the table cannot be found", at=at, retryable=True) from error
+    except OSError as error:
+        raise StoreError(f"the table cannot be reached ({first_line(error)})", at=at, retryable=True) from error
+    except (DeltaError, pa.ArrowException) as error:
+        raise StoreError(
+            f"the table is damaged or not as expected ({first_line(error)})",
+            at=at,
+            hint="`tiltmeter doctor` names the broken file",
+            retryable=True,
+        ) from error
+
+
+@dataclass(slots=True, eq=False)
+class WriteHandle:
+    """A table opened for one commit: look at its transactions, write through this very handle, drop it.
+
+    delta-rs never compares application versions for you: only a write through the handle whose transactions were
+    looked at is refused when somebody committed in between.
+    """
+
+    definition: TableDefinition
+    files: TableFiles
+    handle: Any
+
+    def committed(self, slot: str) -> int | None:
+        """Highest sequence of the slot that is in the table."""
+        with in_our_words(self.files.root):
+            found: int | None = self.handle.transaction_version(slot)
+        return found
+
+    def append(
+        self, rows: pa.Table, transactions: Mapping[str, int], *, metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Write rows and transactions as one version, then read the version back.
+
+        Args:
+            rows: columns of the table; features it does not know yet are added.
+            transactions: slot -> highest sequence that the rows contain.
+            metadata: further facts for the history.
+
+        Returns:
+            The version that holds the rows.
+
+        Raises:
+            ConcurrentCommit: another writer was faster; nothing of this call is in the table.
+            StoreError: the table is away, or the version that was written cannot be read back.
+        """
+        known = set(pa.schema(self.handle.schema().to_arrow()).names)
+        properties = CommitProperties(
+            custom_metadata=dict(metadata) if metadata else None,
+            max_commit_retries=None,
+            app_transactions=[Transaction(slot, sequence) for slot, sequence in sorted(transactions.items())],
+        )
+        with in_our_words(self.files.root):
+            write_deltalake(
+                self.handle,
+                rows,
+                mode="append",
+                schema_mode=None if known.issuperset(rows.schema.names) and len(known) == rows.num_columns else "merge",
+                commit_properties=properties,
+            )
+        return self._read_back(rows.num_rows, transactions)
+
+    def _read_back(self, rows: int, transactions: Mapping[str, int]) -> int:
+        version: int = self.handle.version()
+        actions = self.files.entry(version)
+        found = {a["txn"]["appId"]: a["txn"]["version"] for a in actions if "txn" in a}
+        written = sum(file.rows or 0 for file in self.files.added(version))
+        if any(found.get(slot) != sequence for slot, sequence in transactions.items()) or written != rows:
+            raise StoreError(
+                f"version {version} should hold {rows} new rows and holds {written}",
+                at=self.files.root,
+                hint="the spool keeps them; `tiltmeter doctor` looks at the table",
+                retryable=True,
+            )
+        return version
+
+
+@dataclass(slots=True, eq=False)
+class StoredTable:
+    """One of our tables.
+
+    Args:
+        definition: columns and properties.
+        files: where it lies.
+        clock: decides when a kept handle is opened anew.
+    """
+
+    definition: TableDefinition
+    files: TableFiles
+    clock: Clock
+    _kept: Any = None
+    _opened_at: float = 0.0
+    _verified: int = -1
+    _lock: Lock = field(default_factory=Lock)
+
+    def exists(self) -> bool:
+        """Whether the table was created."""
+        with in_our_words(self.files.root):
+            return bool(DeltaTable.is_deltatable(self.files.root, self._options()))
+
+    def create(self) -> None:
+        """Create the table with its pinned properties unless it exists."""
+        if self.exists():
+            return
+        if self.files.is_local:
+            Path(self.files.root).parent.mkdir(parents=True, exist_ok=True)
+        with in_our_words(self.files.root):
+            DeltaTable.create(
+                self.files.root,
+                self.definition.columns,
+                mode="ignore",
+                partition_by=list(self.definition.partition),
+                configuration=self.definition.properties,
+                storage_options=self._options(),
+            )
+
+    def for_writing(self) -> WriteHandle:
+        """A fresh handle, the newest log entry looked at.
+
+        Raises:
+            StoreError: the table is away or its newest entry is damaged.
+        """
+        self.create()
+        with in_our_words(self.files.root):
+            handle = DeltaTable(self.files.root, storage_options=self._options())
+        self.files.entry(handle.version())
+        return WriteHandle(self.definition, self.files, handle)
+
+    def reading(self) -> Any | None:  # noqa: ANN401 - a deltalake.DeltaTable
+        """The kept handle at the newest version; None while the table does not exist.
+
+        Raises:
+            StoreError: the table is away or its newest entry is damaged.
+        """
+        with self._lock:
+            if self._kept is None or self.clock.monotonic() - self._opened_at > REOPEN_SECONDS:
+                self._kept = None
+                if not self.exists():
+                    return None
+                with in_our_words(self.files.root):
+                    self._kept = DeltaTable(self.files.root, storage_options=self._options())
+                self._opened_at = self.clock.monotonic()
+            else:
+                with in_our_words(self.files.root):
+                    self._kept.update_incremental()
+            self._verify(self._kept.version())
+            return self._kept
+
+    def _verify(self, version: int) -> None:
+        if version == self._verified:
+            return
+        try:
+            self.files.entry(version)
+        except StoreError:
+            self._kept = None  # a repaired log is seen by a fresh handle only
+            raise
+        self._verified = version
+
+    def _options(self) -> dict[str, str] | None:
+        return dict(self.files.options) if self.files.options else None
