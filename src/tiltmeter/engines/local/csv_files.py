@@ -1,0 +1,227 @@
+"""CSV files: separator, decimal mark and encoding are found out and noted; types are guessed over the whole file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from codecs import getincrementaldecoder
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from tiltmeter.domain.errors import UnreadableData
+from tiltmeter.engines.local.tables import TableRows, select_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tiltmeter.engines.local.tables import Note
+
+SAMPLE_BYTES = 65_536
+SEPARATORS = (",", ";", "\t", "|")
+MAX_GZIP_RATIO = 200
+"""Text compresses 5 to 30 times; a bomb about 1,000 times."""
+FREE_GZIP_BYTES = 2**28
+"""Up to 256 MB any ratio is fine."""
+
+_SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_POINT = re.compile(r"-?\d+\.\d+")
+_COMMA = re.compile(r"-?\d+,\d+")
+_BROKEN = (pa.ArrowException, OSError, zlib.error, UnicodeError, EOFError)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a CSV file is written."""
+
+    separator: str = ","
+    decimal: str = "."
+    encoding: str = "utf-8"
+
+    def __str__(self) -> str:
+        """In words."""
+        return (
+            f"separator {_SEPARATOR_NAMES[self.separator]}, decimal {'comma' if self.decimal == ',' else 'point'}, "
+            f"{self.encoding}"
+        )
+
+
+class CsvRows:
+    """The rows of one CSV file. Read on first use and kept.
+
+    Args:
+        path: `.csv`, `.tsv`, `.txt`, or one of them with `.gz`.
+        note: takes what was found out about the file.
+        text: columns that are read as text.
+    """
+
+    version = None
+
+    def __init__(self, path: Path, note: Note, text: frozenset[str] = frozenset()) -> None:
+        self.name = str(path)
+        self._path = path
+        self._note = note
+        self._text = text
+        self._dialect = sniffed(_sample(path), str(path))
+        self._rows: TableRows | None = None
+        if not text:
+            note(f"{path}: {self._dialect}")
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema."""
+        return self._read().schema
+
+    def count(self) -> int | None:
+        """Number of rows."""
+        return self._read().count()
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Record batches in row order."""
+        return self._read().batches(columns)
+
+    def with_text(self, names: Sequence[str]) -> CsvRows:
+        """The same rows with these columns read as text."""
+        schema = self._read().schema
+        changed = {name for name in names if name in schema.names and not pa.types.is_string(schema.field(name).type)}
+        return CsvRows(self._path, self._note, self._text | changed) if changed else self
+
+    def _read(self) -> TableRows:
+        if self._rows is None:
+            table = self._table()
+            note = (lambda _: None) if self._text else self._note
+            self._rows = TableRows(select_once(table, self.name, note), self.name)
+        return self._rows
+
+    def _table(self) -> pa.Table:
+        try:
+            return self._parsed(self._dialect)
+        except pa.ArrowInvalid as error:
+            if self._dialect.encoding != "utf-8" or "UTF8" not in str(error).upper().replace("-", ""):
+                raise self._unreadable(error) from error
+            # The first 64 kB are UTF-8 and something behind them is not.
+            self._dialect = replace(self._dialect, encoding="latin-1")
+            self._note(f"{self._path}: {self._dialect}")
+            return self._table()
+        except _BROKEN as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> UnreadableData:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        return UnreadableData(f"the file cannot be read as CSV: {reason}", at=self.name, hint="is it a table?")
+
+    def _parsed(self, dialect: Dialect) -> pa.Table:
+        with opened(self._path) as stream:
+            return arrow_csv.read_csv(
+                stream,
+                read_options=arrow_csv.ReadOptions(encoding=dialect.encoding, block_size=2**23),
+                parse_options=arrow_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+                convert_options=arrow_csv.ConvertOptions(
+                    decimal_point=dialect.decimal,
+                    column_types=dict.fromkeys(self._text, pa.string()),
+                    # An empty cell is missing in any column, and so is NA; quoted text is what it says.
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+
+
+def opened(path: Path) -> BinaryIO:
+    """The file's bytes, inflated where it ends in `.gz`; an inflating bomb is refused.
+
+    Raises:
+        UnreadableData: while reading, when the file inflates more than 200 times.
+    """
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    return cast(BinaryIO, io.BufferedReader(_CappedGzip(path), 2**20))
+
+
+class _CappedGzip(io.RawIOBase):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._file = gzip.open(path, "rb")  # noqa: SIM115 - closed in `close`
+        self._left = max(FREE_GZIP_BYTES, MAX_GZIP_RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        content = self._file.read1(len(buffer))
+        self._left -= len(content)
+        if self._left < 0:
+            raise UnreadableData(
+                f"the file inflates more than {MAX_GZIP_RATIO} times and is refused",
+                at=str(self._path),
+                hint="unpack it yourself if you trust it",
+            )
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _sample(path: Path) -> bytes:
+    try:
+        with opened(path) as stream:
+            return stream.read(SAMPLE_BYTES)
+    except _BROKEN as error:
+        raise UnreadableData(f"the file cannot be read: {error}", at=str(path), hint="is it a CSV file?") from error
+
+
+def sniffed(sample: bytes, name: str) -> Dialect:
+    """How a file that begins like this is written.
+
+    Raises:
+        UnreadableData: the file is empty or no text.
+    """
+    if not sample.strip():
+        raise UnreadableData("the file is empty", at=name, hint="it needs a header line and rows")
+    encoding = _encoding(sample)
+    text = getincrementaldecoder(encoding)().decode(sample).lstrip("\ufeff")
+    if "\x00" in text.split("\n", 1)[0]:
+        raise UnreadableData("the file is no text", at=name, hint="CSV, Parquet, Arrow and JSON lines are read")
+    lines = text.splitlines()
+    # The last line may be cut.
+    lines = lines[:-1] if len(lines) > 1 and len(sample) == SAMPLE_BYTES else lines
+    separator = max(SEPARATORS, key=lambda one: _fit(lines[:200], one))
+    fields = [field for row in _parsed(lines[1:200], separator) for field in row]
+    points = sum(1 for field in fields if _POINT.fullmatch(field.strip()))
+    commas = sum(1 for field in fields if _COMMA.fullmatch(field.strip()))
+    return Dialect(separator, "," if separator != "," and commas > points else ".", encoding)
+
+
+def _encoding(sample: bytes) -> str:
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _fit(lines: list[str], separator: str) -> tuple[float, int]:
+    """Share of lines with as many fields as the header, and that number; (0, 0) where it separates nothing."""
+    widths = [len(row) for row in _parsed(lines, separator) if row]
+    if not widths or widths[0] < 2:
+        return 0.0, 0
+    return sum(1 for width in widths if width == widths[0]) / len(widths), widths[0]
+
+
+def _parsed(lines: list[str], separator: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    try:
+        rows.extend(csv.reader(lines, delimiter=separator))
+    except csv.Error:  # a field over 128 kB, or a NUL
+        return rows
+    return rows

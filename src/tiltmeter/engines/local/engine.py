@@ -1,0 +1,68 @@
+"""The engine of one machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.profile import LevelBins, TextBins
+from tiltmeter.engines.local.untyped import Untyped
+from tiltmeter.profiling.fit import fit_bins
+from tiltmeter.profiling.hours import profile_hours
+from tiltmeter.profiling.kernel import profile_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.domain.feature import ColumnRoles
+    from tiltmeter.domain.profile import Bins, Profile
+    from tiltmeter.ports import Rows, StateKey
+
+
+class LocalEngine:
+    """Runs the kernel in this process."""
+
+    name = "local"
+
+    def fit(self, rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000) -> Bins:
+        """Freeze kinds, edges, levels and scales.
+
+        Raises:
+            EmptyWindow: there are no rows.
+            UsageError: a named column does not exist.
+        """
+        words = [name for name, kind in roles.kinds.items() if not kind.is_binned]
+        return fit_bins(_as_text(rows, words), roles, level_cap=level_cap)
+
+    def profile(self, rows: Rows, bins: Bins) -> Profile:
+        """All rows as one profile."""
+        return profile_rows(_as_text(rows, _text_features(bins)), bins)
+
+    def profile_hours(
+        self,
+        rows: Rows,
+        bins: Bins,
+        *,
+        model: str,
+        time: str,
+        version: str | None,
+        segments: Sequence[str],
+        zone: ZoneInfo,
+    ) -> Mapping[StateKey, Profile]:
+        """One additive profile per clock hour, version and segment value; in addition the total ("")."""
+        typed = _as_text(rows, _text_features(bins))
+        return profile_hours(typed, bins, model=model, time=time, version=version, segments=segments, zone=zone)
+
+
+def _text_features(bins: Bins) -> list[str]:
+    # A file without types (CSV) has its categories read as the text they are: "07" is no 7.
+    return [
+        name
+        for name, feature in bins.features.items()
+        if isinstance(feature.cells, TextBins)
+        or (isinstance(feature.cells, LevelBins) and feature.cells.source == "text")
+    ]
+
+
+def _as_text(rows: Rows, names: Sequence[str]) -> Rows:
+    return rows.with_text(names) if isinstance(rows, Untyped) and names else rows

@@ -1,0 +1,133 @@
+"""Parquet files by row group, dictionaries kept; a file that unpacks into far more than it is gets refused unread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tiltmeter.domain.errors import UnreadableData
+from tiltmeter.engines.local.tables import BATCH_ROWS, without_twins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tiltmeter.engines.local.tables import Note
+
+FREE_BYTES = 2**30
+"""Up to 1 GB unpacked any ratio is fine."""
+MAX_RATIO = 1_000
+"""Unpacked bytes per byte of the file; real tables stay under 100."""
+MAX_GROUP_ROWS = 2_000_000
+"""Larger row groups are decoded in parts, so that memory stays bounded."""
+_BYTES_PER_VALUE = 8  # of a decoded number; a constant column of a billion rows takes no room in the file
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParquetRows:
+    """The rows of one Parquet file.
+
+    Args:
+        source: a path, or an open file of any file system.
+        name: what people call it.
+        note: takes what is left out.
+        constants: columns that stand beside the file (partition values), with their one value.
+    """
+
+    source: Any
+    name: str
+    note: Note
+    constants: Mapping[str, pa.Scalar]
+    version: int | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema, columns whose name occurs twice left out, constants behind."""
+        with self._open() as file:
+            inside = file.schema_arrow
+        kept = [inside.field(inside.names.index(name)) for name in without_twins(inside, self.name, self.note)]
+        beside = [pa.field(name, value.type) for name, value in self.constants.items() if name not in inside.names]
+        return pa.schema([*kept, *beside])
+
+    def count(self) -> int | None:
+        """Number of rows, from the footer."""
+        with self._open() as file:
+            return int(file.metadata.num_rows)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Record batches in row order, a row group each."""
+        for group in range(self.groups()):
+            yield from self.group_batches(group, columns)
+
+    def groups(self) -> int:
+        """Number of row groups."""
+        with self._open() as file:
+            return int(file.metadata.num_row_groups)
+
+    def group_batches(self, group: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Record batches of one row group; may run in any thread."""
+        with self._open() as file:
+            names = file.schema_arrow.names
+            inside = [name for name in columns if name in names] if columns is not None else _once(names)
+            if file.metadata.row_group(group).num_rows <= MAX_GROUP_ROWS:
+                table = file.read_row_group(group, columns=inside, use_threads=False)
+                parts: Iterator[pa.RecordBatch] = iter(table.combine_chunks().to_batches())
+            else:
+                parts = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=inside, use_threads=False)
+            rows = file.metadata.row_group(group).num_rows
+            if not inside:
+                parts = iter([_no_columns(rows)])
+            for part in parts:
+                yield self._with_constants(part, columns)
+
+    def _with_constants(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
+        for name, value in self.constants.items():
+            if (columns is None or name in columns) and name not in batch.schema.names:
+                batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
+        return batch
+
+    def _open(self) -> pq.ParquetFile:
+        try:
+            file = pq.ParquetFile(self.source)
+            _refuse_bombs(file, self.name)
+            words = [field.name for field in file.schema_arrow if _is_words(field.type)]
+            return pq.ParquetFile(self.source, read_dictionary=words, metadata=file.metadata) if words else file
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise UnreadableData(
+                f"the file cannot be read as Parquet: {reason}", at=self.name, hint="is the file complete?"
+            ) from error
+
+
+def _refuse_bombs(file: pq.ParquetFile, name: str) -> None:
+    metadata = file.metadata
+    packed = sum(
+        metadata.row_group(group).column(column).total_compressed_size
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    stated = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    decoded = metadata.num_rows * metadata.num_columns * _BYTES_PER_VALUE
+    unpacked = max(stated, decoded)
+    # Constant columns of a real table shrink a lot more than 1,000 times, but not from terabytes.
+    limit = max(FREE_BYTES, MAX_RATIO * packed)
+    if stated > limit or decoded > 1_000 * limit:
+        raise UnreadableData(
+            f"the file unpacks from {packed} to {unpacked} bytes and is refused",
+            at=name,
+            hint="rewrite it if you trust it",
+        )
+
+
+def _is_words(data_type: pa.DataType) -> bool:
+    return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type))
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return [name for name in names if list(names).count(name) == 1]
+
+
+def _no_columns(rows: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, type=pa.struct([])))

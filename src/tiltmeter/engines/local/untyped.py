@@ -1,0 +1,19 @@
+"""Files whose types are guessed from their text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tiltmeter.ports import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@runtime_checkable
+class Untyped(Rows, Protocol):
+    """Rows of a file that states no types."""
+
+    def with_text(self, names: Sequence[str]) -> Rows:
+        """The same rows with these columns read as text; names that do not exist are passed over."""
+        ...

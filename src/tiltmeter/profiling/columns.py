@@ -1,0 +1,430 @@
+"""Arrow columns made plain: numbers as float64, levels as codes, text as lengths and hashes.
+
+Nothing here raises on data, however hostile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.domain.profile import FeatureBins, LevelBins, NumericBins
+from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names, hash_strings, mixed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NAME_CHARACTERS = 256
+"""Levels with longer names are called by their beginning and a hash, so that no state holds a 10 MB string."""
+
+_CONVERTED = ("true", "1", "yes", "y", "1.0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberColumn:
+    """Numbers or datetimes (epoch seconds) of some rows.
+
+    Args:
+        values: float64; NaN where missing, or anything where `present` says so.
+        present: bool, None where only NaN is missing.
+        hashes: of the exact values, where float64 does not hold them all (big integers, decimals); else None.
+        float32: whether the column held 32-bit floats.
+    """
+
+    values: np.ndarray
+    present: np.ndarray | None = None
+    hashes: np.ndarray | None = None
+    float32: bool = False
+
+    def __len__(self) -> int:
+        return int(self.values.size)
+
+    def take(self, order: np.ndarray) -> NumberColumn:
+        """The rows in that order."""
+        return NumberColumn(self.values[order], _taken(self.present, order), _taken(self.hashes, order), self.float32)
+
+    def slice(self, start: int, stop: int) -> NumberColumn:
+        """Rows `[start, stop)`, without a copy."""
+        rows = slice(start, stop)
+        return NumberColumn(self.values[rows], _taken(self.present, rows), _taken(self.hashes, rows), self.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelColumn:
+    """Categories of some rows.
+
+    Args:
+        codes: int64; position among the baseline's levels, or behind them among `new`; -1 where missing.
+        new: names that the baseline lacks, without repeats.
+    """
+
+    codes: np.ndarray
+    new: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return int(self.codes.size)
+
+    def take(self, order: np.ndarray) -> LevelColumn:
+        """The rows in that order."""
+        return LevelColumn(self.codes[order], self.new)
+
+    def slice(self, start: int, stop: int) -> LevelColumn:
+        """Rows `[start, stop)`, without a copy."""
+        return LevelColumn(self.codes[start:stop], self.new)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextColumn:
+    """Free text of some rows.
+
+    Args:
+        lengths: characters, int64.
+        hashes: uint64.
+        present: bool.
+    """
+
+    lengths: np.ndarray
+    hashes: np.ndarray
+    present: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.present.size)
+
+    def take(self, order: np.ndarray) -> TextColumn:
+        """The rows in that order."""
+        return TextColumn(self.lengths[order], self.hashes[order], self.present[order])
+
+    def slice(self, start: int, stop: int) -> TextColumn:
+        """Rows `[start, stop)`, without a copy."""
+        rows = slice(start, stop)
+        return TextColumn(self.lengths[rows], self.hashes[rows], self.present[rows])
+
+
+Column = NumberColumn | LevelColumn | TextColumn
+
+
+@dataclass(frozen=True, slots=True)
+class WrongType:
+    """The column cannot be counted in its bins: what it holds instead."""
+
+    found: str
+
+
+@dataclass(slots=True)
+class LevelIndex:
+    """Finds the baseline's levels; made once per feature and run."""
+
+    bins: LevelBins
+    names: pa.Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = pa.array(self.bins.levels, type=pa.large_string())
+
+
+def family(data_type: pa.DataType) -> str:
+    """What a column holds: `numeric`, `boolean`, `datetime`, `text`, or `any` where it can hold nothing but nulls."""
+    if types.is_dictionary(data_type) or types.is_run_end_encoded(data_type):
+        return family(data_type.value_type)
+    if types.is_null(data_type):
+        return "any"
+    if types.is_boolean(data_type):
+        return "boolean"
+    if types.is_timestamp(data_type) or types.is_date(data_type):
+        return "datetime"
+    numeric = (types.is_integer, types.is_floating, types.is_decimal, types.is_duration, types.is_time)
+    return "numeric" if any(check(data_type) for check in numeric) else "text"
+
+
+def is_float32(data_type: pa.DataType) -> bool:
+    """Whether values carry the rounding of 32-bit floats."""
+    if types.is_dictionary(data_type):
+        return is_float32(data_type.value_type)
+    return bool(types.is_float32(data_type) or types.is_float16(data_type))
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """The array without run-length encoding and extension wrappers; dictionaries kept."""
+    if isinstance(array, pa.ExtensionArray):
+        return plain(array.storage)
+    if types.is_run_end_encoded(array.type):
+        return plain(pc.run_end_decode(array))
+    return array
+
+
+def column_for(array: pa.Array, bins: FeatureBins, index: LevelIndex | None) -> Column | WrongType:
+    """The column as its frozen bins want it.
+
+    Args:
+        array: any Arrow array.
+        bins: the feature's frozen cells.
+        index: of the levels, for categories and booleans.
+    """
+    array = plain(array)
+    found = family(array.type)
+    if isinstance(bins.cells, NumericBins):
+        return _numbers_for(array, found, bins)
+    if index is not None:
+        return _levels_for(array, found, bins, index)
+    return text_column(array, bins.missing_values)
+
+
+def _numbers_for(array: pa.Array, found: str, bins: FeatureBins) -> Column | WrongType:
+    wanted = "datetime" if bins.kind is FeatureKind.DATETIME else "numeric"
+    if found == "any" or array.null_count == len(array):
+        return NumberColumn(np.full(len(array), np.nan))
+    if found == "text" and wanted == "numeric" and bins.missing_values:
+        parsed = parsed_numbers(array, bins.missing_values)
+        return WrongType(found) if parsed is None else parsed
+    if found != wanted:
+        return WrongType(found)
+    return number_column(array, bins.missing_values)
+
+
+def _levels_for(array: pa.Array, found: str, bins: FeatureBins, index: LevelIndex) -> Column | WrongType:
+    source = index.bins.source
+    if found == "any" or array.null_count == len(array):
+        return LevelColumn(np.full(len(array), -1, dtype=np.int64))
+    same = source in (found, "any")
+    # A boolean may arrive as 0/1 or as true/false; anything else is a type change.
+    if not same and not (bins.kind is FeatureKind.BOOLEAN and found in ("numeric", "boolean")):
+        return WrongType(found)
+    return level_column(array, index.names, bins.missing_values, boolean=bins.kind is FeatureKind.BOOLEAN)
+
+
+def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColumn:
+    """Numbers or datetimes of an array of any numeric, date or time type."""
+    if types.is_dictionary(array.type):
+        array = _without_dictionary(array)
+    present = None if array.null_count == 0 else np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+    data_type, hashes = array.type, None
+    if types.is_decimal(data_type):
+        values, hashes = _decimals(array)
+    elif _is_clock(data_type):
+        values = _seconds(array)
+    else:
+        raw = _buffer(array)
+        values = raw.astype(np.float64, copy=False)
+        if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() > 2.0**53:
+            hashes = hash_integers(raw)
+    for value in _numbers_among(missing):
+        keep = values != value
+        present = keep if present is None else present & keep
+    return NumberColumn(values, present, hashes, is_float32(data_type))
+
+
+def parsed_numbers(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
+    """Numbers of a text column whose declared missing values are all that is not a number; else None."""
+    array = _without_dictionary(array).cast(pa.large_string())
+    words = pa.array([str(value) for value in missing], type=pa.large_string())
+    declared = pc.is_in(array, value_set=words, skip_nulls=True)
+    try:
+        numbers = pc.if_else(declared, None, array).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return number_column(numbers, missing)
+
+
+def level_column(
+    array: pa.Array, known: pa.Array, missing: Sequence[object] = (), *, boolean: bool = False
+) -> LevelColumn:
+    """Codes of an array of any type against known names (large strings)."""
+    codes, values = encoded(array)
+    names = level_names(values, boolean=boolean)
+    names_array = names if isinstance(names, pa.Array) else pa.array(names, type=pa.large_string())
+    found = pc.index_in(names_array, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    unknown = np.flatnonzero(found < 0)
+    new: dict[str, int] = {}
+    if unknown.size:
+        listed = names_array.take(pa.array(unknown)).to_pylist()
+        found[unknown] = [new.setdefault(name, len(known) + len(new)) if name is not None else -1 for name in listed]
+    for name in _names_of(missing, boolean=boolean):
+        found[_positions(names_array, name)] = -1
+    if found.size == 0:
+        return LevelColumn(np.full(codes.size, -1, dtype=np.int64))
+    return LevelColumn(np.where(codes < 0, -1, found[codes]), tuple(new))
+
+
+def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Dictionary codes (int64, -1 for null) and the dictionary's values, of an array of any type."""
+    array = plain(array)
+    if types.is_nested(array.type):
+        array = pa.array(
+            [None if value is None else repr(value) for value in array.to_pylist()], type=pa.large_string()
+        )
+    if not types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    indices = array.indices
+    codes = indices.fill_null(-1) if indices.null_count and types.is_signed_integer(indices.type) else indices
+    if codes.null_count:
+        codes = codes.cast(pa.int64()).fill_null(-1)
+    return codes.to_numpy(zero_copy_only=False).astype(np.int64, copy=False), plain(array.dictionary)
+
+
+def level_names(values: pa.Array, *, boolean: bool = False) -> pa.Array | list[str | None]:
+    """The name of each value: text itself, numbers in their shortest form, booleans as true and false."""
+    found = family(values.type)
+    if found == "text" and not boolean and _is_short_text(values):
+        return values.cast(pa.large_string())
+    return [None if value is None else _name(value, boolean=boolean) for value in python_values(values)]
+
+
+def python_values(values: pa.Array) -> list[object]:
+    """Python objects of the values; bytes that are no UTF-8 are replaced, never raised on."""
+    if types.is_floating(values.type):
+        return [None if value is None or value != value else value for value in values.to_pylist()]  # noqa: PLR0124 - NaN
+    if family(values.type) != "text" or types.is_nested(values.type):
+        return list(_listed(values))
+    raw = values.cast(pa.large_binary()).to_pylist() if not types.is_binary(values.type) else values.to_pylist()
+    return [None if value is None else bytes(value).decode("utf-8", "replace") for value in raw]
+
+
+def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
+    """Lengths and hashes of an array of any type."""
+    array = plain(array)
+    if types.is_dictionary(array.type):
+        array = _without_dictionary(array)
+    if not (types.is_string(array.type) or types.is_large_string(array.type)) or not _is_utf8(array):
+        names = [None if value is None else _name(value, boolean=False) for value in python_values(array)]
+        array = pa.array(names, type=pa.large_string())
+    present = np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+    for name in _names_of(missing, boolean=False):
+        present = present & ~pc.equal(array, name).fill_null(False).to_numpy(zero_copy_only=False)
+    lengths = pc.utf8_length(array).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return TextColumn(lengths, hash_strings(array), present)
+
+
+def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Hash and presence of each entity id; a number hashes the same as integer and as double."""
+    array = plain(array)
+    if family(array.type) == "numeric":
+        column = number_column(array)
+        present = ~np.isnan(column.values) if column.present is None else column.present & ~np.isnan(column.values)
+        return column.hashes if column.hashes is not None else hash_doubles(column.values), present
+    text = text_column(array)
+    return text.hashes, text.present
+
+
+def label_flags(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each row is converted (true, 1, yes, y in any case), and whether it has a label."""
+    codes, values = encoded(array)
+    names = [None if value is None else _name(value, boolean=False) for value in python_values(values)]
+    converted = np.array([name is not None and name.strip().lower() in _CONVERTED for name in names] + [False])
+    labelled = np.array([name is not None for name in names] + [False])
+    return converted[codes], labelled[codes]
+
+
+def _name(value: object, *, boolean: bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
+        value = int(value)
+    if isinstance(value, Decimal):
+        value = value.normalize() if value else 0
+        value = f"{value:f}"
+    text = str(value)
+    if boolean:
+        text = {"1": "true", "0": "false"}.get(text, text.lower() if text.lower() in ("true", "false") else text)
+    return short_name(text)
+
+
+def short_name(name: str) -> str:
+    """The name itself, or its beginning and a hash where it is longer than 256 characters."""
+    if len(name) <= NAME_CHARACTERS:
+        return name
+    return f"{name[:239]}…{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def _names_of(values: Sequence[object], *, boolean: bool) -> list[str]:
+    return [_name(value, boolean=boolean) for value in values]
+
+
+def _numbers_among(values: Sequence[object]) -> list[float]:
+    numbers = []
+    for value in values:
+        try:
+            numbers.append(float(value))  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            continue
+    return numbers
+
+
+def _positions(names: pa.Array, name: str) -> np.ndarray:
+    return np.flatnonzero(pc.equal(names, name).fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _listed(values: pa.Array) -> list[object]:
+    try:
+        return list(values.to_pylist())
+    except (UnicodeDecodeError, ValueError, OverflowError):  # dates beyond year 9999, broken text inside lists
+        return [None if not value.is_valid else repr(value.type) for value in values]
+
+
+def _is_short_text(values: pa.Array) -> bool:
+    if not (types.is_string(values.type) or types.is_large_string(values.type)):
+        return False
+    longest = pc.max(pc.binary_length(values)).as_py()
+    return (longest is None or longest <= NAME_CHARACTERS) and _is_utf8(values)
+
+
+def _is_utf8(values: pa.Array) -> bool:
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_clock(data_type: pa.DataType) -> bool:
+    return bool(
+        types.is_timestamp(data_type)
+        or types.is_date(data_type)
+        or types.is_duration(data_type)
+        or types.is_time(data_type)
+    )
+
+
+def _seconds(array: pa.Array) -> np.ndarray:
+    if types.is_date32(array.type):
+        return _buffer_as(array, np.int32).astype(np.float64) * 86_400.0
+    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}["ms" if types.is_date64(array.type) else array.type.unit]
+    width = np.int32 if types.is_time32(array.type) else np.int64
+    return _buffer_as(array, width).astype(np.float64) / per_second
+
+
+def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
+    codes, distinct = encoded(array)
+    exact = distinct.to_pylist()
+    doubles = np.array([float(value) for value in exact] + [np.nan])
+    hashes = hash_doubles(doubles)
+    for position, value in enumerate(exact):
+        if np.isinf(doubles[position]) or Decimal(float(doubles[position])) != value:
+            hashes[position] = mixed(hash_names([_name(value, boolean=False)]))[0]
+    return doubles[codes], hashes[codes]
+
+
+def _buffer(array: pa.Array) -> np.ndarray:
+    return _buffer_as(array, array.type.to_pandas_dtype())
+
+
+def _buffer_as(array: pa.Array, dtype: Callable[..., object]) -> np.ndarray:
+    buffer = array.buffers()[1]
+    if buffer is None or len(array) == 0:
+        return np.empty(0, dtype=np.dtype(dtype))  # type: ignore[call-overload]
+    raw: np.ndarray = np.frombuffer(buffer, dtype=np.dtype(dtype))  # type: ignore[call-overload]
+    return raw[array.offset : array.offset + len(array)]
+
+
+def _without_dictionary(array: pa.Array) -> pa.Array:
+    return array.dictionary_decode() if types.is_dictionary(array.type) else array
+
+
+def _taken(values: np.ndarray | None, rows: np.ndarray | slice) -> np.ndarray | None:
+    return None if values is None else values[rows]

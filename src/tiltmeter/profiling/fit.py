@@ -1,0 +1,206 @@
+"""A baseline is frozen here: kinds, edges, levels and scales from its rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from tiltmeter.domain.errors import EmptyWindow, UsageError
+from tiltmeter.domain.feature import ColumnRoles, FeatureKind
+from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, TextBins
+from tiltmeter.profiling.codec import canonical_bins
+from tiltmeter.profiling.columns import (
+    NumberColumn,
+    family,
+    is_float32,
+    level_column,
+    level_names,
+    number_column,
+    parsed_numbers,
+    plain,
+)
+from tiltmeter.profiling.edges import numeric_bins
+from tiltmeter.profiling.kinds import inferred_kind
+from tiltmeter.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tiltmeter.ports import Rows
+
+SAMPLE_ROWS = 1_000_000
+"""Rows that edges, levels and scales are made from at most."""
+
+
+def fit_bins(rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000, sample_rows: int = SAMPLE_ROWS) -> Bins:
+    """Freeze kinds, edges, levels and scales of a baseline.
+
+    Args:
+        rows: the baseline.
+        roles: which column plays which part.
+        level_cap: levels kept per category.
+        sample_rows: beyond this many rows every 2^k-th row of the version's order makes the bins, k as small as
+            possible.
+
+    Raises:
+        EmptyWindow: there are no rows.
+        UsageError: a named column does not exist.
+    """
+    names = feature_names(rows.schema, roles)
+    sample, total, step = _sampled(rows, names, sample_rows)
+    if total == 0:
+        raise EmptyWindow("there are no rows to make a baseline from", at=rows.name)
+    features = {name: _feature_bins(name, array, roles, level_cap) for name, array in sample.items()}
+    others = {*rows.schema.names, *roles.ignore, roles.label, roles.entity, roles.time} - {*features, None}
+    bins = Bins(
+        bins_id="",
+        features=features,
+        score=roles.score or "",
+        label=roles.label or "",
+        entity=roles.entity or "",
+        fit_rule="all rows" if step == 1 else f"every {step}th of {total} rows in their order",
+        others=frozenset(name for name in others if name),
+    )
+    return replace(bins, bins_id=bins_hash(bins))
+
+
+def bins_hash(bins: Bins) -> str:
+    """Hash of edges, levels, scales and roles: 16 hexadecimal characters."""
+    return blake2b(canonical_bins(bins), digest_size=8).hexdigest()
+
+
+def feature_names(schema: pa.Schema, roles: ColumnRoles) -> list[str]:
+    """Columns to profile, the score last; columns whose name occurs twice are left out.
+
+    Raises:
+        UsageError: a named column does not exist.
+    """
+    known = [name for name in schema.names if schema.names.count(name) == 1] if _has_twins(schema) else schema.names
+    named = [*(roles.features or ()), *(role for role in (roles.score, roles.label, roles.entity) if role)]
+    for name in named:
+        if name not in known:
+            raise UsageError(f'there is no column "{name}"', hint=did_you_mean(name, list(known)))
+    apart = {roles.label, roles.entity, roles.time, *roles.ignore} - {roles.score}
+    chosen = known if roles.features is None else roles.features
+    names = [name for name in chosen if name not in apart and name != roles.score]
+    return [*names, roles.score] if roles.score else names
+
+
+def _has_twins(schema: pa.Schema) -> bool:
+    return len(set(schema.names)) != len(schema.names)
+
+
+def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[Mapping[str, pa.Array], int, int]:
+    step, total = 1, 0
+    parts: list[tuple[int, pa.RecordBatch]] = []  # first row number, and every step-th row from there
+    kept = 0
+    for batch in rows.batches(names):
+        thin = _thinned(batch, total, step)
+        parts.append((total, thin))
+        total += batch.num_rows
+        kept += thin.num_rows
+        while kept > limit:
+            parts = [(first, _every_second(first, part, step)) for first, part in parts]
+            step *= 2
+            kept = sum(part.num_rows for _, part in parts)
+    batches = [part for _, part in parts]
+    arrays = {
+        name: _joined([_column(part, name, rows.schema) for part in batches], rows.schema, name) for name in names
+    }
+    return arrays, total, step
+
+
+def _thinned(batch: pa.RecordBatch, first: int, step: int) -> pa.RecordBatch:
+    """Rows of the batch whose number in the whole data set is a multiple of the step."""
+    if step == 1:
+        return batch
+    return batch.take(pa.array(np.arange(-first % step, batch.num_rows, step)))
+
+
+def _every_second(first: int, part: pa.RecordBatch, step: int) -> pa.RecordBatch:
+    number = first + (-first % step)  # number of the part's first row
+    odd = (number // step) % 2
+    return part.take(pa.array(np.arange(odd, part.num_rows, 2)))
+
+
+def _column(batch: pa.RecordBatch, name: str, schema: pa.Schema) -> pa.Array:
+    """The column, or nulls in a file that lacks it."""
+    position = batch.schema.get_field_index(name)
+    return pa.nulls(batch.num_rows, schema.field(name).type) if position < 0 else plain(batch.column(position))
+
+
+def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str) -> pa.Array:
+    if not chunks:
+        return pa.array([], type=schema.field(name).type)
+    if len(chunks) == 1:
+        return chunks[0]
+    if len({chunk.type for chunk in chunks}) > 1:
+        chunks = _of_one_type(chunks, schema.field(name).type)
+    joined = pa.chunked_array(chunks)
+    return (
+        joined.unify_dictionaries().combine_chunks() if pa.types.is_dictionary(joined.type) else joined.combine_chunks()
+    )
+
+
+def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Array]:
+    """Files of one data set may disagree: the data set's type where all fit, else text."""
+    decoded = [chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
+    try:
+        return [chunk.cast(data_type) for chunk in decoded]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        named = [level_names(chunk) for chunk in decoded]
+        return [one if isinstance(one, pa.Array) else pa.array(one, type=pa.large_string()) for one in named]
+
+
+def _feature_bins(name: str, array: pa.Array, roles: ColumnRoles, level_cap: int) -> FeatureBins:
+    missing = tuple(roles.missing_values.get(name, ()))
+    array = plain(array)
+    kind = roles.kinds.get(name) or _inferred(name, array, missing, roles)
+    cells: NumericBins | LevelBins | TextBins
+    if kind.is_binned:
+        cells = _numeric_cells(name, array, missing)
+    elif kind.has_levels:
+        cells = _level_cells(array, missing, level_cap, boolean=kind is FeatureKind.BOOLEAN)
+    else:
+        cells = TextBins()
+    return FeatureBins(name, kind, cells, missing)
+
+
+def _inferred(name: str, array: pa.Array, missing: Sequence[object], roles: ColumnRoles) -> FeatureKind:
+    kind = inferred_kind(array, missing)
+    # A score that is 0 or 1 so far is still a number.
+    is_number = name == roles.score and family(array.type) == "numeric"
+    return FeatureKind.NUMERIC if is_number else kind
+
+
+def _numeric_cells(name: str, array: pa.Array, missing: Sequence[object]) -> NumericBins:
+    found = family(array.type)
+    column: NumberColumn | None
+    if found == "text":
+        column = parsed_numbers(array, missing)
+        if column is None:
+            raise UsageError(
+                f'the column "{name}" holds text and cannot be numeric',
+                hint="take the kind away, or declare the words that mean missing",
+            )
+    elif found == "any":
+        column = NumberColumn(np.empty(0))
+    else:
+        column = number_column(array.cast(pa.int8()) if found == "boolean" else array, missing)
+    present = ~np.isnan(column.values)
+    if column.present is not None:
+        present &= column.present
+    return numeric_bins(column.values[present] + 0.0, float32=is_float32(array.type))
+
+
+def _level_cells(array: pa.Array, missing: Sequence[object], cap: int, *, boolean: bool) -> LevelBins:
+    nothing = pa.array([], type=pa.large_string())
+    column = level_column(array, nothing, missing, boolean=boolean)
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.new))
+    ranked = sorted((-int(rows), name) for name, rows in zip(column.new, counts, strict=True) if rows)
+    found = "any" if array.null_count == len(array) else family(array.type)
+    return LevelBins(tuple(name for _, name in ranked[:cap]), found)

@@ -1,0 +1,83 @@
+"""Sums that are exact in any order: values become integers with 40 fraction bits, and integers add."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+FRACTION_BITS = 40
+LIMB = 2.0**FRACTION_BITS
+"""Weight of a limb, of the fixed point, and the largest |z| that is summed."""
+
+MAX_ROWS = 2**22
+"""Rows whose 40-bit limbs an int64 can hold."""
+
+
+def scale_of(spreads: list[float]) -> float:
+    """2^floor(log2 d) of the first spread that is positive and finite; 1 without one."""
+    for spread in spreads:
+        if spread > 0 and math.isfinite(spread):
+            return math.ldexp(1.0, math.frexp(spread)[1] - 1)
+    return 1.0
+
+
+def fixed_sums(values: np.ndarray, *, center: float, scale: float) -> tuple[int, int, int]:
+    """Exact sums of z and z², z = (x - center)/scale, as integers in units of 2^-40.
+
+    Args:
+        values: finite float64.
+        center: c.
+        scale: s, a power of two.
+
+    Returns:
+        Sum of floor(z·2^40 + ½), sum of floor(z²·2^40 + ½), and the number of values left out because |z| > 2^40.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        z = (values - center) / scale
+        inside = np.abs(z) <= LIMB
+    extreme = int(z.size - np.count_nonzero(inside))
+    if extreme:
+        z = z[inside]
+    sum1 = sum2 = 0
+    for start in range(0, z.size, MAX_ROWS):
+        part = z[start : start + MAX_ROWS]
+        sum1 += _limb_sum(np.floor(part * LIMB + 0.5))
+        sum2 += _limb_sum(np.floor((part * part) * LIMB + 0.5))
+    return sum1, sum2, extreme
+
+
+def _limb_sum(whole: np.ndarray) -> int:
+    sign = np.sign(whole).astype(np.int64)
+    left = np.abs(whole)
+    total = 0
+    weight = 0
+    while left.size and left.any():
+        above = np.floor(left / LIMB)
+        limb = (left - above * LIMB).astype(np.int64) * sign
+        total += int(limb.sum()) << weight
+        weight += FRACTION_BITS
+        left = above
+    return total
+
+
+def mean_and_std(sum1: int, sum2: int, *, rows: int, center: float, scale: float) -> tuple[float, float]:
+    """Mean and standard deviation (ddof 1) in exact rational arithmetic, rounded once.
+
+    Args:
+        sum1: of `fixed_sums`.
+        sum2: of `fixed_sums`.
+        rows: values in the sums, at least 1.
+        center: c.
+        scale: s.
+
+    Returns:
+        NaN as the deviation of a single value.
+    """
+    mean = Fraction(center) + Fraction(scale) * Fraction(sum1, rows << FRACTION_BITS)
+    if rows == 1:
+        return float(mean), math.nan
+    spread = Fraction(sum2, 1 << FRACTION_BITS) - Fraction(sum1 * sum1, rows << (2 * FRACTION_BITS))
+    variance = max(spread, Fraction(0)) / (rows - 1)
+    return float(mean), scale * math.sqrt(float(variance))

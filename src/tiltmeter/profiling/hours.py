@@ -1,0 +1,179 @@
+"""Rows become one additive profile per clock hour, model version and segment value."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from tiltmeter.domain.errors import UsageError
+from tiltmeter.domain.window import Grain, window_at
+from tiltmeter.ports import StateKey
+from tiltmeter.profiling.columns import encoded, level_names, plain
+from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
+from tiltmeter.profiling.kernel import Counter
+from tiltmeter.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.domain.profile import Bins, Profile
+    from tiltmeter.ports import Rows
+
+# Every zone of the time-zone database is a multiple of 15 minutes off UTC since 1972, so a clock hour of any zone is
+# made of whole quarters.
+_QUARTER_SECONDS = 900
+
+
+class _Cut(NamedTuple):
+    """A column whose values get profiles of their own; "" is all rows together."""
+
+    column: str
+    is_version: bool
+
+
+class _Groups(NamedTuple):
+    """Rows sorted by group: group g holds `order[starts[g]:starts[g + 1]]`, hour `hours[g]` and value `values[g]`."""
+
+    order: np.ndarray
+    starts: np.ndarray
+    hours: list[datetime]
+    values: list[str]
+
+
+def profile_hours(
+    rows: Rows,
+    bins: Bins,
+    *,
+    model: str,
+    time: str,
+    version: str | None,
+    segments: Sequence[str],
+    zone: ZoneInfo,
+) -> dict[StateKey, Profile]:
+    """One additive profile per clock hour, version, and segment value; in addition all versions and segments ("").
+
+    Args:
+        rows: predictions; rows without a time are left out.
+        bins: frozen cells.
+        model: model name for the keys.
+        time: timestamp column; a timestamp without zone is UTC, a number is epoch seconds.
+        version: column of the model version, None where there is none.
+        segments: columns whose values get profiles of their own.
+        zone: cuts the hours.
+
+    Raises:
+        UsageError: the time column does not exist or holds no times.
+    """
+    if time not in rows.schema.names:
+        raise UsageError(f'there is no time column "{time}"', at=rows.name, hint=did_you_mean(time, rows.schema.names))
+    counter = Counter(bins, STORED, STORED_ENTITIES)
+    cuts = _cuts(rows.schema.names, version, segments)
+    wanted = [*counter.needed(rows.schema), time, *(cut.column for cut in cuts if cut.column)]
+    columns = list(dict.fromkeys(wanted))
+    template = counter.schema_profile(rows.schema)
+    totals: dict[StateKey, Profile] = {}
+    calendar = _Calendar(zone)
+    for batch in rows.batches(columns):
+        for key, profile in _batch_states(batch, counter, calendar.hours_of(batch.column(time)), cuts, model):
+            totals[key] = totals[key] + profile if key in totals else template + profile
+    return totals
+
+
+def _cuts(names: Sequence[str], version: str | None, segments: Sequence[str]) -> list[_Cut]:
+    cuts = [_Cut("", is_version=False)]
+    if version and version in names:
+        cuts.append(_Cut(version, is_version=True))
+    return [*cuts, *(_Cut(segment, is_version=False) for segment in segments if segment in names)]
+
+
+def _batch_states(
+    batch: pa.RecordBatch, counter: Counter, hours: np.ndarray, cuts: Sequence[_Cut], model: str
+) -> Iterator[tuple[StateKey, Profile]]:
+    plain_batch = counter.plain(batch)
+    for cut in cuts:
+        codes, names = _coded(batch.column(cut.column)) if cut.column else (np.zeros(batch.num_rows, np.int64), [""])
+        groups = _grouped(hours, codes, names)
+        ordered = plain_batch.take(groups.order)
+        for group, (hour, value) in enumerate(zip(groups.hours, groups.values, strict=True)):
+            if cut.column and not value:
+                continue  # rows without a version or segment value are in the total only
+            profile = counter.count(ordered.slice(int(groups.starts[group]), int(groups.starts[group + 1])))
+            subject = (value, "", "") if cut.is_version else ("", cut.column, value)
+            yield StateKey(hour, Grain.HOUR, model, *subject, counter.bins.bins_id), profile
+
+
+class _Calendar:
+    """Clock hours of a zone by quarter of an hour; remembers what it worked out."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._starts: dict[int, int] = {}
+
+    def hours_of(self, column: pa.Array) -> np.ndarray:
+        """Start of the clock hour of each row in epoch seconds; the smallest int64 where there is no time."""
+        seconds = _epoch_seconds(column)
+        present = seconds != _NO_TIME
+        quarters = np.where(present, seconds // _QUARTER_SECONDS, 0)
+        distinct, inverse = np.unique(quarters, return_inverse=True)
+        starts = np.array([self._hour(int(quarter)) for quarter in distinct], dtype=np.int64)
+        return np.where(present, starts[inverse.reshape(-1)], _NO_TIME) if seconds.size else seconds
+
+    def _hour(self, quarter: int) -> int:
+        if quarter not in self._starts:
+            moment = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, tz=UTC)
+            self._starts[quarter] = int(window_at(moment, Grain.HOUR, self._zone).start.timestamp())
+        return self._starts[quarter]
+
+
+_NO_TIME = np.iinfo(np.int64).min
+# Years 1 to 9999 with a margin of a day: what a datetime can hold in any zone.
+_FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400
+
+
+def _epoch_seconds(column: pa.Array) -> np.ndarray:
+    column = plain(column)
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_timestamp(column.type) or types.is_date(column.type):
+        # Rounded down before 1970 as well: floor, not truncation, hence not a plain cast.
+        micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64(), safe=False)
+        whole = pc.fill_null(micros, _NO_TIME).to_numpy(zero_copy_only=False)
+        seconds = np.where(whole == _NO_TIME, _NO_TIME, whole // 1_000_000)
+    elif types.is_integer(column.type) or types.is_floating(column.type):
+        numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        usable = np.isfinite(numbers) & (np.abs(numbers) < 2.0**53)
+        seconds = np.where(usable, np.floor(np.where(usable, numbers, 0)), _NO_TIME).astype(np.int64)
+    elif types.is_null(column.type):
+        seconds = np.full(len(column), _NO_TIME)
+    else:
+        raise UsageError(f"the time column holds {column.type}", hint="name a column of timestamps")
+    return np.where((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND), _NO_TIME, seconds)
+
+
+def _coded(column: pa.Array) -> tuple[np.ndarray, list[str]]:
+    codes, values = encoded(column)
+    names = level_names(values)
+    listed = names.to_pylist() if isinstance(names, pa.Array) else names
+    return np.where(codes < 0, len(listed), codes), [*(name or "" for name in listed), ""]
+
+
+def _grouped(hours: np.ndarray, codes: np.ndarray, names: list[str]) -> _Groups:
+    order = np.lexsort((codes, hours))
+    order = order[hours[order] != _NO_TIME]
+    sorted_hours, sorted_codes = hours[order], codes[order]
+    if order.size == 0:
+        return _Groups(order, np.zeros(1, dtype=np.int64), [], [])
+    change = (sorted_hours[1:] != sorted_hours[:-1]) | (sorted_codes[1:] != sorted_codes[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(change) + 1])
+    return _Groups(
+        order,
+        np.concatenate([starts, [order.size]]),
+        [datetime.fromtimestamp(int(sorted_hours[start]), tz=UTC) for start in starts],
+        [names[int(sorted_codes[start])] for start in starts],
+    )

@@ -1,0 +1,64 @@
+"""What a column is, from its Arrow type and its values: numbers stay numeric, few values with two names are boolean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import types
+
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.profiling.columns import encoded, family, number_column, parsed_numbers, plain, python_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TEXT_LEVELS = 1_000
+"""Text or identifier: more levels than this, and more than half of the values distinct."""
+
+
+def inferred_kind(array: pa.Array, missing: Sequence[object] = ()) -> FeatureKind:
+    """The kind of a column.
+
+    Args:
+        array: values of the baseline (or a sample of them).
+        missing: values that are declared to mean "missing".
+    """
+    array = plain(array)
+    found = family(array.type)
+    if found == "datetime":
+        return FeatureKind.DATETIME
+    if found == "boolean":
+        return FeatureKind.BOOLEAN
+    if found == "numeric":
+        return FeatureKind.BOOLEAN if _is_zero_and_one(array, missing) else FeatureKind.NUMERIC
+    if found == "any" or array.null_count == len(array):
+        return FeatureKind.CATEGORICAL
+    if missing and not types.is_nested(array.type) and parsed_numbers(array, missing) is not None:
+        return FeatureKind.NUMERIC
+    return _text_kind(array, missing)
+
+
+def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
+    if types.is_decimal(array.type) or types.is_time(array.type) or types.is_duration(array.type):
+        return False
+    column = number_column(array, missing)
+    values = column.values if column.present is None else column.values[column.present]
+    values = values[~np.isnan(values)]
+    if values.size < 2 or values.min() != 0.0 or values.max() != 1.0:
+        return False
+    return bool(np.all((values == 0.0) | (values == 1.0)))
+
+
+def _text_kind(array: pa.Array, missing: Sequence[object]) -> FeatureKind:
+    codes, dictionary = encoded(array)
+    present = codes[codes >= 0]
+    levels = np.unique(present)
+    if levels.size > TEXT_LEVELS and 2 * levels.size > present.size:
+        return FeatureKind.TEXT
+    if levels.size > 2 + len(missing):
+        return FeatureKind.CATEGORICAL
+    names = {str(name).lower() for name in python_values(dictionary.take(pa.array(levels)))}
+    names -= {str(value).lower() for value in missing}
+    return FeatureKind.BOOLEAN if names and names <= {"true", "false"} else FeatureKind.CATEGORICAL

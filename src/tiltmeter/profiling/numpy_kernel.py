@@ -1,0 +1,91 @@
+"""The reference kernel: columns in frozen bins become integers, in NumPy alone. Every other kernel equals it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tiltmeter.domain.profile import LevelProfile, NumericProfile, TextProfile, capped_levels
+from tiltmeter.profiling.distinct import HashDistinct, LevelDistinct, Resolution
+from tiltmeter.profiling.fixed_point import fixed_sums
+from tiltmeter.profiling.hashing import hash_doubles, hash_names
+
+if TYPE_CHECKING:
+    from tiltmeter.profiling.cells import NumericCells
+    from tiltmeter.profiling.columns import LevelColumn, NumberColumn, TextColumn
+
+
+def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolution) -> NumericProfile:
+    """Integers of a numeric or datetime column."""
+    present = ~np.isnan(column.values)
+    if column.present is not None:
+        present &= column.present
+    rows = len(column)
+    whole = bool(present.all())
+    values = (column.values if whole else column.values[present]) + 0.0  # -0.0 becomes 0.0
+    if cells.bins.float32:
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32).astype(np.float64)
+    hashes = hash_doubles(values) if column.hashes is None else column.hashes[present]
+    finite = values[np.isfinite(values)]
+    sum1, sum2, extreme = fixed_sums(finite, center=cells.bins.center, scale=cells.bins.scale)
+    positions = np.searchsorted(cells.edges, values, side="left")
+    return NumericProfile(
+        rows=rows,
+        missing=rows - values.size,
+        negative_infinite=int(np.count_nonzero(values == -np.inf)),
+        positive_infinite=int(np.count_nonzero(values == np.inf)),
+        extreme=extreme,
+        zeros=int(np.count_nonzero(values == 0)),
+        sum1=sum1,
+        sum2=sum2,
+        minimum=float(finite.min()) if finite.size else None,
+        maximum=float(finite.max()) if finite.size else None,
+        counts=np.bincount(positions, minlength=cells.edges.size + 1),
+        low_tail=_tail(-values[values <= cells.minimum], -cells.low, side="right"),
+        high_tail=_tail(values[values > cells.maximum], cells.high, side="left"),
+        distinct=HashDistinct.of(hashes, resolution),
+    )
+
+
+def _tail(values: np.ndarray, limits: np.ndarray, *, side: str) -> dict[int, int]:
+    if values.size == 0 or limits.size == 0:
+        return {}
+    positions = np.searchsorted(limits, values, side=side)  # type: ignore[call-overload]
+    counts = np.bincount(positions)
+    return {int(index): int(counts[index]) for index in np.flatnonzero(counts)}
+
+
+def count_levels(column: LevelColumn, levels: int, resolution: Resolution) -> LevelProfile:
+    """Integers of a categorical or boolean column.
+
+    Args:
+        column: codes and new names.
+        levels: number of baseline levels.
+        resolution: of the distinct count.
+    """
+    rows = len(column)
+    # One place more in front takes the missing rows.
+    per_code = np.bincount(column.codes + 1, minlength=levels + 1 + len(column.new))
+    counts, beyond = per_code[1 : levels + 1], per_code[levels + 1 :]
+    new = {column.new[position]: int(beyond[position]) for position in np.flatnonzero(beyond).tolist()}
+    return LevelProfile(
+        rows=rows,
+        missing=int(per_code[0]),
+        counts=counts,
+        new=capped_levels(new),
+        new_rows=int(beyond.sum()),
+        distinct=LevelDistinct(counts > 0, HashDistinct.of(hash_names(list(new)), resolution)),
+    )
+
+
+def count_text(column: TextColumn, resolution: Resolution) -> TextProfile:
+    """Integers of a text column."""
+    present = column.present
+    return TextProfile(
+        rows=len(column),
+        missing=int(present.size - np.count_nonzero(present)),
+        length_sum=int(column.lengths[present].sum()),
+        distinct=HashDistinct.of(column.hashes[present], resolution),
+    )
