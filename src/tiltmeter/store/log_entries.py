@@ -1,4 +1,4 @@
-"""The entries of a Delta log, read as they stand: which files a version added, and whether the newest entry is whole."""
+"""The entries of a Delta log as they stand: what a version added, and whether the newest entry is whole."""
 
 from __future__ import annotations
 

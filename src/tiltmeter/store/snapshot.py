@@ -74,25 +74,20 @@ def _rows(snap: Snapshot, files: Iterable[AddedFile], wanted: RowFilter | None) 
 
 
 def _live_files(actions: pa.Table) -> list[AddedFile]:
-    files = []
-    for action in actions.to_pylist():
-        files.append(
-            AddedFile(
-                path=action["path"],
-                partition={k.removeprefix("partition."): _text(v) for k, v in action.items() if _is(k, "partition.")},
-                rows=action.get("num_records"),
-                least={k.removeprefix("min."): v for k, v in action.items() if _is(k, "min.")},
-                greatest={k.removeprefix("max."): v for k, v in action.items() if _is(k, "max.")},
-                data_change=True,
-                modified_ms=_milliseconds(action["modification_time"]),
-            )
+    files = [
+        AddedFile(
+            path=action["path"],
+            partition={k.removeprefix("partition."): _text(v) for k, v in action.items() if k.startswith("partition.")},
+            rows=action.get("num_records"),
+            least={k.removeprefix("min."): v for k, v in action.items() if k.startswith("min.")},
+            greatest={k.removeprefix("max."): v for k, v in action.items() if k.startswith("max.")},
+            data_change=True,
+            modified_ms=_milliseconds(action["modification_time"]),
         )
+        for action in actions.to_pylist()
+    ]
     # The log keeps no order of its own; rows are read in the order in which they arrived.
     return sorted(files, key=lambda file: (file.modified_ms, file.path))
-
-
-def _is(key: str, prefix: str) -> bool:
-    return key.startswith(prefix)
 
 
 def _milliseconds(moment: datetime | int) -> int:
@@ -120,13 +115,15 @@ def _may_hold(file: AddedFile, wanted: RowFilter) -> bool:
             return False
         least, greatest = file.least.get(column), file.greatest.get(column)
         # Long texts are cut in the statistics, and a cut greatest value is no upper limit: only short ones are used.
-        if isinstance(value, str) and _short(least) and _short(greatest) and not least <= value <= greatest:
+        if isinstance(value, str) and _is_outside(value, least, greatest):
             return False
     return wanted.span is None or _overlaps(file, wanted.span)
 
 
-def _short(value: object) -> bool:
-    return isinstance(value, str) and len(value) < 32
+def _is_outside(value: str, least: object, greatest: object) -> bool:
+    if not isinstance(least, str) or not isinstance(greatest, str) or len(greatest) >= 32 or len(least) >= 32:
+        return False
+    return not least <= value <= greatest
 
 
 def _overlaps(file: AddedFile, span: tuple[str, Any, Any]) -> bool:

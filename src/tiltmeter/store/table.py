@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,12 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tiltmeter.domain.errors import ConfigError, StoreError
-from tiltmeter.store.log_entries import TableFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from tiltmeter.ports import Clock
+    from tiltmeter.store.log_entries import TableFiles
     from tiltmeter.store.schema import TableDefinition
 
 REOPEN_SECONDS = 3600.0
@@ -26,7 +27,7 @@ REOPEN_SECONDS = 3600.0
 _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "MOUNT_ALLOW_UNSAFE_RENAME")
 
 
-class ConcurrentCommit(StoreError):
+class ConcurrentCommitError(StoreError):
     """Somebody else committed first: open the table anew, look at its transactions, start again."""
 
     def __init__(self, at: str, why: str) -> None:
@@ -58,13 +59,13 @@ def in_our_words(at: str) -> Iterator[None]:
     """Turn errors of deltalake, Arrow and the file system into StoreError.
 
     Raises:
-        ConcurrentCommit: a rival commit won.
+        ConcurrentCommitError: a rival commit won.
         StoreError: everything else; retryable where the same call may succeed later.
     """
     try:
         yield
     except CommitFailedError as error:
-        raise ConcurrentCommit(at, first_line(error)) from error
+        raise ConcurrentCommitError(at, first_line(error)) from error
     except TableNotFoundError as error:
         raise StoreError("the table cannot be found", at=at, retryable=True) from error
     except OSError as error:
@@ -96,6 +97,11 @@ class WriteHandle:
             found: int | None = self.handle.transaction_version(slot)
         return found
 
+    def contains(self, slot: str, sequence: int) -> bool:
+        """Whether everything of the slot up to the sequence is in the table."""
+        committed = self.committed(slot)
+        return committed is not None and committed >= sequence
+
     def append(
         self, rows: pa.Table, transactions: Mapping[str, int], *, metadata: Mapping[str, str] | None = None
     ) -> int:
@@ -110,7 +116,7 @@ class WriteHandle:
             The version that holds the rows.
 
         Raises:
-            ConcurrentCommit: another writer was faster; nothing of this call is in the table.
+            ConcurrentCommitError: another writer was faster; nothing of this call is in the table.
             StoreError: the table is away, or the version that was written cannot be read back.
         """
         known = set(pa.schema(self.handle.schema().to_arrow()).names)

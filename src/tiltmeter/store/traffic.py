@@ -56,7 +56,7 @@ class TrafficCounts:
 
     def add(self, other: TrafficCounts) -> None:
         """All requests of another count."""
-        for key, theirs in other._sums.items():  # noqa: SLF001 - same class
+        for key, theirs in other._sums.items():
             self._sums.setdefault(key, _Sum()).add(theirs.requests, theirs.errors, theirs.latency)
 
     def add_state(self, state: TrafficState) -> None:
