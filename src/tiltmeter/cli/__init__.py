@@ -1,0 +1,1 @@
+"""The command `tiltmeter`, a file a command: parse, call, print."""
