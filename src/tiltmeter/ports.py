@@ -196,6 +196,10 @@ class PredictionLog(StoredLog, Protocol):
 class Baselines(Protocol):
     """Reference sides by model and window."""
 
+    def bins(self, model: Model, now: datetime) -> Bins | None:
+        """The frozen cells of a model, made on first use; None while the baseline is still learnt."""
+        ...
+
     def judging(self, model: Model, window: Window) -> Reference | None:
         """The first configured baseline; None while it is still learnt."""
         ...

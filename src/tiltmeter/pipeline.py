@@ -1,0 +1,123 @@
+"""The sentence in code.
+
+A prediction is captured into the log; an engine makes a profile of each window; a monitor compares it with its baseline
+and measures metrics; rules turn metrics into alerts; the outbox sends messages.
+
+Two clocks, hence two functions. Nothing is sent here: a run's metrics, alerts, events and messages are committed in one
+transaction, so a crash between any two lines repeats the window and changes nothing. Back-fill equals live because both
+are `observe`, then `judge`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tiltmeter.alerting.advance import Situation, advance
+from tiltmeter.alerting.rules import verdicts
+from tiltmeter.domain.run import Run
+from tiltmeter.domain.window import Grain
+from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.drift import drifted_features, drifted_metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tiltmeter.domain.alert import Verdict
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.rule import Rule
+    from tiltmeter.domain.window import Window
+    from tiltmeter.monitors.registered import Monitor
+    from tiltmeter.ports import Lease, World
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What an observation changed: the source version it reached and the hours that got rows."""
+
+    version: int | None
+    hours: tuple[datetime, ...]
+
+
+def observe(model: Model, world: World) -> Observed:
+    """Profile the rows that came since the last time; whenever the source has a new version.
+
+    Returns:
+        The hours that got rows. Nothing while the baseline is still learnt: the rows stay in the log until then.
+    """
+    bins = world.baselines.bins(model, world.clock.now())
+    if bins is None:
+        return Observed(None, ())
+    new = world.log.new_rows(model, world.states.watermark(model.name, bins.bins_id))
+    if new.version is None or new.version == world.states.watermark(model.name, bins.bins_id):
+        return Observed(new.version, ())
+    profiles = world.engine.profile_hours(
+        new, bins, model=model.name, time="__time", version="__version", segments=model.segments, zone=world.zone
+    )
+    world.states.append(profiles, source_version=new.version)
+    return Observed(new.version, tuple(sorted({key.window_start for key in profiles})))
+
+
+def judge(monitor: Monitor, model: Model, window: Window, world: World, *, lease: Lease | None = None) -> Run | None:
+    """Judge one calendar window; when it is due, or reopened by late rows.
+
+    Returns:
+        The committed run; None when there was nothing to measure or this input was judged before.
+    """
+    metrics = monitor.measure(model, window, world)
+    if not metrics:
+        return None
+    return conclude(monitor.name, model, window, metrics, rules_for(monitor.name, window, world), world, lease=lease)
+
+
+def conclude(
+    monitor: str, model: Model, window: Window, metrics: Sequence[Metric], rules: Sequence[Rule], world: World, *,
+    lease: Lease | None = None, keep_quiet: bool = True,
+) -> Run | None:  # fmt: skip
+    """Metrics -> verdicts -> alerts -> messages, in one transaction.
+
+    Args:
+        monitor: whose run it is.
+        model: judged model.
+        window: judged window.
+        metrics: what was measured.
+        rules: rules to apply now.
+        world: everything else.
+        lease: the right to judge; a holder that lost it cannot commit.
+        keep_quiet: whether a run in which nothing happened is committed too (live rules keep only changes).
+    """
+    now = world.clock.now()
+    found = verdicts(metrics, rules)
+    measured = [*metrics, *_drifted(metrics, found, window)]
+    # Reading alerts and writing what became of them is one transaction: an acknowledgement in between would be lost.
+    with world.state.transaction():
+        situation = Situation.of(world, model, rules)
+        changed = advance(situation, found, window=window, now=now)
+        if not keep_quiet and not (changed.alerts or changed.events or changed.messages or changed.incidents):
+            return None
+        version = next((m.source_version for m in metrics if m.source_version is not None), None)
+        run = Run(
+            monitor, model.name, window, now, version, tuple(replace(m, computed_at=now) for m in measured),
+            changed.alerts, changed.events, changed.incidents, changed.messages,
+        )  # fmt: skip
+        return run if world.state.commit(run, lease=lease) else None
+
+
+def rules_for(monitor: str, window: Window, world: World) -> list[Rule]:
+    """Rules of the window's grain whose metric the monitor measures."""
+    comparing = {"features", "drift"}
+    covered = comparing if monitor in comparing else {monitor}
+    grain = Grain.DAY if window.grain in (Grain.WEEK, Grain.MONTH) else window.grain
+    if grain is not window.grain:
+        return []  # weeks and months are for reports: their days were judged already
+    return [r for r in world.rules.rules if r.every == grain and CATALOGUE[r.metric].monitor in covered]
+
+
+def _drifted(metrics: Sequence[Metric], found: Sequence[Verdict], window: Window) -> list[Metric]:
+    """How many features some rule puts at warning or above: known only after the verdicts."""
+    whole = next((m for m in metrics if m.name == "drift.overall_psi" and not m.subject.segment_key), None)
+    if whole is None or window.grain is Grain.LIVE:
+        return []
+    return [drifted_metric(len(drifted_features(found)), like=whole)]
