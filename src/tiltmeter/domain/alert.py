@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,10 @@ class Alert:
         transitions: decayed count of firings and recoveries (flapping).
         incident: id of the incident it belongs to.
         late: found when its window was judged long after its end.
+        held: how long the breach has lasted without its gaps (`for` in time).
+        breached_at: end of the last window in breach.
+        flapping: fires and recovers so often that it is no longer reported each time.
+        seq: number of its last event.
     """
 
     id: str
@@ -91,6 +96,9 @@ class Alert:
     late: bool = False
     metric: Metric | None = None
     seq: int = 0
+    held: timedelta = timedelta(0)
+    breached_at: datetime | None = None
+    flapping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,12 @@ class Incident:
         threads: per channel what its later messages hang on (Slack ts and channel id, mail root id, frozen key).
         sequence: number of the last message per incident.
         cause: likely cause in words, empty when unknown.
+        alerts: ids of its alerts, in the order they joined.
+        told: severity that people were last told; NONE before the first message.
+        told_alerts: ids of the alerts that people were told about.
+        heard: channels that had a message, in order; later messages go to them.
+        escalated_at: when the ladder was (re)started; steps count from here.
+        ack_expires_at: when an acknowledgement ends by itself.
         revision: raised by the store at every write; writing an older revision is refused, so that an acknowledgement
             and a window judged at the same moment cannot undo each other.
     """
@@ -161,6 +175,11 @@ class Incident:
     reopened: int = 0
     cause: str = ""
     storm: str = ""
+    told: Severity = Severity.NONE
+    told_alerts: tuple[str, ...] = ()
+    heard: tuple[str, ...] = ()
+    escalated_at: datetime | None = None
+    ack_expires_at: datetime | None = None
     revision: int = field(default=0, compare=False)
 
 
