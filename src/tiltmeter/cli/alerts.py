@@ -1,0 +1,201 @@
+"""`tiltmeter alerts list|show|ack|silence|unsilence|explain`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from getpass import getuser
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
+from tiltmeter.config.load import load_settings
+from tiltmeter.config.units import duration
+from tiltmeter.domain.errors import UsageError
+from tiltmeter.domain.severity import Severity
+from tiltmeter.registry import did_you_mean
+from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json
+from tiltmeter.service.people import acknowledge, end_silence, start_silence
+from tiltmeter.wiring import build_world
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.alert import Incident
+    from tiltmeter.ports import World
+
+app = typer.Typer(help="What fired, who was told, and what people say to it.")
+
+IncidentArgument = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id such as inc_7f3a…, or its beginning.")]
+_STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan", Severity.NONE: "dim"}
+
+
+@app.command("list")
+def list_incidents(
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Resolved incidents too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Incidents, newest first.
+
+    Example:
+        tiltmeter alerts list --all
+    """
+    world = _world(config)
+    incidents = world.state.incidents(model, open_only=not everything)
+    if as_json:
+        print_json([incident_json(i) for i in incidents])
+        return
+    console = Console()
+    if not incidents:
+        console.print("Nothing is open." if not everything else "Nothing ever fired.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("incident", "severity", "state", "since", "what"):
+        table.add_column(column)
+    for incident in incidents:
+        shown = incident.severity if incident.resolved_at is None else incident.peak
+        state = (
+            "resolved"
+            if incident.resolved_at
+            else f"ack {incident.acknowledged_by}"
+            if incident.acknowledged_by
+            else "open"
+        )
+        table.add_row(
+            incident.id, f"[{_STYLE[shown]}]{shown.word}[/]", _escaped(state), _local(world, incident.opened_at),
+            _escaped(incident.title),
+        )  # fmt: skip
+    console.print(table)
+
+
+@app.command("show")
+def show(incident: IncidentArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """One incident: its alerts, what happened when, and who was told.
+
+    Example:
+        tiltmeter alerts show inc_7f3a
+    """
+    world = _world(config)
+    found = _incident(world, incident)
+    alerts = [a for a in world.state.alerts(found.model, open_only=False).values() if a.incident == found.id]
+    events, deliveries = world.state.events(incident=found.id), world.state.deliveries(incident=found.id)
+    if as_json:
+        facts: dict[str, Any] = incident_json(found)
+        facts["alerts"] = [alert_json(a) for a in alerts]
+        facts["events"] = [event_json(e) for e in events]
+        facts["deliveries"] = [delivery_json(d) for d in deliveries]
+        print_json(facts)
+        return
+    console = Console()
+    console.print(f"[{_STYLE[found.peak]}]{found.peak.word.upper()}[/] {_escaped(found.title)}")
+    console.print(f"{found.id} · {_escaped(found.model)} · since {_local(world, found.opened_at)} · {found.state}")
+    if found.cause:
+        console.print(f"likely cause: {_escaped(found.cause)}")
+    for alert in sorted(alerts, key=lambda a: (-a.severity, a.rule)):
+        value = "–" if alert.value is None else f"{alert.value:.4g}"
+        peak = "–" if alert.peak is None else f"{alert.peak:.4g}"
+        subject = ", ".join(v for k, v in alert.subject.labels().items() if k != "model") or alert.subject.model
+        console.print(f"  {alert.state:9} {alert.rule:18} {_escaped(subject):30} now {value}, worst {peak}")
+    for event in events:
+        console.print(f"  [dim]{_local(world, event.evaluated_at)}[/] {event.kind} {event.severity.word}")
+    for sent in deliveries:
+        note = f" ({_escaped(sent.last_error)})" if sent.last_error else ""
+        console.print(f"  {sent.status:8} {sent.message.channel:20} {sent.message.kind}{note}")
+
+
+@app.command("ack")
+def ack(
+    incident: IncidentArgument,
+    note: Annotated[str, typer.Option(help="What you are doing about it.")] = "",
+    by: Annotated[str, typer.Option(help="Your name [default: the signed-in user].")] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Acknowledge an incident: escalation and reminders stop, everybody sees who has it.
+
+    Example:
+        tiltmeter alerts ack inc_7f3a --note "rolling back crm_sync"
+    """
+    world = _world(config)
+    changed = acknowledge(world, _incident(world, incident).id, by=by or getuser(), note=note)
+    if as_json:
+        print_json(incident_json(changed))
+    else:
+        print(f"{changed.id} is acknowledged by {changed.acknowledged_by}")
+
+
+@app.command("silence")
+def silence(
+    matchers: Annotated[list[str], typer.Argument(metavar="LABEL=VALUE…", help="All must be equal.")],
+    reason: Annotated[str, typer.Option(help="Why; shown to everybody.")],
+    for_: Annotated[str, typer.Option("--for", help="How long, 30 days at most.")] = "4h",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep quiet about alerts whose labels match; they are still judged and shown.
+
+    Example:
+        tiltmeter alerts silence feature=company_size --for 4h --reason "backfill of the CRM"
+    """
+    world = _world(config)
+    labels = {}
+    for matcher in matchers:
+        key, equals, value = matcher.partition("=")
+        if not equals or not key:
+            raise UsageError(f'"{matcher}" is no matcher', hint="write it like feature=company_size")
+        labels[key] = value
+    made = start_silence(world, labels, until=world.clock.now() + duration(for_), by=getuser(), reason=reason)
+    if as_json:
+        print_json({"id": made.id, "ends_at": made.ends_at.isoformat(), "matchers": dict(made.matchers)})
+    else:
+        print(f"{made.id} until {_local(world, made.ends_at)}; `tiltmeter alerts unsilence {made.id}` ends it early")
+
+
+@app.command("unsilence")
+def unsilence(
+    silence_id: Annotated[str, typer.Argument(metavar="SILENCE", help="Id such as sil_7f3a….")],
+    config: ConfigOption = None,
+) -> None:
+    """End a silence early; what still fires is told at once.
+
+    Example:
+        tiltmeter alerts unsilence sil_7f3a
+    """
+    world = _world(config)
+    if not end_silence(world, silence_id, by=getuser()):
+        known = [s.id for s in world.state.silences(world.clock.now())]
+        raise UsageError(f'there is no silence "{silence_id}"', hint=did_you_mean(silence_id, known))
+    print(f"{silence_id} is over")
+
+
+def _world(config: Any) -> World:  # noqa: ANN401 - the option's value
+    return build_world(load_settings(config), with_channels=False)
+
+
+def _incident(world: World, given: str) -> Incident:
+    """The incident of that id or of the only id that begins so.
+
+    Raises:
+        UsageError: none or several begin so.
+    """
+    found = world.state.incident(given)
+    if found is not None:
+        return found
+    known = world.state.incidents(open_only=False)
+    fitting = [i for i in known if i.id.startswith(given)]
+    if len(fitting) == 1:
+        return fitting[0]
+    said = "several incidents begin" if fitting else "there is no incident that begins"
+    raise UsageError(f'{said} with "{given}"', hint=did_you_mean(given, [i.id for i in known][:20]))
+
+
+def _local(world: World, moment: datetime) -> str:
+    return moment.astimezone(world.zone).strftime("%a %d %b %Y %H:%M %Z")
+
+
+def _escaped(text: str) -> str:
+    """Hostile text for Rich: no markup, no control characters."""
+    printable = "".join(character if character.isprintable() else "·" for character in text)
+    return printable.replace("[", "\\[")

@@ -1,0 +1,88 @@
+"""`tiltmeter serve` and `tiltmeter dashboard`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiltmeter.cli.installation import ConfigOption
+from tiltmeter.config.load import load_settings
+from tiltmeter.service.home import bound_socket, write_ports
+from tiltmeter.service.running import serve as run_service
+
+
+def serve(
+    config: ConfigOption = None,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Start the dashboard too.")] = False,
+    port: Annotated[
+        int | None, typer.Option(help="HTTP port [default: server.port]; 0 lets the system choose.")
+    ] = None,
+) -> None:
+    """Run the service: shipper, scheduler, sender, job poller and HTTP, until it is told to stop.
+
+    Runs without a configuration too: it finds the models in the spool, learns a baseline from the first full week
+    and says so.
+
+    Example:
+        tiltmeter serve --dashboard
+    """
+    configuration = load_settings(config)
+    child = _start_dashboard(config, configuration.settings.dashboard.port, configuration.home) if dashboard else None
+    try:
+        run_service(configuration, port=port)
+    finally:
+        if child is not None:
+            child.terminate()
+            child.wait(timeout=10)
+
+
+def show_dashboard(
+    config: ConfigOption = None,
+    port: Annotated[int | None, typer.Option(help="Port [default: dashboard.port]; 0 lets the system choose.")] = None,
+) -> None:
+    """Show the dashboard in the browser, on this machine only.
+
+    Example:
+        tiltmeter dashboard --port 8501
+    """
+    configuration = load_settings(config)
+    wanted = configuration.settings.dashboard.port if port is None else port
+    child = _start_dashboard(config or configuration.path, wanted, configuration.home)
+    try:
+        sys.exit(child.wait())
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait(timeout=10)
+
+
+def _start_dashboard(config: Path | None, port: int, home: Path) -> subprocess.Popen[bytes]:
+    import streamlit as _streamlit  # noqa: F401 - a missing extra is named before anything starts
+
+    probe = bound_socket("127.0.0.1", port, setting="dashboard.port")
+    chosen = probe.getsockname()[1]
+    probe.close()
+    app = Path(__file__).parent.parent / "views" / "dashboard" / "app.py"
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": str(chosen),
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "server.fileWatcherType": "none",
+    }
+    surroundings = dict(os.environ)
+    if config is not None:
+        surroundings["TILTMETER_CONFIG"] = str(config.resolve())
+    command = [sys.executable, "-m", "streamlit", "run", str(app)]
+    for key, value in options.items():
+        command += [f"--{key}", value]
+    child = subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments
+    address = f"http://127.0.0.1:{chosen}"
+    write_ports(home, dashboard=address)
+    print(f"dashboard  {address}", flush=True)
+    return child
