@@ -21,12 +21,16 @@ class Files(Protocol):
         """Names in a folder, sorted."""
         ...
 
-    def open(self, path: Path, *, create: bool = False) -> int:
-        """Open for reading and appending."""
+    def open(self, path: Path, *, create: bool = False, append: bool = True) -> int:
+        """Open for reading and writing, by default at the end."""
         ...
 
     def write(self, fd: int, data: bytes, /) -> int:
         """Append; may write less than asked."""
+        ...
+
+    def overwrite(self, fd: int, data: bytes, /) -> None:
+        """Replace the first bytes of a file that was opened without `append`."""
         ...
 
     def truncate(self, fd: int, size: int, /) -> None:
@@ -99,10 +103,15 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def open(self, path: Path, *, create: bool = False) -> int:
-        """Open for reading and appending, readable by nobody else; symbolic links are not followed."""
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+    def open(self, path: Path, *, create: bool = False, append: bool = True) -> int:
+        """Open for reading and writing, readable by nobody else; symbolic links are not followed."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags |= (os.O_CREAT if create else 0) | (os.O_APPEND if append else 0)
         return os.open(path, flags, 0o600)
+
+    def overwrite(self, fd: int, data: bytes, /) -> None:
+        """One write at the start of the file."""
+        os.pwrite(fd, data, 0)
 
     def sync_folder(self, path: Path) -> None:
         """Sync the entries of a folder."""

@@ -1,18 +1,19 @@
 """The format of a spool segment, and reading one that may be damaged.
 
     segment = header frame*
-    header  = "TILTSEG1" slot(16) mark(8) number(u64) previous_bytes(u64) crc(u32)
+    header  = "TILTSEG1" slot(16) mark(8) number(u64) limited(u64) limit(u64) crc(u32)
     frame   = mark(8) crc(u32) length(u32) index(u32) payload(length)
 
 Little-endian. `mark` is random for each slot and never leaves the spool, so nothing that a client sends can look like
 the start of a frame. The checksum of a frame starts from slot and segment number: a block of an older segment that the
 file system brings back does not pass. Slot and mark also stand in the slot's `id` file, so a lost header costs nothing.
 
-`previous_bytes` limits the segment *before* this one: a writer whose sync failed goes on in a new segment and writes
-the unsynced frames again, and what lies behind the limit in the old one must not be read a second time.
+A header may limit an earlier segment: "of segment `limited` only the first `limit` bytes count". A writer whose sync
+failed abandons the segment and writes its unsynced frames again, together with that limit, in one new file; what lies
+behind the limit in the old one must not be read a second time.
 
-A frame with index CLOSING is the first of a segment and tells how many records the one before it holds, so that a
-reader who finds that one cut off knows what is missing.
+A frame with index CLOSING tells how many records an earlier segment holds, so that a reader who finds that one cut off
+knows what is missing.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from typing import NamedTuple
 from zlib import crc32
 
 MAGIC = b"TILTSEG1"
-_HEADER = Struct("<8s16s8sQQ")
+_HEADER = Struct("<8s16s8sQQQ")
 _CRC = Struct("<I")
 _HEAD = Struct("<II")
 HEADER_BYTES = _HEADER.size + _CRC.size
 FRAME_BYTES = 8 + _CRC.size + _HEAD.size
 NO_LIMIT = 2**64 - 1
 CLOSING = 2**32 - 1
-_COUNT = Struct("<I")
+_COUNT = Struct("<QI")
 MAX_PAYLOAD = 64 * 1024 * 1024
 """A frame that claims more than this is damage: bodies are capped far below."""
 
@@ -54,28 +55,29 @@ class SlotIdentity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """Head of a segment: who wrote it, its number, and what of the segment before it counts."""
+    """Head of a segment: who wrote it, its number, and of which earlier segment only the first `limit` bytes count."""
 
     identity: SlotIdentity
     number: int
-    previous_bytes: int = NO_LIMIT
+    limited: int = 0
+    limit: int = NO_LIMIT
 
     def encode(self) -> bytes:
         """Bytes at the start of the file."""
-        head = _HEADER.pack(MAGIC, self.identity.slot, self.identity.mark, self.number, self.previous_bytes)
+        head = _HEADER.pack(MAGIC, self.identity.slot, self.identity.mark, self.number, self.limited, self.limit)
         return head + _CRC.pack(crc32(head))
 
 
 def decode_header(data: bytes) -> SegmentHeader | None:
     """Header at the start of the data, None when it is damaged."""
     try:
-        magic, slot, mark, number, previous_bytes = _HEADER.unpack_from(data)
+        magic, slot, mark, number, limited, limit = _HEADER.unpack_from(data)
         (check,) = _CRC.unpack_from(data, _HEADER.size)
     except error:
         return None
     if magic != MAGIC or crc32(data[: _HEADER.size]) != check:
         return None
-    return SegmentHeader(SlotIdentity(slot, mark), number, previous_bytes)
+    return SegmentHeader(SlotIdentity(slot, mark), number, limited, limit)
 
 
 def frame_seed(identity: SlotIdentity, number: int) -> int:
@@ -88,7 +90,7 @@ def encode_frame(payload: bytes, index: int, *, mark: bytes, seed: int) -> bytes
 
     Args:
         payload: at least one byte, at most MAX_PAYLOAD.
-        index: position of the record in its segment, from 0; CLOSING for the count of the segment before.
+        index: position of the record in its segment, from 0; CLOSING for the count of an earlier segment.
         mark: of the slot.
         seed: `frame_seed` of the segment.
     """
@@ -96,9 +98,9 @@ def encode_frame(payload: bytes, index: int, *, mark: bytes, seed: int) -> bytes
     return mark + _CRC.pack(crc32(body, seed)) + body
 
 
-def encode_closing(count: int, *, mark: bytes, seed: int) -> bytes:
-    """The frame that tells how many records the segment before this one holds."""
-    return encode_frame(_COUNT.pack(count), CLOSING, mark=mark, seed=seed)
+def encode_closing(number: int, count: int, *, mark: bytes, seed: int) -> bytes:
+    """The frame that tells how many records an earlier segment holds."""
+    return encode_frame(_COUNT.pack(number, count), CLOSING, mark=mark, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +109,14 @@ class Scan:
 
     Args:
         frames: (index, payload) of every intact record, in file order.
-        previous_count: records of the segment before, None when this one does not say.
+        closed: number of an earlier segment -> records it holds.
         good_bytes: end of the last intact frame.
         lost_bytes: bytes between and behind intact frames that are no frames.
         tail_bytes: those of them that lie behind the last intact frame.
     """
 
     frames: list[tuple[int, bytes]]
-    previous_count: int | None
+    closed: dict[int, int]
     good_bytes: int
     lost_bytes: int
     tail_bytes: int
@@ -124,7 +126,7 @@ def scan_frames(data: bytes, identity: SlotIdentity, number: int) -> Scan:
     """Every intact frame of a segment; damage is skipped up to the next mark whose frame passes its checksum."""
     seed, mark = frame_seed(identity, number), identity.mark
     frames: list[tuple[int, bytes]] = []
-    previous_count: int | None = None
+    closed: dict[int, int] = {}
     position = good = min(HEADER_BYTES, len(data))
     lost = 0
     while 0 <= position < len(data):
@@ -134,13 +136,14 @@ def scan_frames(data: bytes, identity: SlotIdentity, number: int) -> Scan:
             continue
         index, payload, end = found
         if index == CLOSING:
-            (previous_count,) = _COUNT.unpack_from(payload)
+            earlier, count = _COUNT.unpack_from(payload)
+            closed[earlier] = count
         elif not frames or index > frames[-1][0]:
             frames.append((index, payload))
         lost += position - good
         position = good = end
     tail = len(data) - good
-    return Scan(frames, previous_count, good, lost + tail, tail)
+    return Scan(frames, closed, good, lost + tail, tail)
 
 
 def _frame_at(data: bytes, position: int, *, mark: bytes, seed: int) -> tuple[int, bytes, int] | None:

@@ -25,13 +25,14 @@ from tiltmeter.capture.segment import (
     SlotIdentity,
     decode_header,
     encode_closing,
+    encode_frame,
     frame_seed,
     scan_frames,
 )
 from tiltmeter.domain.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tiltmeter.capture.files import Files
@@ -42,6 +43,7 @@ MOST_SLOTS = 9_999
 
 _SEGMENT = re.compile(r"(\d{6,20})\.(open|seg)")
 _SLOT = re.compile(r"slot-\d{4}")
+_UNFINISHED = ".new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,30 +132,28 @@ def recover_slot(files: Files, folder: Path, lock: int, *, random: Callable[[int
 
     The fresh segment exists on the disk before anything is sealed: at no point can the shipper empty the slot.
     """
+    for name in files.names(folder):
+        if name.endswith(_UNFINISHED):
+            files.unlink(folder / name)
     found = segments_in(files, folder)
     identity = read_identity(files, folder) if found else None
     if identity is None:
         identity = SlotIdentity(random(16), random(8))
     _write_identity(files, folder, lock, identity)
-    last = found[-1] if found else (0, "seg")
-    scan = _scan(files, folder, last[0], identity) if last[1] == "open" else None
+    number, kind = found[-1] if found else (0, "seg")
+    scan = _scan(files, folder, number, identity) if kind == "open" else None
     if scan is None or scan.frames or scan.lost_bytes:
-        number, count = last[0] + 1, _count(scan)
-        fd, size = open_segment(files, folder, SegmentHeader(identity, number), previous_count=count)
+        closing = {number: scan.frames[-1][0] + 1} if scan and scan.frames else {}
+        number += 1
+        fd, size = open_segment(files, folder, SegmentHeader(identity, number), closing=closing)
     else:
-        number = last[0]
         fd = files.open(segment_path(folder, number, "open"))
         size = files.size(segment_path(folder, number, "open"))
-    for left, kind in found:
-        if kind == "open" and left != number:
+    for left, state in found:
+        if state == "open" and left != number:
+            _sync_left(files, folder, left)
             seal_segment(files, folder, left)
     return OwnedSlot(folder, lock, identity, number, fd, size)
-
-
-def _count(scan: Scan | None) -> int | None:
-    if scan is None:
-        return None
-    return scan.frames[-1][0] + 1 if scan.frames else 0
 
 
 def _scan(files: Files, folder: Path, number: int, identity: SlotIdentity) -> Scan | None:
@@ -181,23 +181,37 @@ def write_all(files: Files, fd: int, data: bytes) -> None:
 
 
 def open_segment(
-    files: Files, folder: Path, header: SegmentHeader, *, previous_count: int | None = None
+    files: Files,
+    folder: Path,
+    header: SegmentHeader,
+    *,
+    closing: Mapping[int, int] | None = None,
+    payloads: Sequence[bytes] = (),
 ) -> tuple[int, int]:
-    """Create a segment; its entry and its header are on the disk on return.
+    """Create a segment. It appears at once with its header and first records, and all of it is on the disk on return.
+
+    Args:
+        files: the file system.
+        folder: of the slot.
+        header: of the new segment.
+        closing: number of an earlier segment -> records it holds.
+        payloads: first records.
 
     Returns:
         Descriptor and size.
     """
+    mark, seed = header.identity.mark, frame_seed(header.identity, header.number)
+    frames = [encode_closing(number, count, mark=mark, seed=seed) for number, count in (closing or {}).items()]
+    frames += [encode_frame(payload, index, mark=mark, seed=seed) for index, payload in enumerate(payloads)]
+    data = header.encode() + b"".join(frames)
     path = segment_path(folder, header.number, "open")
-    fd = files.open(path, create=True)
+    unfinished = path.with_suffix(_UNFINISHED)
+    fd = files.open(unfinished, create=True)
     try:
-        data = header.encode()
-        if previous_count is not None:
-            seed = frame_seed(header.identity, header.number)
-            data += encode_closing(previous_count, mark=header.identity.mark, seed=seed)
         files.truncate(fd, 0)
         write_all(files, fd, data)
         files.sync(fd)
+        files.rename(unfinished, path)
         files.sync_folder(folder)
     except BaseException:
         files.close(fd)
@@ -206,26 +220,42 @@ def open_segment(
 
 
 def seal_segment(files: Files, folder: Path, number: int) -> None:
-    """Give a segment that nobody writes any more to the shipper; its content is on the disk before."""
-    fd = files.open(segment_path(folder, number, "open"))
-    try:
-        files.sync(fd)
-    finally:
-        files.close(fd)
+    """Give a segment that nobody writes any more to the shipper.
+
+    Segments of a slot must be sealed in order: the shipper takes a number below the last one it shipped for done.
+    """
     files.rename(segment_path(folder, number, "open"), segment_path(folder, number, "seg"))
     files.sync_folder(folder)
 
 
+def _sync_left(files: Files, folder: Path, number: int) -> None:
+    # What a dead owner left is read as it is: a disk that refuses the sync must not keep the worker from starting.
+    with suppress(OSError):
+        fd = files.open(segment_path(folder, number, "open"))
+        try:
+            files.sync(fd)
+        finally:
+            files.close(fd)
+
+
 def limit_of(files: Files, folder: Path, number: int) -> tuple[int, int | None]:
-    """Bytes of a segment that count, and its number of records, as the segment after it says."""
+    """Bytes of a segment that count, and its number of records, as the two segments after it say."""
+    limit, count = NO_LIMIT, None
+    for later in (number + 1, number + 2):  # one more may have been begun when a sync failed
+        data = _head_of(files, folder, later)
+        header = decode_header(data)
+        if header is not None:
+            if header.limited == number:
+                limit = header.limit
+            count = scan_frames(data, header.identity, later).closed.get(number, count)
+    return limit, count
+
+
+def _head_of(files: Files, folder: Path, number: int) -> bytes:
     for kind in ("open", "seg", "open"):  # it may be sealed while we look
         with suppress(OSError):
-            data = files.head(segment_path(folder, number + 1, kind), HEADER_BYTES + 64)
-            header = decode_header(data)
-            if header is None:
-                continue
-            return header.previous_bytes, scan_frames(data, header.identity, number + 1).previous_count
-    return NO_LIMIT, None
+            return files.head(segment_path(folder, number, kind), HEADER_BYTES + 64)
+    return b""
 
 
 def take_over(files: Files, folder: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.segment import HEADER_BYTES, decode_header, scan_frames
 from tiltmeter.capture.slot import limit_of, read_identity, segment_path, segments_in, slot_folders, take_over
+from tiltmeter.capture.writer import SpoolRefused, SpoolWriter
 from tiltmeter.domain.errors import UnreadableData
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Segment",
     "SegmentContents",
+    "SpoolRefused",
+    "SpoolWriter",
     "read_segment",
     "remove_segment",
     "sealed_segments",
@@ -88,7 +91,7 @@ def sealed_segments(spool: Path | str, *, host: str | None = None, files: Files 
         for number, kind in segments_in(files, folder):
             path = segment_path(folder, number, kind)
             if kind != "seg":
-                continue
+                break  # segments are shipped in order, so what comes behind an open one waits
             with suppress(FileNotFoundError):  # another shipper was faster
                 header = decode_header(files.head(path, HEADER_BYTES))
                 identity = header.identity if header else read_identity(files, folder)
