@@ -28,20 +28,15 @@ class Side:
 
     Args:
         counts: rows per bin or per frozen level, int64.
-        unseen: rows in levels that the frozen levels lack.
+        rows: all rows, those in no frozen level and the missing ones included.
         missing: missing rows.
         rows_tested: rows as tests count them: distinct entities where these are known and fewer.
     """
 
     counts: np.ndarray
-    unseen: int
+    rows: int
     missing: int
     rows_tested: int
-
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return int(np.add.reduce(self.counts)) + self.unseen + self.missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +66,12 @@ class ComparisonCells:
 def numeric_side(bins: NumericBins, profile: NumericProfile, rows_tested: int) -> Side:
     """One side of a numeric feature in its decile bins."""
     starts = np.concatenate(([0], bins.deciles.astype(np.int64) + 1))
-    return Side(np.add.reduceat(profile.counts, starts), 0, profile.missing, rows_tested)
+    return Side(np.add.reduceat(profile.counts, starts), profile.rows, profile.missing, rows_tested)
 
 
 def level_side(profile: LevelProfile, rows_tested: int) -> Side:
     """One side of a categorical feature in its frozen levels."""
-    return Side(profile.counts, profile.new_rows, profile.missing, rows_tested)
+    return Side(profile.counts, profile.rows, profile.missing, rows_tested)
 
 
 def comparison_cells(reference: Side, current: Side, *, most: int | None = None) -> ComparisonCells:

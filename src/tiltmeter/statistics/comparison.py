@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.comparison import Comparison, FeatureComparison, Overall
+from tiltmeter.domain.comparison import Comparison, Overall
 from tiltmeter.domain.errors import DataError
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.statistics.detectable import minimum_detectable
 from tiltmeter.statistics.drift import STATISTICS
-from tiltmeter.statistics.features import Tested, absent_feature, compare_feature, fits
+from tiltmeter.statistics.features import absent_feature, fits, measure_feature
 from tiltmeter.statistics.multiplicity import q_values
+from tiltmeter.statistics.tested import Tested, rows_tested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.comparison import FeatureComparison
     from tiltmeter.domain.profile import FeatureBins, Profile
     from tiltmeter.domain.statistic import DriftStatistic
+    from tiltmeter.statistics.features import FeatureNumbers
 
 _MOST_PSI = 1.0
 """A feature counts at most this much in the weighted PSI: one of 30 going 1 → 2 alone would lift the mean to 0.61."""
@@ -34,13 +36,6 @@ _SCHEMA = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
 def registered() -> tuple[DriftStatistic, ...]:
     """Every drift statistic of the registry, in its order."""
     return tuple(STATISTICS.load(name) for name in STATISTICS.names())
-
-
-def rows_tested(profile: Profile) -> int:
-    """Rows as tests count them: distinct entities where they are known and fewer than the rows."""
-    if profile.entities is None:
-        return profile.rows
-    return min(profile.rows, profile.entities.estimate()[0])
 
 
 def compare(
@@ -71,16 +66,16 @@ def compare(
         )
     tested = Tested(rows_tested(reference.profile), rows_tested(current), now)
     chosen = registered() if statistics is None else tuple(statistics)
-    found = {
+    measured = {
         name: _one(feature, reference.profile, current, tested, chosen)
         for name, feature in bins.features.items()
         if name not in (bins.label, bins.entity)
     }
-    found = _across_features(found, tested)
+    found = _across_features(measured, tested)
     score = found.pop(bins.score, None) if bins.score else None
     judged = dict(found)
     for name in sorted(current.new_columns):
-        found[name] = absent_feature(name, FeatureKind.TEXT, Status.NEW_COLUMN)
+        found[name] = absent_feature(name, FeatureKind.TEXT, Status.NEW_COLUMN).completed()
     return Comparison(
         rows_reference=reference.profile.rows,
         rows_current=current.rows,
@@ -104,7 +99,7 @@ def _one(
     current: Profile,
     tested: Tested,
     statistics: tuple[DriftStatistic, ...],
-) -> FeatureComparison:
+) -> FeatureNumbers:
     before, after = reference.features.get(feature.name), current.features.get(feature.name)
     retyped = current.retyped.get(feature.name)
     if retyped is not None:
@@ -117,28 +112,22 @@ def _one(
         return absent_feature(feature.name, feature.kind, Status.NEW_COLUMN, bins=feature, current=after)
     if not (fits(feature, before) and fits(feature, after)):
         return absent_feature(feature.name, feature.kind, Status.TYPE_CHANGED, found="another type")
-    return compare_feature(feature, before, after, tested, statistics)
+    return measure_feature(feature, before, after, tested, statistics)
 
 
-def _across_features(found: dict[str, FeatureComparison], tested: Tested) -> dict[str, FeatureComparison]:
+def _across_features(found: Mapping[str, FeatureNumbers], tested: Tested) -> dict[str, FeatureComparison]:
     """Add what only all features together tell: q-values and the least PSI that could have been seen."""
-    psi_q = q_values({name: feature.psi_p_value for name, feature in found.items()})
-    test_q = q_values({name: _test_p_value(feature) for name, feature in found.items()})
-    tests = len(psi_q)
+    psi_q = q_values({name: numbers.psi_p_value for name, numbers in found.items()})
+    test_q = q_values({name: numbers.test_p_value for name, numbers in found.items()})
     completed = {}
-    for name, feature in found.items():
-        q, test = psi_q.get(name), test_q.get(name)
-        least = minimum_detectable(feature.psi_bins or 0, n=tested.n, m=tested.m, tests=tests)
-        why = dict(feature.why)
-        for field, value in (("psi_q_value", q), ("test_q_value", test), ("minimum_detectable", least)):
-            if value is not None:
-                why.pop(field, None)
-        completed[name] = replace(feature, psi_q_value=q, test_q_value=test, minimum_detectable=least, why=why)
+    for name, numbers in found.items():
+        cells = numbers.fields.get("psi_bins") or 0
+        completed[name] = numbers.completed(
+            psi_q_value=psi_q.get(name),
+            test_q_value=test_q.get(name),
+            minimum_detectable=minimum_detectable(cells, n=tested.n, m=tested.m, tests=len(psi_q)),
+        )
     return completed
-
-
-def _test_p_value(feature: FeatureComparison) -> float | None:
-    return feature.ks_p_value if feature.kind.is_binned else feature.chi2_p_value
 
 
 def weighted_psi(features: Mapping[str, FeatureComparison], weights: Mapping[str, float]) -> float | None:

@@ -123,14 +123,15 @@ def range_names(edges: np.ndarray, positions: Iterable[int], *, dates: bool = Fa
     limits = edges.tolist()
     if not limits:
         return ["all values" for _ in positions]
+    said = [say(limit) for limit in limits]
     names = []
     for position in positions:
         if position == 0:
-            names.append(f"≤ {say(limits[0])}")
+            names.append(f"≤ {said[0]}")
         elif position == len(limits):
-            names.append(f"> {say(limits[-1])}")
+            names.append(f"> {said[-1]}")
         elif math.nextafter(limits[position - 1], math.inf) == limits[position]:
-            names.append(say(limits[position]))
+            names.append(said[position])
         else:
-            names.append(f"{say(limits[position - 1])} – {say(limits[position])}")
+            names.append(f"{said[position - 1]} – {said[position]}")
     return names

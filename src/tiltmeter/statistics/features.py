@@ -17,14 +17,13 @@ from tiltmeter.statistics.edges import fine_bins
 from tiltmeter.statistics.hints import stand_in_level, stand_in_number
 from tiltmeter.statistics.intervals import rise_p_value
 from tiltmeter.statistics.levels import lost_levels, new_levels
-from tiltmeter.statistics.outliers import share_beyond
+from tiltmeter.statistics.outliers import rows_beyond
 from tiltmeter.statistics.ranges import out_of_range
 from tiltmeter.statistics.reasons import reasons
 from tiltmeter.statistics.sides import described_side
+from tiltmeter.statistics.tested import MIN_ROWS, Tested
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tiltmeter.domain.comparison import SideStatistics
     from tiltmeter.domain.feature import FeatureKind
     from tiltmeter.domain.profile import FeatureBins, FeatureProfile
@@ -32,33 +31,21 @@ if TYPE_CHECKING:
     from tiltmeter.statistics.cells import ComparisonCells
     from tiltmeter.statistics.edges import FineBins
 
-MIN_ROWS = 200
-"""Rows that both sides need before anything is judged (`rule_defaults.min_rows`)."""
-
 _FIELDS = frozenset(entry.name for entry in fields(FeatureComparison))
 _NO_COUNTS = np.empty(0, dtype=np.int64)
 _NO_EDGES = np.empty(0)
 _NO_FLAGS = np.empty(0, dtype=bool)
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """Rows as tests count them, and the moment of the comparison.
+@dataclass(slots=True)
+class FeatureNumbers:
+    """What was measured of a feature so far: the rest needs all features of the run.
 
     Args:
-        m: of the reference.
-        n: of the window.
-        now: that freshness is measured from.
+        fields: fields of `FeatureComparison` by name.
+        extra: values of statistics that have no field there.
+        why: reasons of what is None.
     """
-
-    m: int
-    n: int
-    now: datetime | None = None
-
-
-@dataclass(slots=True)
-class _Numbers:
-    """What was measured so far: fields of `FeatureComparison`, other statistics, reasons of what is None, hints."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, float | None] = field(default_factory=dict)
@@ -73,6 +60,25 @@ class _Numbers:
         if value is None and why:
             self.why[name] = why
 
+    @property
+    def psi_p_value(self) -> float | None:
+        """Of the family of PSI."""
+        value: float | None = self.fields.get("psi_p_value")
+        return value
+
+    @property
+    def test_p_value(self) -> float | None:
+        """Of the family of tests: KS for numbers and dates, chi-square for levels."""
+        kind: FeatureKind = self.fields["kind"]
+        value: float | None = self.fields.get("ks_p_value" if kind.is_binned else "chi2_p_value")
+        return value
+
+    def completed(self, **across: float | None) -> FeatureComparison:
+        """With the numbers that took all features together."""
+        self.fields.update(across)
+        why = reasons(self.fields["kind"], self.fields, self.why)
+        return FeatureComparison(**self.fields, extra=self.extra, why=why)
+
 
 def fits(bins: FeatureBins, profile: FeatureProfile) -> bool:
     """Whether the profile was counted in cells of this sort."""
@@ -84,13 +90,13 @@ def fits(bins: FeatureBins, profile: FeatureProfile) -> bool:
     return isinstance(profile, TextProfile)
 
 
-def compare_feature(
+def measure_feature(
     bins: FeatureBins,
     reference: FeatureProfile,
     current: FeatureProfile,
     tested: Tested,
     statistics: tuple[DriftStatistic, ...],
-) -> FeatureComparison:
+) -> FeatureNumbers:
     """Every number of one feature but those that need the other features too.
 
     Args:
@@ -100,7 +106,7 @@ def compare_feature(
         tested: rows as tests count them.
         statistics: drift statistics to compute where the kind allows.
     """
-    numbers = _Numbers()
+    numbers = FeatureNumbers()
     numbers.fields["missing_change"], numbers.fields["missing_p_value"] = _missing(reference, current, tested)
     match bins.cells, reference, current:
         case NumericBins() as cells, NumericProfile() as before, NumericProfile() as after:
@@ -110,8 +116,8 @@ def compare_feature(
         case _:
             sides = _sides(bins, (reference, current), tested, numbers)
     numbers.fields.update(name=bins.name, kind=bins.kind, status=_status(reference, current, sides, tested))
-    numbers.fields.update(severity=Severity.NONE, reference=sides[0], current=sides[1], extra=numbers.extra)
-    return FeatureComparison(**numbers.fields, why=reasons(bins.kind, numbers.fields, numbers.why))
+    numbers.fields.update(severity=Severity.NONE, reference=sides[0], current=sides[1])
+    return numbers
 
 
 def absent_feature(
@@ -123,7 +129,7 @@ def absent_feature(
     reference: FeatureProfile | None = None,
     current: FeatureProfile | None = None,
     found: str = "",
-) -> FeatureComparison:
+) -> FeatureNumbers:
     """A feature that cannot be compared: gone, retyped, or new. What is known of one side is kept.
 
     Args:
@@ -138,16 +144,16 @@ def absent_feature(
     before = described_side(bins, reference, reference=True)[0] if bins and reference else None
     after = described_side(bins, current)[0] if bins and current else None
     hints = (f"`{name}` was {kind.value} and holds {found} now",) if found else ()
-    numbers: dict[str, Any] = {}
-    why = dict.fromkeys(reasons(kind, numbers, {}), status.value)
-    return FeatureComparison(name, kind, status, Severity.NONE, before, after, why=why, hints=hints)
+    fields = {"name": name, "kind": kind, "status": status, "severity": Severity.NONE, "hints": hints}
+    why = dict.fromkeys(reasons(kind, {}, {}), status.value)
+    return FeatureNumbers({**fields, "reference": before, "current": after}, {}, why)
 
 
 def _sides(
     bins: FeatureBins,
     profiles: tuple[FeatureProfile, FeatureProfile],
     tested: Tested,
-    numbers: _Numbers,
+    numbers: FeatureNumbers,
     fine: FineBins | None = None,
 ) -> tuple[SideStatistics, SideStatistics]:
     before, why_before = described_side(bins, profiles[0], reference=True, now=tested.now, fine=fine, row=0)
@@ -163,7 +169,7 @@ def _numeric(
     profiles: tuple[NumericProfile, NumericProfile],
     tested: Tested,
     statistics: tuple[DriftStatistic, ...],
-    numbers: _Numbers,
+    numbers: FeatureNumbers,
 ) -> tuple[SideStatistics, SideStatistics]:
     fine = fine_bins(cells, profiles)
     sides = _sides(bins, profiles, tested, numbers, fine)
@@ -193,15 +199,19 @@ def _numeric(
 
 
 def _fences(
-    cells: NumericBins, profiles: tuple[NumericProfile, NumericProfile], tested: Tested, numbers: _Numbers
+    cells: NumericBins, profiles: tuple[NumericProfile, NumericProfile], tested: Tested, numbers: FeatureNumbers
 ) -> None:
-    before, after = profiles
+    below = tuple(np.cumsum(profile.counts) for profile in profiles)
+    rows = (profiles[0].rows, profiles[1].rows)
     for name, fence, why in (("outliers_iqr", cells.iqr, "iqr_zero"), ("outliers_z", cells.z, "std_zero")):
         if fence is None:
             numbers.why[name] = why
         else:
-            numbers.fields[name] = SidePair(share_beyond(before, fence), share_beyond(after, fence))
-    found = out_of_range(cells.range, before, after, n=tested.n, m=tested.m) if cells.range else None
+            shares = [rows_beyond(side, fence) / of if of else None for side, of in zip(below, rows, strict=True)]
+            numbers.fields[name] = SidePair(*shares)
+    found = None
+    if cells.range:
+        found = out_of_range((rows_beyond(below[0], cells.range), rows_beyond(below[1], cells.range)), rows, tested)
     if found is None:
         reason = "no_rows" if cells.range else "no_values_in_baseline"
         numbers.why.update(out_of_range=reason, out_of_range_p_value=reason)
@@ -215,7 +225,7 @@ def _levels(
     profiles: tuple[LevelProfile, LevelProfile],
     tested: Tested,
     statistics: tuple[DriftStatistic, ...],
-    numbers: _Numbers,
+    numbers: FeatureNumbers,
 ) -> tuple[SideStatistics, SideStatistics]:
     sides = _sides(bins, profiles, tested, numbers)
     pooled = level_cells(profiles, (tested.m, tested.n))
@@ -240,7 +250,9 @@ def _levels(
     return sides
 
 
-def _measure(seen: Cells, pooled: ComparisonCells, statistics: tuple[DriftStatistic, ...], numbers: _Numbers) -> None:
+def _measure(
+    seen: Cells, pooled: ComparisonCells, statistics: tuple[DriftStatistic, ...], numbers: FeatureNumbers
+) -> None:
     """Compute every statistic that the kind allows; a new one needs no line here."""
     for statistic in statistics:
         if seen.kind not in statistic.kinds:

@@ -36,19 +36,17 @@ def stand_in_number(name: str, bins: NumericBins, fine: FineBins) -> tuple[str, 
         bins: frozen cells.
         fine: rows per fine bin of both sides.
     """
-    alone = np.flatnonzero(fine.single_valued()[:-1])
-    if alone.size == 0:
-        return ()
-    rows = fine.counts.sum(axis=0)
-    total = int(rows.sum())
+    rows = np.add.reduce(fine.counts, axis=0)
     occupied = np.flatnonzero(rows)
-    if total == 0 or occupied.size < 2:
+    if occupied.size < 2:
         return ()
-    found = []
-    for position in {int(occupied[0]), int(occupied[-1])} & set(alone.tolist()):
-        value = float(fine.edges[position])
-        share = int(rows[position]) / total
-        if value in _STAND_INS and share >= _LEAST_SHARE and _stands_apart(value, bins):
+    total, found = int(np.add.reduce(rows)), []
+    for position in (int(occupied[0]), int(occupied[-1])):
+        if not 0 < position < fine.edges.size:
+            continue
+        value, share = float(fine.edges[position]), int(rows[position]) / total
+        alone = math.nextafter(float(fine.edges[position - 1]), math.inf) == value
+        if alone and value in _STAND_INS and share >= _LEAST_SHARE and _stands_apart(value, bins):
             found.append(hint_of(name, share, short_number(value).replace(",", "")))
     return tuple(sorted(found))
 

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from tiltmeter.domain.profile import NumericProfile
+    import numpy as np
 
 
-def rows_beyond(profile: NumericProfile, fence: tuple[int, int]) -> int:
+def rows_beyond(below: np.ndarray, fence: tuple[int, int]) -> int:
     """Rows below the lower or above the upper fence.
 
     Args:
-        profile: one side.
+        below: cumulated rows per bin.
         fence: positions in the edges of pred(lower) and of upper; a row beyond is in bin <= lower or bin > upper.
     """
     lower, upper = fence
-    return int(np.add.reduce(profile.counts[: lower + 1])) + int(np.add.reduce(profile.counts[upper + 1 :]))
-
-
-def share_beyond(profile: NumericProfile, fence: tuple[int, int]) -> float | None:
-    """Rows beyond the fence as a share of all rows, missing included; None without rows."""
-    return rows_beyond(profile, fence) / profile.rows if profile.rows else None
+    return int(below[lower]) + int(below[-1]) - int(below[upper])

@@ -20,9 +20,10 @@ _SAFE_PRODUCT = 2**62
 """Up to here products of counts stay exact in 64 bits."""
 
 
-def _effective(rows: int, of_side: int, tests_count: int) -> float:
+def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
     """Non-missing rows as tests count them: scaled down where distinct entities are fewer than rows."""
-    return rows * (tests_count / of_side) if of_side > tests_count else float(rows)
+    rows = int(np.add.reduce(cells))
+    return values * (tests_count / rows) if rows > tests_count else float(values)
 
 
 def _compute(cells: Cells) -> Measured:
@@ -43,8 +44,7 @@ def _compute(cells: Cells) -> Measured:
             int((below_current - before_reference)[shared].max()), int((below_reference - before_current)[shared].max())
         )
     ks = widest / (n * m)
-    rows_current, rows_reference = int(np.add.reduce(cells.current)), int(np.add.reduce(cells.reference))
-    n_test, m_test = _effective(n, rows_current, cells.n), _effective(m, rows_reference, cells.m)
+    n_test, m_test = _effective(n, cells.current, cells.n), _effective(m, cells.reference, cells.m)
     p_value = float(kolmogorov(ks * math.sqrt(n_test * m_test / (n_test + m_test))))
     return Measured(ks, {"ks_upper": max(widest, inside) / (n * m), "ks_p_value": p_value})
 

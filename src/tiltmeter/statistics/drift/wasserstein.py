@@ -21,19 +21,17 @@ def _compute(cells: Cells) -> Measured:
     n, m = int(np.add.reduce(cells.current_fine)), int(np.add.reduce(cells.reference_fine))
     if n < 1 or m < 1 or cells.minimum is None or cells.maximum is None:
         return Measured(None, {"wasserstein_in_std": None}, "no_values")
-    gaps = np.cumsum(cells.current_fine) / n - np.cumsum(cells.reference_fine) / m
+    right = np.cumsum(cells.current_fine) / n - np.cumsum(cells.reference_fine) / m
+    left = np.concatenate(([0.0], right[:-1]))
     # The outer bins end at the least and greatest value of both sides; beyond them both distributions are flat.
     limits = np.concatenate(([cells.minimum], cells.fine_edges, [cells.maximum]))
-    limits = np.clip(limits, cells.minimum, cells.maximum)
-    with np.errstate(over="ignore"):
-        widths = np.diff(limits)
-    left, right = np.abs(np.concatenate(([0.0], gaps[:-1]))), np.abs(gaps)
-    crossing = np.concatenate(([0.0], gaps[:-1])) * gaps < 0
-    ends = left + right
+    limits = np.minimum(np.maximum(limits, cells.minimum), cells.maximum)
     # Rows lie evenly inside a bin, so the gap is a straight line: a trapezoid, or two triangles where it crosses 0.
-    heights = np.where(crossing, (left**2 + right**2) / (2.0 * np.where(ends > 0, ends, 1.0)), ends / 2.0)
+    heights = (np.abs(left) + np.abs(right)) / 2.0
+    crossing = np.flatnonzero(left * right < 0)
+    heights[crossing] = (left[crossing] ** 2 + right[crossing] ** 2) / (4.0 * heights[crossing])
     with np.errstate(over="ignore", invalid="ignore"):
-        distance = float(heights @ widths)
+        distance = float(heights @ (limits[1:] - limits[:-1]))
     if not math.isfinite(distance):
         return Measured(None, {"wasserstein_in_std": None}, "beyond_double_range")
     relative = distance / cells.std_reference if cells.std_reference else None

@@ -1,0 +1,39 @@
+"""Rows as tests count them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tiltmeter.domain.profile import Profile
+
+MIN_ROWS = 200
+"""Rows that both sides need before anything is judged (`rule_defaults.min_rows`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Rows as tests count them, and the moment of the comparison.
+
+    Args:
+        m: of the reference.
+        n: of the window.
+        now: that freshness is measured from.
+    """
+
+    m: int
+    n: int
+    now: datetime | None = None
+
+
+def rows_tested(profile: Profile) -> int:
+    """Distinct entities where they are known and fewer than the rows, else the rows.
+
+    Each lead scored five times would otherwise give p < .01 in 90 % of windows without drift.
+    """
+    if profile.entities is None:
+        return profile.rows
+    return min(profile.rows, profile.entities.estimate()[0])
