@@ -52,12 +52,27 @@ class TableRows:
         yield from table.to_batches(max_chunksize=BATCH_ROWS)
 
 
+class LeftOut(str):
+    """A note on columns that are left out; `names` says which, so that the other side leaves them out as well."""
+
+    __slots__ = ("names",)
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str, names: Sequence[str]) -> LeftOut:
+        """The note with the names it speaks about."""
+        note = cls(text)
+        note.names = tuple(names)
+        return note
+
+
 def without_twins(schema: pa.Schema, name: str, note: Note) -> list[str]:
     """Column names that occur once; the others are noted."""
     counts = Counter(schema.names)
     twins = sorted(column for column, times in counts.items() if times > 1)
     if twins:
-        note(f"{name}: column names that occur more than once are left out: {', '.join(twins)}")
+        words = f"{name}: column names that occur more than once are left out: {', '.join(twins)}"
+        note(LeftOut.of(words, twins))
     return [column for column in schema.names if counts[column] == 1]
 
 
