@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+
 from typing import TYPE_CHECKING
 
 from tiltmeter.demo.features import FEATURES
@@ -13,7 +13,7 @@ from tiltmeter.domain.window import Grain, windows_between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from zoneinfo import ZoneInfo
 
     from tiltmeter.demo.incidents import Incident
