@@ -165,7 +165,7 @@ def sorted_unique(hashes: np.ndarray) -> np.ndarray:
     first = np.empty(ordered.size, dtype=np.bool_)
     first[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return np.asarray(ordered[first])
+    return ordered[first]
 
 
 def registers_of(hashes: np.ndarray, precision: int) -> np.ndarray:
