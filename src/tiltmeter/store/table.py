@@ -97,6 +97,10 @@ class WriteHandle:
             found: int | None = self.handle.transaction_version(slot)
         return found
 
+    def schema(self) -> pa.Schema:
+        """Columns of the table as this handle sees it."""
+        return pa.schema(self.handle.schema().to_arrow())
+
     def contains(self, slot: str, sequence: int) -> bool:
         """Whether everything of the slot up to the sequence is in the table."""
         committed = self.committed(slot)
@@ -119,7 +123,7 @@ class WriteHandle:
             ConcurrentCommitError: another writer was faster; nothing of this call is in the table.
             StoreError: the table is away, or the version that was written cannot be read back.
         """
-        known = set(pa.schema(self.handle.schema().to_arrow()).names)
+        known = set(self.schema().names)
         properties = CommitProperties(
             custom_metadata=dict(metadata) if metadata else None,
             max_commit_retries=None,

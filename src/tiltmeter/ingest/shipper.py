@@ -1,0 +1,383 @@
+"""The shipper: sealed spool segments become rows of the Delta tables, exactly once, for all workers of a host.
+
+    scan    read newly sealed segments: typed rows, traffic counts for the live numbers
+    commit  one version of `predictions` and of `outcomes` for all slots, with (slot id, segment number) as transactions
+    flush   once a minute the traffic of shipped segments, by the same rule; only then are the files removed
+
+A crash between any two steps repeats the step: what is in a table is recognised by its transactions. While a table is
+away the spool keeps everything, and the shipper tries again after 1, 2, 4 … 60 seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import structlog
+
+from tiltmeter.capture.record import micros
+from tiltmeter.capture.spool import remove_segment, sealed_segments, take_over_abandoned
+from tiltmeter.domain.errors import StoreError, UnreadableData
+from tiltmeter.ingest.columns import FeatureTypes
+from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
+from tiltmeter.ingest.segments import ReadSegment, RouteReport, SegmentReader
+from tiltmeter.store.schema import OUTCOMES, PREDICTIONS, TRAFFIC
+from tiltmeter.store.table import ConcurrentCommitError
+from tiltmeter.store.traffic import TrafficCounts, traffic_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from threading import Event
+
+    from tiltmeter.capture.spool import Segment
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.ports import Clock
+    from tiltmeter.store.delta import DeltaLog
+    from tiltmeter.store.table import WriteHandle
+
+LOADED_BYTES = 64 * 1024 * 1024
+"""Typed rows kept in memory between scan and commit; what is beyond is read again when its turn comes."""
+
+COMMIT_ROWS = 50_000
+"""Rows of one commit: larger ones are slower per row (100,000 in one call: 83 thousand a second; 10,000: 127)."""
+
+RIVAL_TRIES = 20
+_LONGEST_WAIT = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What one turn brought into the tables."""
+
+    predictions: int = 0
+    outcomes: int = 0
+    segments: int = 0
+    traffic_rows: int = 0
+    waiting: int = 0
+
+    def __add__(self, other: Shipped) -> Shipped:
+        """Both turns together; what waits is the later one's."""
+        return Shipped(
+            self.predictions + other.predictions,
+            self.outcomes + other.outcomes,
+            self.segments + other.segments,
+            self.traffic_rows + other.traffic_rows,
+            other.waiting,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Shipper:
+    """Ships one spool into one log.
+
+    Args:
+        spool: root of the spool.
+        log: the tables.
+        models: by name; routes and privacy rules.
+        clock: time.
+        host: only segments of this host; None ships all hosts of the spool.
+        damaged: where damaged segments go; `damaged/` beside the spool when None.
+        every: time between two commits.
+        flush_every: time between two writes of traffic.
+        keep_raw: `never`, `unmapped` or `always`.
+    """
+
+    spool: Path | str
+    log: DeltaLog
+    models: Mapping[str, Model]
+    clock: Clock
+    host: str | None = None
+    damaged: Path | None = None
+    every: timedelta = timedelta(seconds=5)
+    flush_every: timedelta = timedelta(seconds=60)
+    keep_raw: str = "unmapped"
+    live: LiveTraffic = field(default_factory=LiveTraffic)
+    counters: Counter[str] = field(default_factory=Counter)
+    routes: dict[str, RouteReport] = field(default_factory=dict)
+    _pending: dict[Path, ReadSegment] = field(default_factory=dict)
+    _types: FeatureTypes = field(default_factory=FeatureTypes)
+    _wait: float = 0.0
+    _retry_at: float = 0.0
+    _commit_at: float = 0.0
+    _flush_at: float = 0.0
+    _last_shipped: datetime | None = None
+
+    def ship_once(self, now: datetime | None = None, *, flush: bool = False) -> Shipped:
+        """One turn: scan, commit what waits, write traffic when its minute is over.
+
+        Args:
+            now: aware UTC; the clock's time when None.
+            flush: write traffic now and remove every shipped segment.
+
+        Raises:
+            StoreError: a table is away or damaged; the spool keeps everything.
+        """
+        now = now or self.clock.now()
+        total = Shipped()
+        while True:
+            scanned = self._scan(now)
+            total += self._commit(now)
+            if not scanned:
+                break
+        if flush or self.clock.monotonic() >= self._flush_at or self._loaded_segments() > 1000:
+            total += self._flush_traffic()
+            self._flush_at = self.clock.monotonic() + self.flush_every.total_seconds()
+        return total
+
+    def run(self, stop: Event, *, beat: float = 0.5) -> None:
+        """Ship until told to stop, then once more. A table that is away only makes the next try later.
+
+        Args:
+            stop: ends the loop.
+            beat: seconds between two looks at the spool; bounds how old live numbers are.
+        """
+        self._flush_at = self.clock.monotonic() + self.flush_every.total_seconds()
+        while not stop.wait(beat):
+            self.turn(self.clock.now())
+        self._guarded(lambda: self.ship_once(flush=True))
+
+    def turn(self, now: datetime) -> None:
+        """One beat of the loop: count new segments, commit and flush when due, back off when a table is away."""
+        moment = self.clock.monotonic()
+        try:
+            self._scan(now)
+        except OSError as error:
+            _log.warning("spool_unreadable", error=str(error))
+        if moment < max(self._retry_at, self._commit_at):
+            return
+        self._commit_at = moment + self.every.total_seconds()
+        self._guarded(lambda: self.ship_once(now))
+
+    def live_states(self) -> list[TrafficState]:
+        """Ten-second states of the last half hour, written or not."""
+        return self.live.states()
+
+    def unwritten_traffic(self) -> list[TrafficState]:
+        """States that are not in the traffic table yet."""
+        counts = TrafficCounts()
+        for found in list(self._pending.values()):
+            if not found.has_traffic_stored:
+                counts.add(found.traffic)
+        return counts.states()
+
+    def live_snapshot(self, now: datetime | None = None) -> dict[str, Any]:
+        """What `/live` answers: the last minute by model, the states of half an hour, and how the shipper stands."""
+        now = now or self.clock.now()
+        return {
+            "schema": "tiltmeter.live/1",
+            "at": now.isoformat(),
+            "host": self.host,
+            "models": self.live.snapshot(now, self.models),
+            "states": [state_json(state) for state in self.live.states()],
+            "routes": {
+                name: {
+                    "answers": report.answers,
+                    "without_prediction": report.without_prediction,
+                    "response_keys": list(report.response_keys),
+                }
+                for name, report in sorted(self.routes.items())
+            },
+            "shipper": {
+                "waiting_segments": len(self._pending),
+                "spool_age_seconds": self.spool_age(now),
+                "last_shipped": self._last_shipped.isoformat() if self._last_shipped else None,
+                "counts": dict(sorted(self.counters.items())),
+            },
+        }
+
+    def prometheus(self, now: datetime | None = None) -> str:
+        """What `/metrics` of a host that only ships answers."""
+        now = now or self.clock.now()
+        gauges = {"spool_waiting_segments": float(len(self._pending)), "spool_age_seconds": self.spool_age(now)}
+        counters = {f"shipper_{name}": value for name, value in self.counters.items()}
+        return prometheus_text(self.live, counters, gauges, now)
+
+    def spool_age(self, now: datetime | None = None) -> float:
+        """Age in seconds of the oldest sealed segment that is not in the tables; 0 when none waits."""
+        now = now or self.clock.now()
+        oldest = None
+        for found in list(self._pending.values()):
+            if not found.is_shipped:
+                try:
+                    written = datetime.fromtimestamp(found.segment.path.stat().st_mtime, UTC)
+                except OSError:
+                    continue
+                oldest = written if oldest is None else min(oldest, written)
+        return max((now - oldest).total_seconds(), 0.0) if oldest else 0.0
+
+    def _guarded(self, work: Any) -> None:  # noqa: ANN401 - a callable without arguments
+        try:
+            work()
+        except (StoreError, OSError) as error:
+            self._wait = min(max(self._wait * 2, 1.0), _LONGEST_WAIT)
+            self._retry_at = self.clock.monotonic() + self._wait
+            self.counters["failed_turns"] += 1
+            _log.warning("table_commit_retried", error=str(error), next_try_seconds=self._wait)
+        else:
+            self._wait = self._retry_at = 0.0
+
+    def _loaded_segments(self) -> int:
+        return sum(found.is_shipped for found in self._pending.values())
+
+    def _scan(self, now: datetime) -> int:
+        """Read segments that are new, at most as many as memory allows; the number read."""
+        for folder in take_over_abandoned(self.spool):
+            _log.info("slot_taken_over", slot=folder.name)
+        waiting = sealed_segments(self.spool, host=self.host)
+        paths = {segment.path for segment in waiting}
+        for gone in [path for path in self._pending if path not in paths]:
+            del self._pending[gone]  # another shipper removed it
+        read = 0
+        loaded = sum(found.row_bytes for found in self._pending.values())
+        for segment in waiting:
+            if segment.path in self._pending:
+                continue
+            if loaded > LOADED_BYTES:
+                break
+            found = self._read(segment, now)
+            if found is None:
+                continue
+            self._count(found, now)
+            self._pending[segment.path] = found
+            loaded += found.row_bytes
+            read += 1
+        return read
+
+    def _read(self, segment: Segment, now: datetime) -> ReadSegment | None:
+        reader = SegmentReader(self.models, self._types, self.keep_raw)
+        try:
+            return reader.read(segment, ingest_us=micros(now))
+        except UnreadableData as error:
+            self._set_aside(segment.path, str(error))
+        except FileNotFoundError:
+            pass  # another shipper was faster
+        return None
+
+    def _count(self, found: ReadSegment, now: datetime) -> None:
+        self.live.add(found.traffic, now=now)
+        self.counters.update(found.counts)
+        for name, report in found.routes.items():
+            known = self.routes.setdefault(name, RouteReport())
+            known.answers += report.answers
+            known.without_prediction += report.without_prediction
+            known.response_keys = report.response_keys or known.response_keys
+
+    def _commit(self, now: datetime) -> Shipped:
+        """Everything that waits, in commits of bounded size."""
+        total = Shipped()
+        while batch := self._next_batch():
+            total += self._commit_batch(batch, now)
+        return total + Shipped(waiting=sum(not found.is_shipped for found in self._pending.values()))
+
+    def _next_batch(self) -> list[ReadSegment]:
+        batch: list[ReadSegment] = []
+        rows = 0
+        for found in self._pending.values():
+            if found.is_shipped:
+                continue
+            batch.append(found)
+            rows += found.predictions.num_rows if found.predictions is not None else COMMIT_ROWS // 4
+            if rows >= COMMIT_ROWS:
+                break
+        return batch
+
+    def _commit_batch(self, batch: list[ReadSegment], now: datetime) -> Shipped:
+        predictions = self._append(PREDICTIONS.name, batch, now)
+        outcomes = self._append(OUTCOMES.name, batch, now)
+        for found in batch:
+            found.is_shipped = True
+            found.let_go()
+        self._last_shipped = now
+        self.counters["predictions_shipped"] += predictions
+        self.counters["outcomes_shipped"] += outcomes
+        _log.info("segment_shipped", segments=len(batch), predictions=predictions, outcomes=outcomes)
+        return Shipped(predictions, outcomes, len(batch))
+
+    def _append(self, name: str, batch: Sequence[ReadSegment], now: datetime) -> int:
+        """Append one table's rows of the segments that it does not hold yet; the number of rows."""
+        parts = [found.predictions if name == PREDICTIONS.name else found.outcomes for found in batch]
+        if all(part is not None and not part.num_rows for part in parts):
+            return 0
+        for _ in range(RIVAL_TRIES):
+            handle = self.log.for_writing(name)
+            fresh = [found for found in batch if not handle.contains(found.slot_id, found.segment.seq)]
+            rows = self._rows(name, fresh, handle, now)
+            if rows is None or not rows.num_rows:
+                return 0
+            try:
+                handle.append(rows, _transactions(fresh))
+            except ConcurrentCommitError:
+                self.counters["rival_commits"] += 1
+                continue
+            return int(rows.num_rows)
+        raise ConcurrentCommitError(name, f"{RIVAL_TRIES} times in a row")
+
+    def _rows(self, name: str, fresh: Sequence[ReadSegment], handle: WriteHandle, now: datetime) -> pa.Table | None:
+        if name == PREDICTIONS.name and not self._types.learn(handle.schema()):
+            # The table has learnt another type for a column since these rows were typed.
+            for found in self._pending.values():
+                found.let_go()
+        tables = []
+        for found in fresh:
+            if not found.is_loaded:
+                again = self._read(found.segment, now)
+                if again is None:
+                    continue
+                found.predictions, found.outcomes = again.predictions, again.outcomes
+            tables.append(found.predictions if name == PREDICTIONS.name else found.outcomes)
+        return pa.concat_tables(tables, promote_options="default").combine_chunks() if tables else None
+
+    def _flush_traffic(self) -> Shipped:
+        """Write the traffic of shipped segments, then remove them."""
+        shipped = [found for found in self._pending.values() if found.is_shipped]
+        if not shipped:
+            return Shipped()
+        rows = self._append_traffic(shipped)
+        for found in sorted(shipped, key=lambda f: (f.slot_id, f.segment.seq)):
+            found.has_traffic_stored = True
+            if found.damaged:
+                self._set_aside(found.segment.path, "damaged; its good records are in the table")
+            else:
+                remove_segment(found.segment.path)
+            self._pending.pop(found.segment.path, None)
+        return Shipped(traffic_rows=rows)
+
+    def _append_traffic(self, shipped: Sequence[ReadSegment]) -> int:
+        for _ in range(RIVAL_TRIES):
+            handle = self.log.for_writing(TRAFFIC.name)
+            fresh = [found for found in shipped if not handle.contains(found.slot_id, found.segment.seq)]
+            counts = TrafficCounts()
+            for found in fresh:
+                counts.add(found.traffic)
+            states = counts.states()
+            if not states:
+                return 0
+            try:
+                handle.append(traffic_table(states), _transactions(fresh))
+            except ConcurrentCommitError:
+                self.counters["rival_commits"] += 1
+                continue
+            return len(states)
+        raise ConcurrentCommitError(TRAFFIC.name, f"{RIVAL_TRIES} times in a row")
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        folder = self.damaged or Path(self.spool).parent / "damaged"
+        folder.mkdir(parents=True, exist_ok=True)
+        host, slot = path.parent.parent.name, path.parent.name
+        path.rename(folder / f"{host}-{slot}-{path.name}")
+        self.counters["segments_set_aside"] += 1
+        _log.error("segment_set_aside", segment=str(path), reason=why)
+
+
+def _transactions(segments: Sequence[ReadSegment]) -> dict[str, int]:
+    highest: dict[str, int] = {}
+    for found in segments:
+        highest[found.slot_id] = max(highest.get(found.slot_id, -1), found.segment.seq)
+    return highest
