@@ -1,0 +1,97 @@
+"""Severities of a comparison: what the rules say about its metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tiltmeter.alerting.rules import verdicts
+from tiltmeter.domain.metric import Status, Subject
+from tiltmeter.domain.severity import Severity
+from tiltmeter.monitors.drift import drift_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tiltmeter.domain.alert import Verdict
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison, Overall
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.rule import Rule
+    from tiltmeter.domain.window import Window
+
+OVERALL = "drift.overall_psi"
+SCHEMA = "features.schema_changes"
+_SCHEMA_STATUSES = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A comparison with severities filled in, and what they come from."""
+
+    comparison: Comparison
+    metrics: tuple[Metric, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def judge(comparison: Comparison, rules: Sequence[Rule], *, window: Window, model: str = "comparison") -> Judged:
+    """Fill in every severity.
+
+    Args:
+        comparison: with all severities at none.
+        rules: those that speak about comparisons; others find no metric of theirs.
+        window: the span that was compared.
+        model: name that metrics are filed under.
+    """
+    metrics = drift_metrics(comparison, subject=Subject(model), window=window)
+    found = verdicts(metrics, rules)
+    return Judged(with_severities(comparison, found), tuple(metrics), tuple(found))
+
+
+def with_severities(comparison: Comparison, found: Sequence[Verdict]) -> Comparison:
+    """The comparison with the severities of these verdicts. Info rules never enter one; a new column is info."""
+    by_metric = _worst(found)
+    schema = by_metric.get((SCHEMA, ""), Severity.NONE)
+    by_feature: dict[str, Severity] = {}
+    for (_, feature), severity in by_metric.items():
+        by_feature[feature] = max(severity, by_feature.get(feature, Severity.NONE))
+    features = {
+        name: replace(feature, severity=_severity(feature, by_feature, schema))
+        for name, feature in comparison.features.items()
+    }
+    overall = by_metric.get((OVERALL, ""), Severity.NONE)
+    score = comparison.score
+    if score is not None:
+        own = schema if score.status in _SCHEMA_STATUSES else overall
+        score = replace(score, severity=own)
+    return replace(
+        comparison, features=features, score=score, overall=_counted(comparison.overall, features.values(), overall)
+    )
+
+
+def _worst(found: Sequence[Verdict]) -> dict[tuple[str, str], Severity]:
+    """Worst severity of warning or above by metric and feature."""
+    worst: dict[tuple[str, str], Severity] = {}
+    for verdict in found:
+        if verdict.metric is None or not verdict.judged or verdict.severity < Severity.WARNING:
+            continue
+        key = verdict.metric.name, verdict.subject.feature
+        worst[key] = max(worst.get(key, Severity.NONE), verdict.severity)
+    return worst
+
+
+def _severity(feature: FeatureComparison, by_feature: dict[str, Severity], schema: Severity) -> Severity:
+    if feature.status is Status.NEW_COLUMN:
+        return Severity.INFO
+    if feature.status in _SCHEMA_STATUSES:
+        return schema
+    return by_feature.get(feature.name, Severity.NONE)
+
+
+def _counted(overall: Overall, features: Iterable[FeatureComparison], severity: Severity) -> Overall:
+    severities = [feature.severity for feature in features]
+    return replace(
+        overall,
+        features_warning=severities.count(Severity.WARNING),
+        features_critical=severities.count(Severity.CRITICAL),
+        severity=severity,
+    )

@@ -1,0 +1,142 @@
+"""A comparison in words: the sentence that stands first, the order of features, and how numbers are written."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.domain.metric import Status
+from tiltmeter.domain.severity import Severity
+from tiltmeter.monitors.effects import effect_of, plain_number, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison
+
+FIRST_ROWS = 10
+"""Features of the first view."""
+
+_LEAST_DOUBLE_SHOWN = 1e-300
+_STATUS_WORDS = {
+    Status.CONSTANT: "one and the same value on both sides",
+    Status.EMPTY: "no rows",
+    Status.ALL_MISSING: "every value is missing",
+    Status.TOO_FEW_ROWS: "too few rows to judge",
+    Status.TYPE_CHANGED: "changed its type",
+    Status.MISSING_COLUMN: "the column is gone",
+    Status.NEW_COLUMN: "a column that the reference does not have",
+}
+
+
+def ranked(comparison: Comparison) -> list[FeatureComparison]:
+    """Features by severity, then by PSI; what could not be measured last."""
+
+    def order(feature: FeatureComparison) -> tuple[int, bool, float, str]:
+        unmeasured = feature.psi is None and feature.severity <= Severity.INFO
+        return -feature.severity, unmeasured, -(feature.psi if feature.psi is not None else math.inf), feature.name
+
+    return sorted(comparison.features.values(), key=order)
+
+
+def moved(comparison: Comparison) -> list[FeatureComparison]:
+    """Features at warning or above, worst first."""
+    return [feature for feature in ranked(comparison) if feature.severity >= Severity.WARNING]
+
+
+def sentence(comparison: Comparison) -> str:
+    """The answer in one sentence, without a full stop."""
+    if comparison.rows_current == 0:
+        return "The current side has no rows"
+    fewest = min(comparison.n_reference, comparison.n_current)
+    found = moved(comparison)
+    total = comparison.overall.features
+    few = any(feature.status is Status.TOO_FEW_ROWS for feature in comparison.features.values())
+    if few and not found:
+        return f"Not judged: {fewest:,} rows on the smaller side are too few; the numbers are shown all the same"
+    if not found:
+        said = f"None of {total} features moved" if total != 1 else "The feature did not move"
+        least = _visible(comparison)
+        quiet = f"{said}; a PSI of {number(least)} would have been seen" if least is not None else said
+        return quiet + _score_words(comparison)
+    strongest = found[0]
+    words = ", ".join(part for part in (shortened(strongest.name), effect(strongest)) if part)
+    return f"{len(found)} of {total} features moved; strongest: {words}{_score_words(comparison)}"
+
+
+def _visible(comparison: Comparison) -> float | None:
+    """Least PSI that would have been seen in every feature."""
+    found = [f.minimum_detectable for f in comparison.features.values() if f.minimum_detectable is not None]
+    return max(found, default=None)
+
+
+def _score_words(comparison: Comparison) -> str:
+    if comparison.score is None or comparison.overall.score_psi is None:
+        return ""
+    severity = comparison.overall.severity
+    word = f" ({severity.word})" if severity >= Severity.WARNING else ""
+    return f"; score PSI {number(comparison.overall.score_psi)}{word}"
+
+
+def effect(feature: FeatureComparison) -> str:
+    """What changed about a feature, in words: the state it is in, else the changes worth saying, else its PSI."""
+    if feature.status in (Status.OK, Status.ALL_MISSING):
+        found = effect_of(feature)
+        if found or feature.status is Status.OK:
+            return found or (f"PSI {number(feature.psi)}" if feature.severity >= Severity.WARNING else "")
+    if feature.status is Status.TYPE_CHANGED and feature.hints:
+        return feature.hints[0].split("` ", 1)[-1]
+    return status_words(feature.status)
+
+
+def status_words(status: Status) -> str:
+    """A status as a person says it; empty when all is well."""
+    return _STATUS_WORDS.get(status, "")
+
+
+def p_value(value: float | None) -> str:
+    """A p- or q-value: `< 1e-300` instead of 0."""
+    if value is None:
+        return "–"
+    if value < _LEAST_DOUBLE_SHOWN:
+        return "< 1e-300"
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.1e}".replace("e-0", "e-")
+
+
+def number(value: float | None) -> str:
+    """A statistic with two or three significant digits."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    if abs(value) < 0.001:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def percent(share: float | None) -> str:
+    """A share in percent."""
+    if share is None:
+        return "–"
+    if share != 0 and abs(share) < 0.001:
+        return f"{share * 100:.2g} %"
+    return f"{share * 100:.1f} %"
+
+
+def value_text(value: float | None, kind: FeatureKind) -> str:
+    """A value of a feature: dates as dates, numbers with four significant digits."""
+    if value is None:
+        return "–"
+    if kind is FeatureKind.DATETIME:
+        try:
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+        except (OverflowError, ValueError, OSError):  # beyond the years 1 to 9999
+            return plain_number(value)
+    return plain_number(value)
+
+
+def first_rows(comparison: Comparison) -> Sequence[FeatureComparison]:
+    """The features of the first view."""
+    return ranked(comparison)[:FIRST_ROWS]
