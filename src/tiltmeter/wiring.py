@@ -84,7 +84,7 @@ def build_world(
     tables = configuration.placed(configuration.settings.store.path)
     state = SqlStateStore(_state_url(configuration), ticking, home=configuration.home)
     states = DeltaProfileStates(tables)
-    log = MonitoredLog(DeltaLog(tables, clock=ticking), ticking, live)
+    log = MonitoredLog(DeltaLog(tables, ticking, configuration.models), ticking, live)
     engine = ENGINES.load(configuration.settings.engine)()
     baselines = StoredBaselines(
         folder=configuration.placed("baselines"),
