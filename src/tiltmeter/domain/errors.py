@@ -16,6 +16,11 @@ The text says what happened, the value, where, and what to do; never a secret an
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.message import Receipt
+
 
 class TiltmeterError(Exception):
     """Base of every error a user may see.
@@ -78,9 +83,7 @@ class StoreError(TiltmeterError):
         retryable: whether the same call may succeed later.
     """
 
-    def __init__(
-        self, what: str, *, at: str | None = None, hint: str | None = None, retryable: bool = False
-    ) -> None:
+    def __init__(self, what: str, *, at: str | None = None, hint: str | None = None, retryable: bool = False) -> None:
         super().__init__(what, at=at, hint=hint)
         self.retryable = retryable
 
@@ -92,6 +95,7 @@ class DeliveryError(TiltmeterError):
         retryable: whether sending again later may succeed.
         unknown: whether the message may have arrived all the same (cut connection, timeout after sending).
         retry_after: seconds the receiver asked to wait; pauses the whole channel.
+        receipt: what did get through of a message to several receivers, so that only the rest is tried again.
     """
 
     def __init__(
@@ -103,8 +107,10 @@ class DeliveryError(TiltmeterError):
         retryable: bool = True,
         unknown: bool = False,
         retry_after: float | None = None,
+        receipt: Receipt | None = None,
     ) -> None:
         super().__init__(what, at=at, hint=hint)
         self.retryable = retryable
         self.unknown = unknown
         self.retry_after = retry_after
+        self.receipt = receipt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,6 +131,7 @@ class Database:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
+        _create_private(url.database)
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}}
         if not url.database:
             options["poolclass"] = StaticPool
@@ -144,6 +146,20 @@ def _engine(url: URL) -> Engine:
             "state.url names a PostgreSQL database, but its driver is not installed",
             hint='pip install "tiltmeter[postgres]"',
         ) from None
+
+
+def _create_private(path: str | None) -> None:
+    # It holds routing keys of open incidents: nobody but its owner reads it. SQLite gives -wal and -shm the same mode.
+    if path and not path.startswith("file:"):
+        try:
+            Path(path).touch(mode=0o600, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the state database cannot be created ({error.strerror})",
+                at=path,
+                hint="check that the folder exists and may be written",
+                retryable=error.errno == errno.ENOSPC,
+            ) from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection

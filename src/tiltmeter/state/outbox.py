@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, update
 
 from tiltmeter.domain.alert import AlertEvent
 from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, MessageKind, Receipt
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, Row, Select
 
 DASHBOARD = "dashboard"
 """Reserved channel name: the dashboard reads the database itself, nothing is sent."""
@@ -100,11 +100,24 @@ def _drop(connection: Connection, rows: Sequence[Any], by: Message, why: str) ->
         )
 
 
+def anything_due(connection: Connection, now: datetime, *, channels: Sequence[str]) -> bool:
+    """Whether a claim would find something."""
+    return (
+        connection.execute(_due(to_micros(now), channels).with_only_columns(OUTBOX.c.delivery_id)).first() is not None
+    )
+
+
 def claim(
     connection: Connection, now: datetime, *, holder: str, channels: Sequence[str], lease: timedelta
 ) -> Delivery | None:
     """Take the next due message of the channels, worst severity first; None when nothing is due."""
     moment = to_micros(now)
+    query = _due(moment, channels).with_for_update(skip_locked=True, of=OUTBOX)
+    found = connection.execute(query).one_or_none()
+    return None if found is None else _taken(connection, found, moment, holder=holder, lease=lease)
+
+
+def _due(moment: int, channels: Sequence[str]) -> Select[Any]:
     earlier = OUTBOX.alias("earlier")
     blocked = (
         select(earlier.c.delivery_id)
@@ -121,15 +134,13 @@ def claim(
         and_(OUTBOX.c.status == DeliveryStatus.SENDING.value, OUTBOX.c.lease_until <= moment),
     )
     paused = select(CHANNEL_STATES.c.channel).where(CHANNEL_STATES.c.paused_until > moment)
-    found = connection.execute(
+    return (
         select(OUTBOX)
         .where(OUTBOX.c.channel.in_(channels), OUTBOX.c.channel.not_in(paused), due)
         .where(or_(OUTBOX.c.incident == "", ~blocked))
         .order_by(OUTBOX.c.severity.desc(), OUTBOX.c.due_at, OUTBOX.c.created_at, OUTBOX.c.sequence)
         .limit(1)
-        .with_for_update(skip_locked=True, of=OUTBOX)
-    ).one_or_none()
-    return None if found is None else _taken(connection, found, moment, holder=holder, lease=lease)
+    )
 
 
 def _taken(connection: Connection, row: Row[Any], moment: int, *, holder: str, lease: timedelta) -> Delivery:
@@ -202,7 +213,7 @@ def settle(
     if due_at is not None:
         values["due_at"] = to_micros(due_at)
     if receipt is not None:
-        values["receipt"] = encode(receipt)
+        values["receipt"] = encode(replace(receipt, thread={}))  # threads may hold routing keys; they are kept once
     changed = connection.execute(
         update(OUTBOX)
         .where(
@@ -291,3 +302,15 @@ def read_channel_states(connection: Connection) -> list[ChannelState]:
         state = states.get(row.channel, ChannelState(row.channel))
         states[row.channel] = replace(state, paused_until=from_micros(row.paused_until), reason=row.reason)
     return [states[name] for name in sorted(states)]
+
+
+def forget_sent(connection: Connection, channel: str, before: datetime) -> int:
+    """Delete sent messages of a channel that were queued before; how many."""
+    gone = connection.execute(
+        delete(OUTBOX).where(
+            OUTBOX.c.channel == channel,
+            OUTBOX.c.status == DeliveryStatus.SENT.value,
+            OUTBOX.c.created_at < to_micros(before),
+        )
+    )
+    return gone.rowcount

@@ -127,8 +127,16 @@ class SqlStateStore:
 
     def claim(self, now: datetime, *, holder: str, channels: Sequence[str], lease: timedelta) -> Delivery | None:
         """The next due message of the channels, marked as being sent."""
+        with self._database.read() as connection:  # idle senders take no lock
+            if not outbox.anything_due(connection, now, channels=channels):
+                return None
         with self._database.write() as connection:
             return outbox.claim(connection, now, holder=holder, channels=channels, lease=lease)
+
+    def forget_sent(self, channel: str, before: datetime) -> int:
+        """Delete sent messages of a channel that were queued before; for the heartbeat's own."""
+        with self._database.write() as connection:
+            return outbox.forget_sent(connection, channel, before)
 
     def settle(
         self,

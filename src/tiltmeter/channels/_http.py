@@ -1,0 +1,155 @@
+"""The one HTTP client of the channels: one request, no redirects, a deadline for the whole of it, a guard against SSRF.
+
+httpx is imported here and nowhere else in the channels, so that it can be swapped in one file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+
+from tiltmeter.domain.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiltmeter.ports import Clock
+
+LONGEST_ANSWER = 65_536  # bytes read of an answer; receivers of messages answer with a few words
+LONGEST_WAIT_S = 86_400.0  # a receiver cannot pause a channel for longer than a message lives
+_FINAL_MESSAGES = {
+    "certificate verify failed": "the receiver's certificate is not trusted: check the address and the certificate",
+    "unsupported protocol": "write an http or https address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver said."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def post(
+    url: str,
+    content: bytes,
+    *,
+    headers: Mapping[str, str],
+    clock: Clock,
+    timeout_s: float,
+    public_only: bool = False,
+) -> Answer:
+    """One POST.
+
+    Args:
+        url: http or https.
+        content: body.
+        headers: of the request.
+        clock: its monotonic time bounds the whole exchange.
+        timeout_s: for everything together.
+        public_only: refuse addresses inside the private network, and connect to exactly the address that was checked.
+
+    Raises:
+        DeliveryError: no connection (retryable), no answer (unknown), or an address that may not be used (final).
+    """
+    host = urlsplit(url).hostname or ""
+    target, extensions, sent_headers = url, {}, dict(headers)
+    if public_only:
+        parsed = httpx.URL(url)
+        target = str(parsed.copy_with(host=public_address(host, parsed.port)))
+        extensions = {"sni_hostname": host}
+        sent_headers["Host"] = parsed.netloc.decode()
+    deadline = clock.monotonic() + timeout_s
+    try:
+        with (
+            # A proxy would connect by name, past the address that was checked.
+            httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=not public_only) as client,
+            client.stream("POST", target, content=content, headers=sent_headers, extensions=extensions) as answer,
+        ):
+            body = _read(answer, clock, deadline)
+            return Answer(answer.status_code, body, {k.lower(): v for k, v in answer.headers.items()})
+    except httpx.HTTPError as error:
+        raise _network_error(error, host) from None  # the original carries the address, which may be a secret
+
+
+def _read(answer: httpx.Response, clock: Clock, deadline: float) -> str:
+    found = b""
+    for part in answer.iter_raw():
+        found += part
+        if len(found) >= LONGEST_ANSWER:
+            break
+        if clock.monotonic() > deadline:
+            raise httpx.ReadTimeout("the answer did not end in time")
+    return found[:LONGEST_ANSWER].decode("utf-8", "replace")
+
+
+def _network_error(error: httpx.HTTPError, host: str) -> DeliveryError:
+    text = str(error).lower()
+    for word, hint in _FINAL_MESSAGES.items():
+        if word in text:
+            return DeliveryError(f"{host} cannot be used ({word})", hint=hint, retryable=False)
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+        return DeliveryError(f"no connection to {host} ({type(error).__name__})")
+    return DeliveryError(f"{host} gave no complete answer ({type(error).__name__})", unknown=True)
+
+
+def retry_after(answer: Answer, clock: Clock) -> float | None:
+    """Seconds the receiver asked to wait: a number, or a date; None when it said nothing that can be read."""
+    text = answer.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = (moment - clock.now()).total_seconds()
+    return min(max(0.0, seconds), LONGEST_WAIT_S) if seconds == seconds else None  # noqa: PLR0124 - "nan" is a float
+
+
+def public_address(host: str, port: int | None) -> str:
+    """An address of the host that lies in the public internet.
+
+    Raises:
+        DeliveryError: one of its addresses is private, loopback, link-local or reserved (final), or it has none now.
+    """
+    try:
+        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise DeliveryError(f"the name {host} cannot be resolved") from None
+    addresses = [str(info[4][0]) for info in found]
+    for address in addresses:
+        if not _is_public(address):
+            # Every address counts: a name that answers with both kinds is how a private one is smuggled in.
+            raise DeliveryError(
+                f"{host} leads into the private network",
+                hint="set allow_private: true when that is meant",
+                retryable=False,
+            )
+    return addresses[0]
+
+
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64, RFC 6052: the last 32 bits are an IPv4 address
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    inner: ipaddress.IPv4Address | None = None
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if address in _TRANSLATED:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    checked = [address] if inner is None else [inner]
+    return all(part.is_global and not part.is_multicast and not part.is_reserved for part in checked)

@@ -1,0 +1,205 @@
+"""Mail over SMTP: a thread per incident, one Message-ID for every try, refused recipients retried or reported alone."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from tiltmeter.channels.email_body import build_mail
+from tiltmeter.channels.redaction import redact
+from tiltmeter.channels.settings import ChannelPart, is_reference
+from tiltmeter.domain.errors import DeliveryError
+from tiltmeter.domain.message import MessageKind, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from email.message import EmailMessage
+    from urllib.parse import SplitResult
+
+    from tiltmeter.domain.message import Message
+    from tiltmeter.ports import Clock
+
+_PORTS = {"smtp": 587, "smtps": 465}
+_MISSING_TLS = {523, 530, 538}
+_NEEDS_ROOT = {MessageKind.RESOLVED, MessageKind.ACKNOWLEDGED}
+
+
+class SmtpSettings(ChannelPart):
+    """`{kind: smtp, to: [ml-team@example.com], from: tiltmeter@example.com, url: "env:SMTP_URL"}`.
+
+    The address is `smtp://user:password@host:587` (STARTTLS) or `smtps://user:password@host:465`; special characters in
+    the password are percent-encoded.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    clear_text: ClassVar[frozenset[str]] = frozenset({"url"})
+
+    to: tuple[str, ...] = Field(min_length=1)
+    sender: str = Field(alias="from")
+    url: SecretStr
+    tls: Literal["required", "none"] = "required"
+    ca_file: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if not is_reference(text):
+            parts = urlsplit(text)
+            if parts.scheme not in _PORTS or not parts.hostname:
+                raise ValueError("write smtp://user:password@host:587 or smtps://user:password@host:465")
+        return url
+
+    @field_validator("to", "sender")
+    @classmethod
+    def _one_line(cls, value: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        addresses = (value,) if isinstance(value, str) else value
+        for address in addresses:
+            if "@" not in address or any(c in address for c in "\r\n,;"):
+                raise ValueError("an address must look like name@example.com")
+        return value
+
+
+class EmailChannel:
+    """Sends one mail to all recipients."""
+
+    kind = "smtp"
+    settings_model = SmtpSettings
+
+    def __init__(self, name: str, settings: SmtpSettings, *, clock: Clock) -> None:
+        del clock
+        self.name = name
+        self.fallback = settings.fallback
+        self._settings = settings
+        self._server: SplitResult = urlsplit(settings.url.get_secret_value())
+        self._secrets = [settings.url.get_secret_value(), unquote(self._server.password or "")]
+
+    def send(self, message: Message) -> Receipt:
+        """Deliver to every recipient that did not get this message before."""
+        if message.kind in _NEEDS_ROOT and not message.thread.get("root"):
+            return Receipt(dropped=True, note="nobody was mailed about this incident, so its end is not mailed either")
+        recipients = _still_open(message, self._settings.to)
+        domain = self._settings.sender.rpartition("@")[2].rstrip(">")
+        mail, thread = build_mail(message, sender=self._settings.sender, to=self._settings.to, domain=domain)
+        try:
+            refused = asyncio.run(asyncio.wait_for(self._deliver(mail, recipients), self._settings.timeout_s))
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            refused = {one.recipient: (one.code, one.message) for one in error.recipients}
+        except TimeoutError:
+            raise self._error("the mail server did not answer in time", unknown=True) from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise self._failed(error) from None  # the original may quote the password
+        return self._receipt(message, thread, recipients, refused, reference=str(mail["Message-ID"]))
+
+    async def _deliver(self, mail: EmailMessage, recipients: Sequence[str]) -> Mapping[str, tuple[int, str]]:
+        secure = self._server.scheme == "smtps"
+        host = self._server.hostname or ""
+        optional = self._settings.tls == "none" or _is_loopback(host)
+        context = ssl.create_default_context(cafile=self._settings.ca_file)
+        if optional and not self._settings.ca_file:
+            # Opportunistic on the own machine, or where the site said so: encrypted if offered, not verified.
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        client = aiosmtplib.SMTP(
+            hostname=host,
+            port=self._server.port or _PORTS[self._server.scheme],
+            username=unquote(self._server.username) if self._server.username else None,
+            password=unquote(self._server.password) if self._server.password else None,
+            use_tls=secure,
+            start_tls=False if secure else (None if optional else True),
+            tls_context=context,
+            timeout=self._settings.timeout_s,
+        )
+        async with client:
+            refused, _ = await client.send_message(mail, recipients=list(recipients))
+        return {address: (answer.code, answer.message) for address, answer in refused.items()}
+
+    def _receipt(
+        self,
+        message: Message,
+        thread: dict[str, str],
+        recipients: Sequence[str],
+        refused: Mapping[str, tuple[int, str]],
+        *,
+        reference: str,
+    ) -> Receipt:
+        later = [address for address, (code, _) in refused.items() if 400 <= code < 500]
+        final = [address for address in refused if address not in later]
+        note = redact("; ".join(f"{a} refused: {code} {text}" for a, (code, text) in refused.items()), self._secrets)
+        if len(final) == len(recipients):
+            raise self._error(f"every recipient was refused ({note})", retryable=False)
+        if later:
+            arrived = len(later) < len(recipients)
+            # Kept with the incident: the next try goes to those only who were asked to wait.
+            rest = {**(thread if arrived else {}), "rest_of": message.delivery_id, "rest": ",".join(later)}
+            raise self._error(f"some recipients later: {note}", receipt=Receipt(reference, rest, note))
+        return Receipt(reference=reference, thread={**thread, "rest_of": "", "rest": ""}, note=note)
+
+    def _failed(self, error: Exception) -> DeliveryError:
+        if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+            return self._error(
+                f"the mail server refused the login ({error.code})",
+                retryable=400 <= error.code < 500,
+                hint="check user and password in the SMTP address",
+            )
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            if error.code in _MISSING_TLS or "starttls" in error.message.lower():
+                return self._no_tls()
+            text = f"the mail server refused the mail ({error.code} {error.message})"
+            return self._error(text, retryable=400 <= error.code < 500)
+        return self._unanswered(error)
+
+    def _unanswered(self, error: Exception) -> DeliveryError:
+        name = type(error).__name__
+        if isinstance(error, aiosmtplib.SMTPConnectError) or name == "SMTPConnectTimeoutError":
+            if _certificate_failed(error):
+                return self._error(
+                    "the mail server's certificate is not trusted",
+                    retryable=False,
+                    hint="check the host name, or name the site's authority with ca_file",
+                )
+            return self._error(f"no connection to the mail server ({name})")
+        if isinstance(error, ssl.SSLError) or _certificate_failed(error):
+            return self._error("the mail server's certificate is not trusted", retryable=False)
+        if isinstance(error, aiosmtplib.SMTPNotSupported) or "starttls" in str(error).lower():
+            return self._no_tls()
+        return self._error(f"the mail server gave no answer ({name})", unknown=True)
+
+    def _no_tls(self) -> DeliveryError:
+        return self._error(
+            "the mail server offers no encryption (STARTTLS), so nothing was sent",
+            retryable=False,
+            hint="use smtps://, or set tls: none if clear text is meant",
+        )
+
+    def _error(self, what: str, **more: Any) -> DeliveryError:  # noqa: ANN401 - keywords of DeliveryError
+        return DeliveryError(redact(what, self._secrets), at=self.name, **more)
+
+
+def _still_open(message: Message, to: Sequence[str]) -> list[str]:
+    if message.thread.get("rest_of") != message.delivery_id:
+        return list(to)
+    waiting = set(message.thread.get("rest", "").split(","))
+    return [address for address in to if address in waiting] or list(to)
+
+
+def _certificate_failed(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError) or "certificate verify failed" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
