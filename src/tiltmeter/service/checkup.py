@@ -99,7 +99,7 @@ def _rules(configuration: Configuration) -> Finding:
     missing = sorted(named - set(configuration.settings.channels) - {DASHBOARD})
     if missing:
         return Finding(
-            "rules", State.NOTE, f"{len(rules.rules)} rules; routes name channels that do not exist: {', '.join(missing)}",
+            "rules", State.NOTE, f"{len(rules.rules)} rules; no such channel: {', '.join(missing)}",
             "alerts are on the dashboard only until these exist under `channels`",
         )  # fmt: skip
     return Finding("rules", State.OK, f"{len(rules.rules)} rules, {len(rules.routes)} routes")

@@ -20,7 +20,7 @@ from tiltmeter.monitors.service_health import Health
 from tiltmeter.monitors.serving import live_freshness, live_health, live_jobs, live_traffic, live_usual_traffic
 from tiltmeter.pipeline import conclude, judge, observe
 from tiltmeter.ports import MetricQuery
-from tiltmeter.service.passing_time import pass_time
+from tiltmeter.service.people import pass_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ class Scheduler:
             runs.extend(self._reopened(model, self._observe(model, now), now))
             runs.extend(self._calendar_windows(model, now))
             runs.extend(self._live(model, now))
-        pass_time(self.world, now, lease=self._lease)
+        pass_time(self.world, now)
         return runs
 
     def run(self, stop: Event) -> None:
