@@ -332,6 +332,10 @@ class StateStore(MetricStore, Protocol):
         """Put messages into the outbox outside of a run (tests, meta messages); known delivery ids are left alone."""
         ...
 
+    def queued_since(self, since: datetime) -> Mapping[str, int]:
+        """How many messages were queued by channel since then, whatever became of them."""
+        ...
+
     def pause_channel(self, channel: str, until: datetime, reason: str) -> None:
         """No message of the channel is claimed before `until`; a later end already stored is kept."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -79,6 +80,24 @@ def post(
             return Answer(answer.status_code, body, {k.lower(): v for k, v in answer.headers.items()})
     except httpx.HTTPError as error:
         raise _network_error(error, host) from None  # the original carries the address, which may be a secret
+
+
+def reach(url: str, *, timeout_s: float, at: str, public_only: bool = False) -> None:
+    """Open and close a connection to the address, certificate checked.
+
+    Raises:
+        DeliveryError: it cannot be opened.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    target = public_address(host, port) if public_only else host
+    try:
+        with socket.create_connection((target, port), timeout=timeout_s) as plain:
+            if parts.scheme == "https":
+                with ssl.create_default_context().wrap_socket(plain, server_hostname=host):
+                    pass
+    except (OSError, UnicodeError) as error:
+        raise DeliveryError(f"no connection to {host}:{port} ({type(error).__name__})", at=at) from None
 
 
 def _read(answer: httpx.Response, clock: Clock, deadline: float) -> str:

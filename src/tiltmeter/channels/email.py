@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -97,7 +98,31 @@ class EmailChannel:
             raise self._failed(error) from None  # the original may quote the password
         return self._receipt(message, thread, recipients, refused, reference=str(mail["Message-ID"]))
 
+    def connect(self) -> None:
+        """Prove that the server can be reached, encrypts and knows the login; sends nothing.
+
+        Raises:
+            DeliveryError: it cannot or does not.
+        """
+
+        async def greet() -> None:
+            async with self._client():
+                pass
+
+        try:
+            asyncio.run(asyncio.wait_for(greet(), self._settings.timeout_s))
+        except TimeoutError:
+            raise self._error("the mail server did not answer in time") from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise self._failed(error) from None
+
     async def _deliver(self, mail: EmailMessage, recipients: Sequence[str]) -> Mapping[str, tuple[int, str]]:
+        sender = parseaddr(self._settings.sender)[1]
+        async with self._client() as client:
+            refused, _ = await client.sendmail(sender, list(recipients), mail.as_bytes())
+        return {address: (answer.code, answer.message) for address, answer in refused.items()}
+
+    def _client(self) -> aiosmtplib.SMTP:
         secure = self._server.scheme == "smtps"
         host = self._server.hostname or ""
         optional = self._settings.tls == "none" or _is_loopback(host)
@@ -105,7 +130,7 @@ class EmailChannel:
         if optional and not self._settings.ca_file:
             # Opportunistic on the own machine, or where the site said so: encrypted if offered, not verified.
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        client = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=host,
             port=self._server.port or _PORTS[self._server.scheme],
             username=unquote(self._server.username) if self._server.username else None,
@@ -115,9 +140,6 @@ class EmailChannel:
             tls_context=context,
             timeout=self._settings.timeout_s,
         )
-        async with client:
-            refused, _ = await client.send_message(mail, recipients=list(recipients))
-        return {address: (answer.code, answer.message) for address, answer in refused.items()}
 
     def _receipt(
         self,

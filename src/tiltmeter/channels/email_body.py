@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 SUBJECT_LENGTH = 180  # longer subjects are cut by most readers; a line of a header holds 998 octets
 ROWS_SHOWN = 10
 # Folded at 78 columns, a long subject would begin on a line of its own, which some readers show as a leading blank.
-_POLICY = policy.SMTP.clone(max_line_length=900)
+# Seven bits pass every server.
+_POLICY = policy.SMTP.clone(max_line_length=900, cte_type="7bit")
 _BAR_PX = 120
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _COLOURS = {

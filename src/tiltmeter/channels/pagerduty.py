@@ -82,6 +82,14 @@ class PagerDutyChannel:
             return Receipt(reference=dedup, thread={"dedup_key": dedup, "routing_key": routing})
         raise self._refused(answer, routing)
 
+    def connect(self) -> None:
+        """Prove that PagerDuty can be reached; sends no event.
+
+        Raises:
+            DeliveryError: it cannot.
+        """
+        _http.reach(self._settings.api_url, timeout_s=self._settings.timeout_s, at=self.name)
+
     def _post(self, body: bytes, routing: str) -> _http.Answer:
         try:
             return _http.post(

@@ -20,6 +20,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
 from tiltmeter.channels import slack_blocks
+from tiltmeter.channels._http import reach
 from tiltmeter.channels.redaction import redact
 from tiltmeter.channels.settings import ChannelPart, SecretWebAddress, WebAddress
 from tiltmeter.domain.errors import DeliveryError
@@ -129,6 +130,22 @@ class SlackChannel:
             return self._send_by_token(message)
         except SlackApiError as error:
             raise self._refused(error) from None  # the original holds the request with its token
+        except (OSError, HTTPException, SlackClientError, ValueError) as error:
+            raise self._unreachable(error) from None
+
+    def connect(self) -> None:
+        """Prove that Slack can be reached and knows the token; posts nothing.
+
+        Raises:
+            DeliveryError: it cannot or does not.
+        """
+        if self._settings.webhook_url is not None:
+            reach(self._settings.webhook_url.get_secret_value(), timeout_s=self._settings.timeout_s, at=self.name)
+            return
+        try:
+            self._client().auth_test()
+        except SlackApiError as error:
+            raise self._refused(error) from None
         except (OSError, HTTPException, SlackClientError, ValueError) as error:
             raise self._unreachable(error) from None
 

@@ -121,6 +121,16 @@ class WebhookChannel:
             return Receipt(reference=message.delivery_id, thread={"webhook": "1"})
         raise self._refused(answer)
 
+    def connect(self) -> None:
+        """Prove that the address can be reached; posts nothing.
+
+        Raises:
+            DeliveryError: it cannot, or it lies in the private network.
+        """
+        _http.reach(
+            self._url, timeout_s=self._settings.timeout_s, at=self.name, public_only=not self._settings.allow_private
+        )
+
     def _refused(self, answer: _http.Answer) -> DeliveryError:
         host = urlsplit(self._url).hostname
         wait = _http.retry_after(answer, self._clock)

@@ -314,3 +314,9 @@ def forget_sent(connection: Connection, channel: str, before: datetime) -> int:
         )
     )
     return gone.rowcount
+
+
+def queued_since(connection: Connection, since: datetime) -> dict[str, int]:
+    """Messages by channel that were queued at `since` or later."""
+    query = select(OUTBOX.c.channel, func.count()).where(OUTBOX.c.created_at >= to_micros(since))
+    return {row[0]: int(row[1]) for row in connection.execute(query.group_by(OUTBOX.c.channel))}

@@ -164,6 +164,11 @@ class SqlStateStore:
                 reconcile=reconcile,
             )
 
+    def queued_since(self, since: datetime) -> dict[str, int]:
+        """How many messages were queued by channel since then."""
+        with self._database.read() as connection:
+            return outbox.queued_since(connection, since)
+
     def pause_channel(self, channel: str, until: datetime, reason: str) -> None:
         """No message of the channel is claimed before `until`."""
         with self._database.write() as connection:

@@ -49,6 +49,7 @@ STATEMENTS = (
         reconcile BOOLEAN NOT NULL, first_tried_at BIGINT, sent_at BIGINT, last_error TEXT NOT NULL, receipt TEXT,
         body TEXT NOT NULL)""",
     "CREATE INDEX outbox_open ON outbox (status, channel, due_at)",
+    "CREATE INDEX outbox_by_age ON outbox (created_at)",
     "CREATE INDEX outbox_order ON outbox (incident, channel, sequence)",
     """CREATE TABLE channel_states (
         channel TEXT PRIMARY KEY, paused_until BIGINT NOT NULL, reason TEXT NOT NULL)""",
