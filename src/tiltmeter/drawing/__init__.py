@@ -1,0 +1,1 @@
+"""Static pictures: SVG without scripts for pages, notebooks and reports, bars of characters for mail and terminals."""

@@ -1,0 +1,190 @@
+"""Pictures over time: sparkline, timeline with thresholds, heatmap of PSI by feature and window."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tiltmeter.drawing.markup import Markup, coordinate, element, empty, safe
+from tiltmeter.drawing.pictures import svg
+from tiltmeter.drawing.style import STEP_WORDS, step_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_LABEL = 150
+_CELL_HEIGHT = 18
+_LEAST_CELL, _MOST_CELL = 3.0, 34.0
+
+
+def _points(values: Sequence[float | None], x: Callable[[int], float], y: Callable[[float], float]) -> str:
+    """A path through the values that broke where one is missing; a lonely value becomes a short stroke."""
+    parts = []
+    for present, group in groupby(enumerate(values), key=lambda pair: pair[1] is not None):
+        if not present:
+            continue
+        places = [(x(position), y(value)) for position, value in group if value is not None]
+        if len(places) == 1:
+            places = [(places[0][0] - 1.5, places[0][1]), (places[0][0] + 1.5, places[0][1])]
+        parts.append("M" + "L".join(f"{coordinate(at)} {coordinate(height)}" for at, height in places))
+    return "".join(parts)
+
+
+def _top(values: Sequence[float | None], limits: Sequence[float] = ()) -> float:
+    return max([*(value for value in values if value is not None), *limits], default=0.0) or 1.0
+
+
+def sparkline(values: Sequence[float | None], *, label: str, width: int = 120, height: int = 24) -> Markup:
+    """A small line without axes; a gap where a value is missing.
+
+    Args:
+        values: in order of time, None where there is none.
+        label: what the picture shows, in words.
+        width: in points.
+        height: in points.
+    """
+    top = _top(values)
+    step = (width - 4) / max(1, len(values) - 1)
+    path = _points(values, lambda i: 2 + i * step, lambda v: height - 2 - (height - 4) * max(0.0, v) / top)
+    return svg(empty("path", class_="n", d=path), width=width, height=height, label=label)
+
+
+def timeline(
+    values: Sequence[float | None],
+    names: Sequence[str],
+    *,
+    label: str,
+    warning: float | None = None,
+    critical: float | None = None,
+    width: int = 760,
+    height: int = 150,
+    write: Callable[[float], str] = "{:.3g}".format,
+) -> Markup:
+    """A line over windows with its thresholds.
+
+    Args:
+        values: one a window, None where nothing was judged.
+        names: of the windows; a few stand under the picture.
+        label: what the picture shows, in words.
+        warning: threshold, drawn dashed.
+        critical: threshold, drawn dashed.
+        width: in points.
+        height: in points.
+        write: how values are written.
+    """
+    limits = [limit for limit in (warning, critical) if limit is not None]
+    top = _top(values, limits) * 1.05
+    left, right, floor = 44.0, width - 8.0, height - 18.0
+    step = (right - left) / max(1, len(values) - 1)
+
+    def x(position: int) -> float:
+        return left + position * step if len(values) > 1 else (left + right) / 2
+
+    def y(value: float) -> float:
+        return floor - (floor - 8.0) * max(0.0, value) / top
+
+    marks = [
+        (kind, limit, word)
+        for kind, limit, word in (("w", warning, "warning"), ("c", critical, "critical"))
+        if limit is not None
+    ]
+    lines = [
+        [
+            empty("path", class_=kind, d=f"M{coordinate(left)} {coordinate(y(limit))}H{coordinate(right)}"),
+            element("text", f"{word} {write(limit)}", x=right, y=y(limit) - 3, text_anchor="end"),
+        ]
+        for kind, limit, word in marks
+    ]
+    return svg(
+        empty("path", class_="g", d=f"M{coordinate(left)} {coordinate(floor)}H{coordinate(right)}"),
+        lines,
+        empty("path", class_="n", d=_points(values, x, y)),
+        [_dot(name, value, x(i), y, write) for i, (name, value) in enumerate(zip(names, values, strict=True))],
+        element("text", write(top / 1.05), x=left - 5, y=16, text_anchor="end"),
+        element("text", "0", x=left - 5, y=floor, text_anchor="end"),
+        _names_below(names, x, float(height) - 4.0),
+        width=width,
+        height=height,
+        label=label,
+    )
+
+
+def _dot(
+    name: str, value: float | None, x: float, y: Callable[[float], float], write: Callable[[float], str]
+) -> Markup | None:
+    if value is None:
+        return None
+    title = element("title", f"{name}: {write(value)}")
+    return element("circle", title, class_="f", cx=x, cy=y(value), r=2.5)
+
+
+def _names_below(names: Sequence[str], x: Callable[[int], float], y: float) -> list[Markup]:
+    """First, last and about four names between them."""
+    if not names:
+        return []
+    every = max(1, -(-len(names) // 6))
+    shown = list(range(0, len(names), every))
+    last = len(names) - 1
+    if shown[-1] != last:
+        # The one before the last gives way where the two would touch.
+        shown = [*(position for position in shown if last - position >= every / 2), last]
+    anchors = {0: "start", last: "end"} if last else {0: "middle"}
+    return [
+        element("text", names[position], x=x(position), y=y, text_anchor=anchors.get(position, "middle"))
+        for position in shown
+    ]
+
+
+def heatmap(
+    rows: Mapping[str, Sequence[float | None]],
+    windows: Sequence[str],
+    *,
+    label: str,
+    write: Callable[[str], str] = str,
+    width: int = 760,
+) -> Markup:
+    """PSI by feature and window, coloured in the steps of the thresholds; empty where nothing was judged.
+
+    Args:
+        rows: PSI per window by feature, features in the order to draw.
+        windows: names of the windows.
+        label: what the picture shows, in words.
+        write: how names are shortened.
+        width: in points.
+    """
+    cell = max(_LEAST_CELL, min(_MOST_CELL, (width - _LABEL) / max(1, len(windows))))
+    lines = [
+        _heat_row(name, write(name), values, windows, top=position * _CELL_HEIGHT, cell=cell)
+        for position, (name, values) in enumerate(rows.items())
+    ]
+    bottom = len(rows) * _CELL_HEIGHT
+    below = _names_below(
+        windows, lambda i: _LABEL + (i + (0.5 if 0 < i < len(windows) - 1 else i > 0)) * cell, bottom + 13
+    )
+    full = max(_LABEL + cell * len(windows), _LABEL + 130.0)
+    return svg(lines, below, width=full, height=bottom + 18, label=label)
+
+
+def _heat_row(
+    name: str, shown: str, values: Sequence[float | None], windows: Sequence[str], *, top: int, cell: float
+) -> Markup:
+    cells = "".join(
+        _heat_cell(name, window, value, _LABEL + position * cell, top, cell)
+        for position, (window, value) in enumerate(zip(windows, values, strict=True))
+    )
+    words = element("text", element("title", name), shown, class_="t", x=_LABEL - 6, y=top + 13, text_anchor="end")
+    return Markup(words + cells)
+
+
+def _heat_cell(name: str, window: str, value: float | None, x: float, y: int, cell: float) -> str:
+    gap = 1.0 if cell > 6 else 0.0
+    if value is None:
+        kind, words = "x", "not judged"
+    else:
+        step = step_of(value)
+        kind, words = str(step), f"PSI {value:.3g}, {STEP_WORDS[step]}"
+    # Written by hand: thousands of cells, and `element` would take most of a page's time.
+    return (
+        f'<rect class="h{kind}" x="{coordinate(x)}" y="{y + 1}" width="{coordinate(cell - gap)}" '
+        f'height="{_CELL_HEIGHT - 2}"><title>{safe(f"{name}, {window}: {words}")}</title></rect>'
+    )
