@@ -66,6 +66,8 @@ def build_world(
     clock: Clock | None = None,
     live: Callable[[], list[TrafficState]] | None = None,
     with_channels: bool = True,
+    models: Mapping[str, Model] | None = None,
+    stored: DeltaLog | None = None,
 ) -> World:
     """Everything the pipeline touches.
 
@@ -74,6 +76,8 @@ def build_world(
         clock: the machine's by default; a simulated one in demo and tests.
         live: traffic of the last minutes that is not in the table yet.
         with_channels: False for readers, which need no secrets.
+        models: instead of the configured ones; a mapping that may grow.
+        stored: tables that are open already.
 
     Raises:
         ConfigError: a channel lacks its secret, or an engine is not installed.
@@ -83,8 +87,9 @@ def build_world(
     ticking = clock or SystemClock()
     tables = configuration.placed(configuration.settings.store.path)
     state = SqlStateStore(_state_url(configuration), ticking, home=configuration.home)
-    states = DeltaProfileStates(tables)
-    log = MonitoredLog(DeltaLog(tables, ticking, configuration.models), ticking, live)
+    states = DeltaProfileStates(tables, ticking)
+    monitored = configuration.models if models is None else models
+    log = MonitoredLog(stored or stored_log(configuration, ticking, monitored), ticking, live)
     engine = ENGINES.load(configuration.settings.engine)()
     baselines = StoredBaselines(
         folder=configuration.placed("baselines"),
@@ -102,11 +107,16 @@ def build_world(
         states=states,
         baselines=baselines,
         state=state,
-        models=configuration.models,
+        models=monitored,
         rules=configuration.rules,
         channels=configured_channels(configuration, ticking) if with_channels else {},
         public_url=configuration.settings.server.public_url or _local_address(configuration),
     )
+
+
+def stored_log(configuration: Configuration, clock: Clock, models: Mapping[str, Model]) -> DeltaLog:
+    """The Delta tables of an installation."""
+    return DeltaLog(configuration.placed(configuration.settings.store.path), clock, models)
 
 
 def resolve_secret(reference: str, configuration: Configuration) -> str:

@@ -37,6 +37,9 @@ LEASE = "scheduler"
 LEASE_TIME = timedelta(seconds=45)
 """A standby takes over within a minute of the holder's last sign of life (reliability.md, R9)."""
 
+LONGEST_SINCE = timedelta(days=1)
+"""After a long stop a rule without a span looks back a day at most."""
+
 log = structlog.get_logger()
 
 
@@ -194,9 +197,12 @@ class Scheduler:
     def _live(self, model: Model, now: datetime) -> Iterator[Run]:
         due: dict[tuple[timedelta, str], list[Rule]] = {}
         for rule in self.world.rules.rules:
-            if not isinstance(rule.every, timedelta) or not self._is_turn(model, rule, now):
+            if not isinstance(rule.every, timedelta):
                 continue
-            span = self._span_of(model, rule, now)
+            last = self._live_at.get((model.name, rule.id))
+            if not self._is_turn(model, rule, now):
+                continue
+            span = self._span_of(model, rule, now, last)
             due.setdefault((span, CATALOGUE[rule.metric].monitor), []).append(rule)
         for (span, monitor), rules in due.items():
             window = Window(now - span, now, Grain.LIVE)
@@ -215,10 +221,14 @@ class Scheduler:
         self._live_at[model.name, rule.id] = now
         return True
 
-    def _span_of(self, model: Model, rule: Rule, now: datetime) -> timedelta:
-        """The span judged: the rule's own, stretched up to its limit where requests are few."""
+    def _span_of(self, model: Model, rule: Rule, now: datetime, last: datetime | None) -> timedelta:
+        """The span judged: the rule's own, stretched up to its limit where requests are few.
+
+        A rule without a span of its own judges what came since it was last looked at, so that nothing falls between.
+        """
         every: timedelta = rule.every if isinstance(rule.every, timedelta) else self.realtime
-        span = rule.over or every
+        since = now - last if last is not None and last < now else every
+        span = rule.over or min(max(every, since), LONGEST_SINCE)
         if CATALOGUE[rule.metric].monitor != "traffic" or not rule.min_rows or rule.over is None:
             return span
         longest = rule.up_to or timedelta(hours=1)

@@ -1,0 +1,214 @@
+"""`tiltmeter serve`: shipper, scheduler, sender, job poller and HTTP in one process, until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+
+from tiltmeter.capture.outcomes import record_outcome
+from tiltmeter.domain.model import Model
+from tiltmeter.ingest.shipper import Shipper
+from tiltmeter.monitors.service_health import Health
+from tiltmeter.service.checkup import access_of, calendar_of
+from tiltmeter.service.home import bound_socket, lock_home, write_ports
+from tiltmeter.service.http import create_app
+from tiltmeter.service.operations import RunningOperations
+from tiltmeter.service.scheduler import Scheduler
+from tiltmeter.service.sender import Sender
+from tiltmeter.wiring import SystemClock, build_world, prepare_home, stored_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tiltmeter.config.load import Configuration
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.ports import World
+    from tiltmeter.store.delta import DeltaLog
+
+FOUND_MODELS = "found-models"
+"""Position under which models are kept that were found in the spool rather than configured."""
+
+STOP_SECONDS = 15.0
+HEARTBEAT = timedelta(seconds=60)
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """One running service. Made by `start`, ended by `stop`.
+
+    Args:
+        configuration: as loaded.
+        port: HTTP port instead of the configured one; 0 lets the system choose.
+    """
+
+    configuration: Configuration
+    port: int | None = None
+    address: str = ""
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _server: uvicorn.Server | None = None
+    _release: list[Callable[[], None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Take the home and the port, then start every part.
+
+        Raises:
+            StoreError: another service runs on this home, it cannot be written, or the port is taken.
+            ConfigError: a channel lacks its secret, or the address is open to others without a key.
+        """
+        settings, home = self.configuration.settings, self.configuration.home
+        access = access_of(self.configuration)
+        access.check_address(settings.server.host)
+        prepare_home(self.configuration)
+        lock = lock_home(home)
+        self._release.append(lock.release)
+        try:
+            wanted = settings.server.port if self.port is None else self.port
+            listening = bound_socket(settings.server.host, wanted, setting="server.port")
+            self._release.append(listening.close)
+            self._start_parts(access, listening)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_parts(self, access: Any, listening: socket.socket) -> None:  # noqa: ANN401 - service.access.Access
+        settings, home = self.configuration.settings, self.configuration.home
+        clock = SystemClock()
+        models: dict[str, Model] = dict(self.configuration.models)
+        spool = self.configuration.placed(settings.capture.spool.path)
+        inner = stored_log(self.configuration, clock, models)
+        shipper = Shipper(spool, inner, models, clock, damaged=home / "damaged", keep_raw=settings.capture.keep_raw)
+        world = build_world(self.configuration, clock=clock, live=_unstored(shipper), models=models, stored=inner)
+        self._remember_models(world, models)
+        sender = Sender(world.state, world.channels, clock, report=_reported)
+        scheduler = Scheduler(
+            world, calendar_of(self.configuration), settings.schedule.realtime,
+            settings.schedule.late_rows.reopen_for, f"{socket.gethostname()}/{os.getpid()}",
+        )  # fmt: skip
+        scheduler.health = lambda: _health(scheduler, shipper, world)
+        operations = RunningOperations(
+            world, shipper, lambda outcome: record_outcome(spool=spool, **outcome), lambda: _not_ready(world)
+        )
+        self._thread("shipper", shipper.run, self._stop)
+        self._thread("scheduler", scheduler.run, self._stop)
+        self._thread("sender", sender.run, self._stop)
+        self._thread("heartbeat", self._beat, world, shipper, models)
+        self._poll_jobs(inner, clock)
+        self._serve(create_app(world, operations, access), listening)
+        self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
+        write_ports(home, serve=self.address, pid=str(os.getpid()))
+
+    def _serve(self, app: Any, listening: socket.socket) -> None:  # noqa: ANN401 - an ASGI application
+        host, port = listening.getsockname()[:2]
+        self.address = f"http://{host}:{port}"
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread has its own
+        listening.listen(128)
+        self._thread("http", self._server.run, [listening])
+
+    def _poll_jobs(self, inner: DeltaLog, clock: SystemClock) -> None:
+        databricks = self.configuration.settings.databricks
+        if databricks is None:
+            return
+        from tiltmeter.ingest.databricks import poller_of
+
+        poller = poller_of(self.configuration, inner, clock)
+        self._thread("jobs", poller.run, self._stop)
+
+    def _beat(self, world: World, shipper: Shipper, models: dict[str, Model]) -> None:
+        """A sign of life each minute, and models that were not configured."""
+        while True:
+            found = {state.model_name for state in shipper.live_states()} - set(models)
+            for name in sorted(found):
+                models[name] = Model(name)
+                log.info("model_found", model=name, baseline="learnt from the first full week")
+            if found:
+                known = [name for name in models if name not in self.configuration.models]
+                world.state.set_watermark(FOUND_MODELS, json.dumps(known))
+            world.state.beat("serve", world.clock.now())
+            if self._stop.wait(HEARTBEAT.total_seconds() if models else 1.0):
+                return
+
+    def _remember_models(self, world: World, models: dict[str, Model]) -> None:
+        for name in json.loads(world.state.watermark(FOUND_MODELS) or "[]"):
+            models.setdefault(name, Model(name))
+
+    def _thread(self, name: str, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def wait(self) -> None:
+        """Until `stop` is asked for."""
+        while not self._stop.wait(3600.0):
+            pass
+
+    def ask_to_stop(self) -> None:
+        """May be called from a signal handler."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """End every part: HTTP first, then the loops; what is not sent stays in the outbox."""
+        self._stop.set()
+        if self._server is not None:
+            self._server.should_exit = True
+        for thread in self._threads:
+            thread.join(timeout=STOP_SECONDS)
+        for release in reversed(self._release):
+            release()
+        self._release.clear()
+
+
+def serve(configuration: Configuration, *, port: int | None = None) -> None:
+    """Run until SIGINT or SIGTERM."""
+    service = Service(configuration, port)
+    service.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: service.ask_to_stop())
+    print(f"service    {service.address}  (docs: {service.address}/docs)", flush=True)  # noqa: T201 - what people look for
+    if not configuration.models:
+        log.info("no_model_configured", what="models are found in the spool; the first full week becomes the baseline")
+    try:
+        service.wait()
+    finally:
+        service.stop()
+
+
+def _unstored(shipper: Shipper) -> Callable[[], list[TrafficState]]:
+    return shipper.unwritten_traffic
+
+
+def _health(scheduler: Scheduler, shipper: Shipper, world: World) -> Health:
+    now = world.clock.now()
+    ages = [(now - c.oldest_at).total_seconds() for c in world.state.channel_states() if c.oldest_at is not None]
+    return Health(
+        window_lag=scheduler.lag(now),
+        spool_age=shipper.spool_age(now),
+        outbox_age=max(ages, default=0.0),
+        dropped_records=int(shipper.counters.get("dropped", 0)),
+    )
+
+
+def _not_ready(world: World) -> dict[str, str]:
+    waiting: dict[str, str] = {}
+    for model in world.models.values():
+        if world.baselines.bins(model, world.clock.now()) is None:
+            seen, needed = world.baselines.progress(model)
+            waiting[f"baseline of {model.name}"] = f"learning, {seen} of {needed} rows"
+    return waiting
+
+
+def _reported(event: str, fields: Mapping[str, object]) -> None:
+    log.info(event, **fields)
