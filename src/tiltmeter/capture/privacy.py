@@ -1,0 +1,165 @@
+"""Fields that are dropped, hashed or cut before a record reaches the disk.
+
+A name without dots is found at any depth of request, answer and `tiltmeter.log`; a dotted path (`lead.contact.email`,
+`leads.*.email`) only where it leads. A hash is keyed (HMAC): phone numbers are too few for a bare hash to hide them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tiltmeter.capture.mapping import read_json
+from tiltmeter.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tiltmeter.capture.record import LoggedFields
+
+HASH_KEY = "env:TILTMETER_HASH_KEY"
+_HASHED = re.compile(r"hmac:[0-9a-f]{32}")
+_encode = msgspec.json.Encoder().encode
+
+
+class Privacy:
+    """What to do with which field.
+
+    Args:
+        drop: names or paths that are never stored.
+        hash: names or paths stored as `hmac:` and 32 hex digits. Equal values stay equal; a value that is hashed
+            already stays as it is, so that the shipper may apply the same rules again.
+        truncate: name or path -> characters that are kept.
+        key: `env:NAME` or `file:PATH` of the key of the hash.
+
+    Raises:
+        ConfigError: something is to be hashed and there is no key.
+    """
+
+    def __init__(
+        self,
+        *,
+        drop: Sequence[str] = (),
+        hash: Sequence[str] = (),  # noqa: A002 - the word of the configuration
+        truncate: Mapping[str, int] | None = None,
+        key: str = HASH_KEY,
+    ) -> None:
+        secret = _secret(key) if hash else b""
+        actions: dict[str, Callable[[Any], Any]] = {}
+        for name, most in (truncate or {}).items():
+            actions[name] = _cutter(most)
+        for name in hash:
+            actions[name] = _hasher(secret)
+        for name in drop:
+            actions[name] = _drop
+        self._anywhere = {name: action for name, action in actions.items() if "." not in name}
+        self._paths = [(name.split("."), action) for name, action in actions.items() if "." in name]
+
+    def __bool__(self) -> bool:
+        return bool(self._anywhere or self._paths)
+
+    def body(self, data: bytes) -> bytes:
+        """A JSON body without what must not be stored.
+
+        Raises:
+            ValueError: it is no JSON, so nobody knows what it holds: it must not be stored.
+        """
+        try:
+            return _encode(self.json(read_json(data)))
+        except (RecursionError, msgspec.MsgspecError, UnicodeEncodeError) as error:
+            raise ValueError("no JSON") from error
+
+    def json(self, value: Any) -> Any:  # noqa: ANN401 - JSON has any shape
+        """A JSON value without what must not be stored; the given one is left as it is."""
+        kept = self._kept(value)
+        for parts, action in self._paths:
+            _apply(kept, parts, action)
+        return kept
+
+    def logged(self, said: LoggedFields) -> LoggedFields:
+        """A logged record without what must not be stored."""
+        features = self.json(said.features)
+        identity = self._anywhere.get("entity_id")
+        entity_id = said.entity_id
+        if identity is not None and entity_id is not None:
+            entity_id = None if identity is _drop else identity(entity_id)
+        return msgspec.structs.replace(said, features=features, entity_id=entity_id)
+
+    def _kept(self, value: Any) -> Any:  # noqa: ANN401 - JSON has any shape
+        if isinstance(value, dict):
+            anywhere = self._anywhere
+            return {
+                key: anywhere[key](item)
+                if key in anywhere
+                else (self._kept(item) if isinstance(item, dict | list) else item)
+                for key, item in value.items()
+                if anywhere.get(key) is not _drop
+            }
+        if isinstance(value, list):
+            return [self._kept(item) if isinstance(item, dict | list) else item for item in value]
+        return value
+
+
+def _apply(value: Any, parts: Sequence[str], action: Callable[[Any], Any]) -> None:  # noqa: ANN401
+    if isinstance(value, list):
+        for item in value if parts[0] == "*" else ():
+            _apply(item, parts[1:], action)
+        return
+    if not isinstance(value, dict) or not parts:
+        return
+    whole = ".".join(parts)
+    if whole in value:
+        if action is _drop:
+            del value[whole]
+        else:
+            value[whole] = action(value[whole])
+    elif parts[0] in value:
+        _apply(value[parts[0]], parts[1:], action)
+
+
+def _drop(value: object) -> None:
+    """A mark: fields with this action are left out."""
+
+
+def _hasher(key: bytes) -> Callable[[Any], Any]:
+    def hashed(value: object) -> str | None:
+        if value is None:
+            return None
+        text = value if isinstance(value, str) else _encode(value).decode()
+        if _HASHED.fullmatch(text):
+            return text
+        return f"hmac:{hmac.new(key, text.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:32]}"
+
+    return hashed
+
+
+def _cutter(most: int) -> Callable[[Any], Any]:
+    def cut(value: object) -> object:
+        return value[:most] if isinstance(value, str) else value
+
+    return cut
+
+
+def _secret(reference: str) -> bytes:
+    kind, _, place = reference.partition(":")
+    if kind == "env":
+        found = os.environ.get(place, "")
+    elif kind == "file":
+        try:
+            found = Path(place).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"the hash key {place} cannot be read ({error.strerror})") from error
+    else:
+        raise ConfigError("the hash key stands in clear text", hint="write env:NAME or file:PATH instead")
+    if not found:
+        raise ConfigError(
+            f"fields are to be hashed, and {place} is empty or not set",
+            hint="set it to a long random text, the same on every host: openssl rand -hex 32",
+        )
+    return found.encode()
