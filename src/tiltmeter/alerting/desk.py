@@ -1,0 +1,215 @@
+"""The desk at which incidents become messages: what people were told is held against what is, and the gap is said.
+
+Holding a message back (silence, mute timing, inhibition, catching up, storm) therefore needs no memory of its own: the
+gap stays, and is said at once when the reason ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tiltmeter.alerting import storm, wording
+from tiltmeter.alerting.identity import delivery_id
+from tiltmeter.alerting.routing import channels_for, on_the_ladder
+from tiltmeter.alerting.situation import Advance
+from tiltmeter.alerting.views import is_audible
+from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, Incident, IncidentState
+from tiltmeter.domain.message import Message, MessageKind
+from tiltmeter.domain.severity import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from tiltmeter.alerting.situation import Situation
+    from tiltmeter.domain.message import Content
+
+FLAPPING_DIGEST = timedelta(hours=4)
+
+_OPENS = (MessageKind.WORSENED, MessageKind.UPDATED, MessageKind.REOPENED, MessageKind.FLAPPING)
+"""Kinds that a channel which never heard of the incident gets as "fired" instead."""
+
+_NOTES = ("alert_stale", "alert_corrected", "alert_calmed")
+"""Events worth a line in the thread of an incident that people know of."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """What changed so far, on top of the situation."""
+
+    situation: Situation
+    now: datetime
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    events: list[AlertEvent] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    changed_alerts: dict[str, Alert] = field(default_factory=dict)
+    changed_incidents: dict[str, None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, situation: Situation, now: datetime) -> Desk:
+        """A desk with nothing changed yet."""
+        return cls(situation, now, dict(situation.alerts), {i.id: i for i in situation.incidents})
+
+    def put_alert(self, alert: Alert) -> None:
+        """Keep a changed alert."""
+        self.alerts[alert.fingerprint] = alert
+        self.changed_alerts[alert.fingerprint] = alert
+
+    def put_incident(self, incident: Incident) -> Incident:
+        """Keep a changed incident."""
+        if self.incidents.get(incident.id) != incident:
+            self.incidents[incident.id] = replace(incident, updated_at=self.now)
+            self.changed_incidents[incident.id] = None
+        return self.incidents[incident.id]
+
+    def advance(self) -> Advance:
+        """Everything that changed."""
+        incidents = tuple(self.incidents[name] for name in self.changed_incidents)
+        return Advance(tuple(self.changed_alerts.values()), tuple(self.events), incidents, tuple(self.messages))
+
+    def members(self, incident: Incident) -> list[Alert]:
+        """Alerts of the incident as they are now, in the order they joined."""
+        by_id = {alert.id: alert for alert in self.alerts.values()}
+        return [by_id[name] for name in incident.alerts if name in by_id]
+
+    def audible(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Those that people may be told about now."""
+        known, situation = list(self.alerts.values()), self.situation
+        return [
+            alert
+            for alert in alerts
+            if is_audible(
+                alert, situation.rules, alerts=known, silences=situation.silences, now=self.now, zone=situation.zone
+            )
+        ]
+
+    def say(
+        self,
+        incident: Incident,
+        kind: MessageKind,
+        channels: Sequence[str],
+        content: Content,
+        *,
+        broadcast: bool = False,
+        severity: Severity | None = None,
+    ) -> Incident:
+        """Queue one message for every channel; the incident with what it has said."""
+        sequence = incident.sequence + 1
+        for channel in dict.fromkeys(channels):
+            new = channel not in incident.heard and kind in _OPENS
+            said = MessageKind.FIRED if new else kind
+            self.messages.append(
+                Message(
+                    delivery_id=delivery_id(incident.id, channel, said, sequence),
+                    channel=channel,
+                    incident=incident.id,
+                    model=incident.model,
+                    kind=said,
+                    severity=incident.severity if severity is None else severity,
+                    content=content,
+                    sequence=sequence,
+                    created_at=self.now,
+                    thread=dict(incident.threads.get(channel, {})),
+                    broadcast=broadcast,
+                )
+            )
+        heard = tuple(dict.fromkeys((*incident.heard, *channels)))
+        return self.put_incident(replace(incident, sequence=sequence, heard=heard))
+
+    def note(self, incident: Incident, kind: str, detail: dict[str, str | float | int | None]) -> None:
+        """Keep an event of the incident as a whole; it has no fingerprint."""
+        self.events.append(
+            AlertEvent("", incident.sequence, kind, self.now, self.now, incident.severity, None, incident.id, detail)
+        )
+
+
+def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -> None:
+    """Tell people what they do not know of the incident yet, if they may be told now.
+
+    Args:
+        desk: where changes go.
+        incident: as it is.
+        news: events of this run, for the lines in the thread.
+    """
+    members = desk.members(incident)
+    firing = [alert for alert in members if alert.state is AlertState.FIRING]
+    if not firing:
+        _finish(desk, incident, members)
+        return
+    worst = max(alert.severity for alert in firing)
+    incident = desk.put_incident(
+        replace(
+            incident,
+            state=IncidentState.OPEN,
+            resolved_at=None,
+            severity=worst,
+            peak=max(incident.peak, worst),
+            told=min(incident.told, worst),
+            title=wording.title_of(firing),
+            cause=incident.cause or wording.cause_of(desk.situation, members),
+        )
+    )
+    if desk.situation.is_catching_up:
+        return
+    audible = desk.audible(firing)
+    if audible and not storm.holds(desk, incident, audible):
+        _tell(desk, desk.incidents[incident.id], audible, news)
+
+
+def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequence[AlertEvent]) -> None:
+    level = max(alert.severity for alert in audible)
+    untold = [alert for alert in audible if alert.id not in incident.told_alerts]
+    if incident.told is Severity.NONE:
+        kind = MessageKind.REOPENED if incident.reopened and incident.heard else MessageKind.FIRED
+    elif level > incident.told:
+        kind = MessageKind.WORSENED
+    elif _has(news, "alert_flapping"):
+        kind = MessageKind.FLAPPING
+    elif untold or any(_has(news, note) for note in _NOTES):
+        kind = MessageKind.UPDATED
+    else:
+        return
+    rules = desk.situation.rules
+    if kind in (MessageKind.FIRED, MessageKind.REOPENED, MessageKind.WORSENED):
+        void = incident.acknowledged_by
+        incident = on_the_ladder(incident, rules, level, desk.now)
+        if void:
+            desk.note(incident, "alert_escalated", {"acknowledgement": "void", "by": void})
+        channels = channels_for(rules, level, incident.escalation)
+    else:
+        loudest = max((alert.severity for alert in untold), default=level)
+        channels = channels_for(rules, loudest, incident.escalation)
+    if all(alert.flapping for alert in audible):
+        incident = replace(incident, repeat_at=desk.now + FLAPPING_DIGEST)
+    told = tuple(dict.fromkeys((*incident.told_alerts, *(alert.id for alert in audible))))
+    incident = replace(incident, told=level, told_alerts=told)
+    content = wording.content_of(kind, incident, desk.members(incident), desk.situation, now=desk.now, news=news)
+    desk.say(incident, kind, channels, content, severity=level)
+
+
+def _finish(desk: Desk, incident: Incident, members: Sequence[Alert]) -> None:
+    if incident.state is IncidentState.RESOLVED or desk.situation.is_catching_up:
+        return
+    if incident.told > Severity.NONE and storm.is_raging(desk):
+        return  # stays open; the recovery is said when the storm is over
+    ended = max((alert.resolved_at for alert in members if alert.resolved_at is not None), default=desk.now)
+    over = replace(
+        incident,
+        state=IncidentState.RESOLVED,
+        resolved_at=ended,
+        next_step_at=None,
+        repeat_at=None,
+        ack_expires_at=None,
+        storm="",
+    )
+    if incident.told > Severity.NONE:
+        content = wording.content_of(MessageKind.RESOLVED, over, members, desk.situation, now=desk.now)
+        over = desk.say(over, MessageKind.RESOLVED, over.heard, content)
+    desk.put_incident(replace(over, told=Severity.NONE, told_alerts=()))
+
+
+def _has(news: Sequence[AlertEvent], kind: str) -> bool:
+    return any(event.kind == kind for event in news)
