@@ -1,0 +1,403 @@
+"""Stored profiles in Delta: appended as partials, summed when asked, days kept as sums so that a month is cheap.
+
+A row is one feature of one hour, version and segment; the row of feature "" holds what belongs to the window itself
+(rows, entities, new columns, labels). An hour may have any number of partials: late rows append one more. Rows of an
+older generation of an hour are out of date (erasure and repair write the hour anew under the next generation).
+
+Day sums are a cache inside the table: the sum of the hours that start on a UTC day. A sum names the number of hour
+rows that it covers; as soon as the day has another number, the sum is ignored.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import structlog
+
+from tiltmeter.domain.errors import DataError
+from tiltmeter.domain.profile import KERNEL_VERSION, Profile
+from tiltmeter.domain.window import Grain
+from tiltmeter.profiling.codec import decode_window, encode_feature, encode_window, sum_features
+from tiltmeter.store.log_entries import TableFiles
+from tiltmeter.store.schema import PROFILE_STATES
+from tiltmeter.store.snapshot import Snapshot, snapshot
+from tiltmeter.store.state_files import Slice, StateFiles, StoredState, sliced_states
+from tiltmeter.store.table import ConcurrentCommitError, StoredTable, check_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ports import Clock, StateKey
+    from tiltmeter.store.log_entries import AddedFile
+
+RIVAL_TRIES = 20
+KEPT_TOTALS = 2_000
+"""Answers kept in memory, by slice and window."""
+
+DAY_SETTLED = timedelta(hours=72)
+"""Days are summed once late rows no longer reopen them (`schedule.late_rows.reopen_for`)."""
+
+_A_DAY = timedelta(days=1)
+_AN_HOUR = timedelta(hours=1)
+_log = structlog.get_logger(__name__)
+_HOUR, _DAY = str(Grain.HOUR), str(Grain.DAY)
+
+
+@dataclass(slots=True, eq=False)
+class DeltaProfileStates:
+    """ProfileStates over the `profile_states` table under a root.
+
+    Args:
+        root: folder, or address in an object store.
+        clock: time of ingestion, and when kept handles are opened anew.
+        options: of the object store.
+    """
+
+    root: Path | str
+    clock: Clock
+    options: Mapping[str, str] | None = None
+    _files: StateFiles = field(default_factory=StateFiles)
+    _totals: OrderedDict[tuple[object, ...], Profile | None] = field(default_factory=OrderedDict)
+    _table: StoredTable | None = None
+    _lock: RLock = field(default_factory=RLock)
+
+    def __post_init__(self) -> None:
+        """Refuse unsafe store options."""
+        check_options(self.options)
+
+    @property
+    def table(self) -> StoredTable:
+        """The table, created or not."""
+        if self._table is None:
+            root = f"{str(self.root).rstrip('/')}/{PROFILE_STATES.name}"
+            self._table = StoredTable(PROFILE_STATES, TableFiles(root, self.options), self.clock)
+        return self._table
+
+    def append(self, states: Mapping[StateKey, Profile], *, source_version: int | None) -> None:
+        """As the port."""
+        if not states:
+            return
+        series = {_application(key.model_name, key.bins_id) for key in states}
+        for _ in range(RIVAL_TRIES):
+            handle = self.table.for_writing()
+            fresh = {
+                key: profile
+                for key, profile in states.items()
+                if source_version is None
+                or not handle.contains(_application(key.model_name, key.bins_id), source_version)
+            }
+            if not fresh:
+                return
+            rows = self._hour_rows(fresh, source_version, self._generations())
+            transactions = {} if source_version is None else dict.fromkeys(series, source_version)
+            try:
+                handle.append(rows, transactions)
+            except ConcurrentCommitError:
+                continue
+            return
+        raise ConcurrentCommitError(self.table.files.root, f"{RIVAL_TRIES} times in a row")
+
+    def replace(
+        self, states: Mapping[StateKey, Profile], hours: Iterable[datetime], *, model: str, bins_id: str
+    ) -> None:
+        """Write hours anew after rows were erased or repaired: their older states count no longer.
+
+        Args:
+            states: what the hours hold now.
+            hours: UTC starts of all hours that are replaced, those without any row left included.
+            model: whose hours.
+            bins_id: cells of the profiles.
+        """
+        generations = self._generations()
+        raised = {start: generations.get((model, bins_id, start), 0) + 1 for start in hours}
+        rows = [
+            self._row(key, name, state, None, raised[key.window_start])
+            for key, profile in states.items()
+            for name, state in _encoded(profile)
+        ]
+        filled = {key.window_start for key in states}
+        for start in set(raised) - filled:
+            empty = Profile(bins_id=bins_id, rows=0, features={})
+            rows.append(self._empty_row(model, bins_id, start, encode_window(empty), raised[start]))
+        if rows:
+            self.table.for_writing().append(_arrow(rows), {})
+
+    def watermark(self, model: str, bins_id: str) -> int | None:
+        """As the port."""
+        handle = self.table.reading()
+        found: int | None = None if handle is None else handle.transaction_version(_application(model, bins_id))
+        return found
+
+    def hours(
+        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+    ) -> Mapping[datetime, Profile]:
+        """As the port."""
+        wanted = Slice(model, bins_id, version, *segment)
+        with self._lock:
+            snap = snapshot(self.table)
+            if snap is None:
+                return {}
+            by_hour: dict[datetime, list[StoredState]] = {}
+            for state in self._hour_states(snap, wanted, window.start, window.end):
+                by_hour.setdefault(state.window_start, []).append(state)
+            found = {}
+            for start in sorted(by_hour):
+                key = ("hour", wanted, start, len(by_hour[start]), by_hour[start][0].generation)
+                profile = self._remembered(key, by_hour[start])
+                if profile is not None and profile.rows:
+                    found[start] = profile
+            return found
+
+    def total(
+        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+    ) -> Profile | None:
+        """As the port."""
+        wanted = Slice(model, bins_id, version, *segment)
+        with self._lock:
+            snap = snapshot(self.table)
+            if snap is None:
+                return None
+            covered = _rows_by_day(snap)
+            days = tuple((d, covered[d]) for d in _days(window.start, window.end) if d in covered)
+            key = ("total", wanted, window.start, window.end, days)
+            if key in self._totals:
+                self._totals.move_to_end(key)
+                return self._totals[key]
+            return self._remembered(key, self._window_states(snap, wanted, window, covered))
+
+    def span(self, model: str, bins_id: str) -> tuple[datetime, datetime] | None:
+        """As the port."""
+        spans = [span for key, span in self._spans() if key[:2] == (model, bins_id)]
+        if not spans:
+            return None
+        return min(low for low, _ in spans).astimezone(UTC), max(high for _, high in spans).astimezone(UTC) + _AN_HOUR
+
+    def subjects(self, model: str, bins_id: str) -> tuple[list[str], list[tuple[str, str]]]:
+        """As the port."""
+        slices = {key for key, _ in self._spans() if key[:2] == (model, bins_id)}
+        versions = sorted({key.version for key in slices if key.version})
+        segments = sorted({(key.segment_key, key.segment_value) for key in slices if key.segment_key})
+        return versions, segments
+
+    def store_day_sums(self, now: datetime) -> int:
+        """Sum the hours of every settled day that has no sum in force; the number of days summed."""
+        with self._lock:
+            snap = snapshot(self.table)
+            if snap is None:
+                return 0
+            covered = _rows_by_day(snap)
+            settled = (now - DAY_SETTLED).astimezone(UTC).date()
+            summed = self._summed_days(snap)
+            due = [day for day in sorted(covered) if day < settled and (day, covered[day]) not in summed]
+            for month, days in groupby(due, key=lambda day: day.replace(day=1)):
+                rows = [row for day in days for row in self._day_rows(snap, day, covered[day])]
+                if rows:
+                    self.table.for_writing().append(_arrow(rows), {})
+                _log.info("days_summed", month=month.isoformat(), rows=len(rows))
+        return len(due)
+
+    def _spans(self) -> list[tuple[Slice, tuple[datetime, datetime]]]:
+        with self._lock:
+            snap = snapshot(self.table)
+            if snap is None:
+                return []
+            self._files.forget(file.path for file in snap.files)
+            return [item for file in _of_grain(snap, _HOUR) for item in self._files.subjects(snap, file).spans.items()]
+
+    def _window_states(
+        self, snap: Snapshot, wanted: Slice, window: Window, covered: Mapping[date, int]
+    ) -> list[StoredState]:
+        """Day sums where they are in force, hours elsewhere."""
+        whole = [day for day in _whole_days(window.start, window.end) if day in covered]
+        sums = self._day_states(snap, wanted, whole, covered) if len(whole) > 1 else {}
+        states = [state for day in sums.values() for state in day]
+        for start, end in _gaps(window.start, window.end, sums):
+            states.extend(self._hour_states(snap, wanted, start, end))
+        return states
+
+    def _day_states(
+        self, snap: Snapshot, wanted: Slice, days: Sequence[date], covered: Mapping[date, int]
+    ) -> dict[date, list[StoredState]]:
+        found: dict[date, list[StoredState]] = {}
+        months = {day.replace(day=1).isoformat() for day in days}
+        asked = set(days)
+        for file in _of_grain(snap, _DAY):
+            if file.partition.get("window_date") not in months:
+                continue
+            latest: dict[date, list[StoredState]] = {}
+            for state in sliced_states(snap, file, wanted):
+                day = state.window_start.date()
+                if day in asked and state.covered == covered[day]:
+                    latest.setdefault(day, []).append(state)
+            found.update(latest)  # the same sum stored twice counts once
+        return found
+
+    def _hour_states(self, snap: Snapshot, wanted: Slice, start: datetime, end: datetime) -> list[StoredState]:
+        days = {day.isoformat() for day in _days(start, end)}
+        files = [f for f in _of_grain(snap, _HOUR) if f.partition.get("window_date") in days]
+        states = [
+            state
+            for file in files
+            for state in self._files.states(snap, file, wanted)
+            if start <= state.window_start < end
+        ]
+        if not any((file.greatest.get("generation") or 0) > 0 for file in files):
+            return states
+        newest = self._generations()
+        return [s for s in states if s.generation == newest.get((wanted.model, wanted.bins_id, s.window_start), 0)]
+
+    def _generations(self) -> dict[tuple[str, str, datetime], int]:
+        """Newest generation of every hour that was ever replaced."""
+        snap = snapshot(self.table)
+        found: dict[tuple[str, str, datetime], int] = {}
+        for file in _of_grain(snap, _HOUR) if snap is not None else ():
+            if snap is None or (file.greatest.get("generation") or 0) == 0:
+                continue
+            for key in self._files.subjects(snap, file).spans:
+                for state in self._files.states(snap, file, key):
+                    hour = (key.model, key.bins_id, state.window_start)
+                    found[hour] = max(found.get(hour, 0), state.generation)
+        return found
+
+    def _remembered(self, key: tuple[object, ...], states: Sequence[StoredState]) -> Profile | None:
+        if key not in self._totals:
+            self._totals[key] = _summed(states)
+            while len(self._totals) > KEPT_TOTALS:
+                self._totals.popitem(last=False)
+        return self._totals[key]
+
+    def _summed_days(self, snap: Snapshot) -> set[tuple[date, int]]:
+        """Days that have a sum, with the number of hour rows that it covers."""
+        return {pair for file in _of_grain(snap, _DAY) for pair in self._files.sums(snap, file)}
+
+    def _day_rows(self, snap: Snapshot, day: date, count: int) -> list[dict[str, object]]:
+        start = datetime.combine(day, time(), UTC)
+        files = [f for f in _of_grain(snap, _HOUR) if f.partition.get("window_date") == day.isoformat()]
+        slices = sorted({key for file in files for key in self._files.subjects(snap, file).spans})
+        rows = []
+        for wanted in slices:
+            profile = _summed(self._hour_states(snap, wanted, start, start + _A_DAY))
+            if profile is None:
+                continue
+            rows += [
+                self._slice_row(wanted, _DAY, start, name, state) | {"source_version": count}
+                for name, state in _encoded(profile)
+            ]
+        return rows
+
+    def _hour_rows(
+        self,
+        states: Mapping[StateKey, Profile],
+        source_version: int | None,
+        generations: Mapping[tuple[str, str, datetime], int],
+    ) -> pa.Table:
+        rows = []
+        for key, profile in states.items():
+            generation = generations.get((key.model_name, key.bins_id, key.window_start.astimezone(UTC)), 0)
+            rows += [self._row(key, name, state, source_version, generation) for name, state in _encoded(profile)]
+        return _arrow(rows)
+
+    def _row(
+        self, key: StateKey, feature: str, state: bytes, source_version: int | None, generation: int
+    ) -> dict[str, object]:
+        if key.grain is not Grain.HOUR:
+            raise DataError(f"states are stored by hour, not by {key.grain}")
+        wanted = Slice(key.model_name, key.bins_id, key.model_version, key.segment_key, key.segment_value)
+        row = self._slice_row(wanted, _HOUR, key.window_start, feature, state)
+        return row | {"source_version": source_version, "generation": generation}
+
+    def _empty_row(self, model: str, bins_id: str, start: datetime, state: bytes, generation: int) -> dict[str, object]:
+        row = self._slice_row(Slice(model, bins_id, "", "", ""), _HOUR, start, "", state)
+        return row | {"generation": generation}
+
+    def _slice_row(self, wanted: Slice, grain: str, start: datetime, feature: str, state: bytes) -> dict[str, object]:
+        day = start.astimezone(UTC).date()
+        return {
+            "window_date": day.replace(day=1) if grain == _DAY else day,
+            "grain": grain,
+            "window_start": start,
+            "model_name": wanted.model,
+            "model_version": wanted.version,
+            "segment_key": wanted.segment_key,
+            "segment_value": wanted.segment_value,
+            "feature": feature,
+            "bins_id": wanted.bins_id,
+            "kernel_version": KERNEL_VERSION,
+            "source_version": None,
+            "generation": 0,
+            "state": state,
+            "ingest_time": self.clock.now(),
+        }
+
+
+def _application(model: str, bins_id: str) -> str:
+    return f"states:{model}:{bins_id}"
+
+
+def _encoded(profile: Profile) -> list[tuple[str, bytes]]:
+    return [("", encode_window(profile)), *((n, encode_feature(p)) for n, p in profile.features.items())]
+
+
+def _arrow(rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=PROFILE_STATES.columns)
+
+
+def _summed(states: Sequence[StoredState]) -> Profile | None:
+    by_feature: dict[str, list[bytes]] = {}
+    for state in states:
+        by_feature.setdefault(state.feature, []).append(state.state)
+    windows = by_feature.pop("", [])
+    if not windows:
+        return None
+    total = decode_window(windows[0])
+    for window in windows[1:]:
+        total += decode_window(window)
+    return replace(total, features={name: sum_features(found) for name, found in by_feature.items()})
+
+
+def _of_grain(snap: Snapshot, grain: str) -> list[AddedFile]:
+    return [file for file in snap.files if file.partition.get("grain") == grain]
+
+
+def _rows_by_day(snap: Snapshot) -> dict[date, int]:
+    """Hour rows of each UTC day: a compaction leaves the number as it is, every append raises it."""
+    counted: dict[date, int] = {}
+    for file in _of_grain(snap, _HOUR):
+        day = date.fromisoformat(file.partition["window_date"] or "")
+        counted[day] = counted.get(day, 0) + (file.rows or 0)
+    return counted
+
+
+def _days(start: datetime, end: datetime) -> list[date]:
+    """UTC days that hold starts of hours in `[start, end)`."""
+    first, last = start.astimezone(UTC).date(), (end - timedelta(microseconds=1)).astimezone(UTC).date()
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _whole_days(start: datetime, end: datetime) -> list[date]:
+    return [
+        day
+        for day in _days(start, end)
+        if start <= datetime.combine(day, time(), UTC) and datetime.combine(day, time(), UTC) + _A_DAY <= end
+    ]
+
+
+def _gaps(start: datetime, end: datetime, summed: Iterable[date]) -> list[tuple[datetime, datetime]]:
+    """What of `[start, end)` is left beside the summed days."""
+    gaps, moment = [], start
+    for day in sorted(summed):
+        midnight = datetime.combine(day, time(), UTC)
+        if moment < midnight:
+            gaps.append((moment, midnight))
+        moment = midnight + _A_DAY
+    if moment < end:
+        gaps.append((moment, end))
+    return gaps
