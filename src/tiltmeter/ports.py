@@ -332,6 +332,10 @@ class StateStore(MetricStore, Protocol):
         """Put messages into the outbox outside of a run (tests, meta messages); known delivery ids are left alone."""
         ...
 
+    def forget_sent(self, channel: str, before: datetime) -> int:
+        """Delete sent messages of a channel that were queued before; only the heartbeat forgets."""
+        ...
+
     def queued_since(self, since: datetime) -> Mapping[str, int]:
         """How many messages were queued by channel since then, whatever became of them."""
         ...

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -67,10 +68,16 @@ class Database:
 
     Args:
         url: parsed address.
+        create: make a SQLite file that is not there; without it, the first use fails.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, create: bool = True) -> None:
         self.name = url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
+        if url.get_backend_name() == "sqlite" and url.database:
+            if create:
+                _create_private(url.database)
+            else:
+                url = url.set(database=f"file:{quote(url.database)}?mode=rw", query={"uri": "true"})
         self.engine = _engine(url)
         self._writer = self.engine.execution_options(**{_WRITES: True})
         self._open = threading.local()
@@ -131,7 +138,6 @@ class Database:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
-        _create_private(url.database)
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000}}
         if not url.database:
             options["poolclass"] = StaticPool
@@ -148,18 +154,17 @@ def _engine(url: URL) -> Engine:
         ) from None
 
 
-def _create_private(path: str | None) -> None:
+def _create_private(path: str) -> None:
     # It holds routing keys of open incidents: nobody but its owner reads it. SQLite gives -wal and -shm the same mode.
-    if path and not path.startswith("file:"):
-        try:
-            Path(path).touch(mode=0o600, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the state database cannot be created ({error.strerror})",
-                at=path,
-                hint="check that the folder exists and may be written",
-                retryable=error.errno == errno.ENOSPC,
-            ) from None
+    try:
+        Path(path).touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the state database cannot be created ({error.strerror})",
+            at=path,
+            hint="check that the folder exists and may be written",
+            retryable=error.errno == errno.ENOSPC,
+        ) from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DB-API connection

@@ -14,7 +14,7 @@ from tiltmeter.state.database import Database, parse_url
 from tiltmeter.state.positions import BaselineRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -251,4 +251,19 @@ class SqlStateStore:
         return hourly + live
 
 
-__all__ = ["BaselineRecord", "SqlStateStore"]
+def heartbeat_reader(url: str, component: str, *, home: Path | None = None) -> Callable[[], datetime | None]:
+    """A function that reads one component's last proof of life, for a process that must not touch the schema.
+
+    Raises (the function):
+        StoreError: the database cannot be read, or does not exist yet.
+    """
+    database = Database(parse_url(url, home=home), create=False)
+
+    def last_beat() -> datetime | None:
+        with database.read() as connection:
+            return positions.read_heartbeats(connection).get(component)
+
+    return last_beat
+
+
+__all__ = ["BaselineRecord", "SqlStateStore", "heartbeat_reader"]
