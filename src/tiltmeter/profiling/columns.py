@@ -62,11 +62,14 @@ class LevelColumn:
     """Categories of some rows.
 
     Args:
-        codes: int64; position among the baseline's levels, or behind them among `new`; -1 where missing.
+        codes: any integer type; positions in `targets`, -1 where missing.
+        targets: int64; where each code counts: position among the baseline's levels, or behind them among `new`; -1
+            where the value means missing.
         new: names that the baseline lacks, without repeats.
     """
 
     codes: np.ndarray
+    targets: np.ndarray
     new: Sequence[str] = ()
 
     def __len__(self) -> int:
@@ -74,11 +77,11 @@ class LevelColumn:
 
     def take(self, order: np.ndarray) -> LevelColumn:
         """The rows in that order."""
-        return LevelColumn(self.codes[order], self.new)
+        return LevelColumn(self.codes[order], self.targets, self.new)
 
     def slice(self, start: int, stop: int) -> LevelColumn:
         """Rows `[start, stop)`, without a copy."""
-        return LevelColumn(self.codes[start:stop], self.new)
+        return LevelColumn(self.codes[start:stop], self.targets, self.new)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,7 +194,7 @@ def _numbers_for(array: pa.Array, found: str, bins: FeatureBins) -> Column | Wro
 def _levels_for(array: pa.Array, found: str, bins: FeatureBins, index: LevelIndex) -> Column | WrongType:
     source = index.bins.source
     if found == "any" or array.null_count == len(array):
-        return LevelColumn(np.full(len(array), -1, dtype=np.int64))
+        return LevelColumn(np.full(len(array), -1), np.empty(0, dtype=np.int64))
     same = source in (found, "any")
     # A boolean may arrive as 0/1 or as true/false; anything else is a type change.
     if not same and not (bins.kind is FeatureKind.BOOLEAN and found in ("numeric", "boolean")):
@@ -247,13 +250,11 @@ def level_column(
         found[unknown] = [new.setdefault(name, len(known) + len(new)) if name is not None else -1 for name in listed]
     for name in _names_of(missing, boolean=boolean):
         found[_positions(names_array, name)] = -1
-    if found.size == 0:
-        return LevelColumn(np.full(codes.size, -1, dtype=np.int64))
-    return LevelColumn(np.where(codes < 0, -1, found[codes]), tuple(new))
+    return LevelColumn(codes, found, tuple(new))
 
 
 def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Dictionary codes (int64, -1 for null) and the dictionary's values, of an array of any type."""
+    """Dictionary codes (a signed integer type, -1 for null) and the dictionary's values, of an array of any type."""
     array = plain(array)
     if types.is_nested(array.type):
         array = pa.array(
@@ -262,10 +263,10 @@ def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
     if not types.is_dictionary(array.type):
         array = array.dictionary_encode()
     indices = array.indices
-    codes = indices.fill_null(-1) if indices.null_count and types.is_signed_integer(indices.type) else indices
-    if codes.null_count:
-        codes = codes.cast(pa.int64()).fill_null(-1)
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64, copy=False), plain(array.dictionary)
+    if not types.is_signed_integer(indices.type):
+        indices = indices.cast(pa.int64(), safe=False)
+    codes = indices.fill_null(-1) if indices.null_count else indices
+    return codes.to_numpy(zero_copy_only=False), plain(array.dictionary)
 
 
 def level_names(values: pa.Array, *, boolean: bool = False) -> pa.Array | list[str | None]:

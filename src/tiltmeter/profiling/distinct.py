@@ -182,7 +182,8 @@ def folded(registers: np.ndarray, steps: int) -> np.ndarray:
     groups = registers.reshape(-1, 2**steps)
     position = np.arange(2**steps, dtype=np.uint64)
     runs = np.where(position == 0, groups.astype(np.int64) + steps, steps + 1 - _bit_length(position))
-    return np.where(groups == 0, 0, runs).max(axis=1).astype(np.uint8)
+    longest: np.ndarray = np.where(groups == 0, 0, runs).max(axis=1)
+    return longest.astype(np.uint8)
 
 
 def _bit_length(words: np.ndarray) -> np.ndarray:

@@ -200,7 +200,9 @@ def _numeric_cells(name: str, array: pa.Array, missing: Sequence[object]) -> Num
 def _level_cells(array: pa.Array, missing: Sequence[object], cap: int, *, boolean: bool) -> LevelBins:
     nothing = pa.array([], type=pa.large_string())
     column = level_column(array, nothing, missing, boolean=boolean)
-    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.new))
-    ranked = sorted((-int(rows), name) for name, rows in zip(column.new, counts, strict=True) if rows)
+    per_code = np.bincount(column.codes + 1, minlength=column.targets.size + 1)[1:]
+    counts = np.zeros(len(column.new) + 1, dtype=np.int64)  # the last place takes what means missing
+    np.add.at(counts, column.targets, per_code)
+    ranked = sorted((-int(rows), name) for name, rows in zip(column.new, counts[:-1], strict=True) if rows)
     found = "any" if array.null_count == len(array) else family(array.type)
     return LevelBins(tuple(name for _, name in ranked[:cap]), found)

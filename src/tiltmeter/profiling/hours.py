@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ from tiltmeter.domain.window import Grain, window_at
 from tiltmeter.ports import StateKey
 from tiltmeter.profiling.columns import encoded, level_names, plain
 from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
-from tiltmeter.profiling.kernel import Counter
+from tiltmeter.profiling.kernel import COMPILED_ROWS, Counter
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def profile_hours(
     version: str | None,
     segments: Sequence[str],
     zone: ZoneInfo,
+    grain: Grain = Grain.HOUR,
 ) -> dict[StateKey, Profile]:
     """One additive profile per clock hour, version, and segment value; in addition all versions and segments ("").
 
@@ -66,21 +68,24 @@ def profile_hours(
         version: column of the model version, None where there is none.
         segments: columns whose values get profiles of their own.
         zone: cuts the hours.
+        grain: longer windows instead of hours, for a history that is judged once and kept nowhere.
 
     Raises:
         UsageError: the time column does not exist or holds no times.
     """
     if time not in rows.schema.names:
         raise UsageError(f'there is no time column "{time}"', at=rows.name, hint=did_you_mean(time, rows.schema.names))
-    counter = Counter(bins, STORED, STORED_ENTITIES)
+    total = rows.count()
+    counter = Counter(bins, STORED, STORED_ENTITIES, compiled=total is None or total > COMPILED_ROWS)
     cuts = _cuts(rows.schema.names, version, segments)
     wanted = [*counter.needed(rows.schema), time, *(cut.column for cut in cuts if cut.column)]
     columns = list(dict.fromkeys(wanted))
     template = counter.schema_profile(rows.schema)
     totals: dict[StateKey, Profile] = {}
-    calendar = _Calendar(zone)
+    calendar = _Calendar(zone, grain)
     for batch in rows.batches(columns):
-        for key, profile in _batch_states(batch, counter, calendar.hours_of(batch.column(time)), cuts, model):
+        for found, profile in _batch_states(batch, counter, calendar.starts_of(batch.column(time)), cuts, model):
+            key = replace(found, grain=grain)
             totals[key] = totals[key] + profile if key in totals else template + profile
     return totals
 
@@ -109,25 +114,26 @@ def _batch_states(
 
 
 class _Calendar:
-    """Clock hours of a zone by quarter of an hour; remembers what it worked out."""
+    """Windows of a zone's calendar by quarter of an hour; remembers what it worked out."""
 
-    def __init__(self, zone: ZoneInfo) -> None:
+    def __init__(self, zone: ZoneInfo, grain: Grain) -> None:
         self._zone = zone
+        self._grain = grain
         self._starts: dict[int, int] = {}
 
-    def hours_of(self, column: pa.Array) -> np.ndarray:
-        """Start of the clock hour of each row in epoch seconds; the smallest int64 where there is no time."""
-        seconds = _epoch_seconds(column)
+    def starts_of(self, column: pa.Array) -> np.ndarray:
+        """Start of the window of each row in epoch seconds; the smallest int64 where there is no time."""
+        seconds = epoch_seconds(column)
         present = seconds != _NO_TIME
         quarters = np.where(present, seconds // _QUARTER_SECONDS, 0)
         distinct, inverse = np.unique(quarters, return_inverse=True)
-        starts = np.array([self._hour(int(quarter)) for quarter in distinct], dtype=np.int64)
+        starts = np.array([self._start(int(quarter)) for quarter in distinct], dtype=np.int64)
         return np.where(present, starts[inverse.reshape(-1)], _NO_TIME) if seconds.size else seconds
 
-    def _hour(self, quarter: int) -> int:
+    def _start(self, quarter: int) -> int:
         if quarter not in self._starts:
             moment = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, tz=UTC)
-            self._starts[quarter] = int(window_at(moment, Grain.HOUR, self._zone).start.timestamp())
+            self._starts[quarter] = int(window_at(moment, self._grain, self._zone).start.timestamp())
         return self._starts[quarter]
 
 
@@ -136,10 +142,17 @@ _NO_TIME = np.iinfo(np.int64).min
 _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400
 
 
-def _epoch_seconds(column: pa.Array) -> np.ndarray:
+def epoch_seconds(column: pa.Array) -> np.ndarray:
+    """Whole seconds since 1970 of a time column, int64; the smallest int64 where there is no time.
+
+    Raises:
+        UsageError: the column holds no times.
+    """
     column = plain(column)
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if types.is_string(column.type) or types.is_large_string(column.type):
+        column = _times_of_text(column)
     if types.is_timestamp(column.type) or types.is_date(column.type):
         # Rounded down before 1970 as well: floor, not truncation, hence not a plain cast.
         micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64(), safe=False)
@@ -154,6 +167,16 @@ def _epoch_seconds(column: pa.Array) -> np.ndarray:
     else:
         raise UsageError(f"the time column holds {column.type}", hint="name a column of timestamps")
     return np.where((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND), _NO_TIME, seconds)
+
+
+def _times_of_text(column: pa.Array) -> pa.Array:
+    """ISO 8601 texts as times; those without an offset are UTC."""
+    for zone in ("UTC", None):
+        try:
+            return column.cast(pa.timestamp("us", tz=zone))
+        except pa.ArrowInvalid:
+            continue
+    raise UsageError("the time column holds text that is no ISO 8601 time", hint="write times as 2026-11-01 08:30:00")
 
 
 def _coded(column: pa.Array) -> tuple[np.ndarray, list[str]]:

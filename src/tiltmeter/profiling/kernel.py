@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
+import pyarrow as pa
 
-from tiltmeter.domain.profile import Bins, FeatureBins, FeatureProfile, LevelBins, NumericBins, Profile
+from tiltmeter.domain.profile import Bins, FeatureBins, FeatureProfile, LevelBins, NumericBins, NumericProfile, Profile
+from tiltmeter.ports import Rows
 from tiltmeter.profiling import numpy_kernel
 from tiltmeter.profiling.cells import NumericCells, cells_of
 from tiltmeter.profiling.columns import (
@@ -18,17 +27,16 @@ from tiltmeter.profiling.columns import (
     WrongType,
     column_for,
     entity_hashes,
-    family,
     label_flags,
 )
 from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
-    import pyarrow as pa
 
-    from tiltmeter.ports import Rows
+COMPILED_ROWS = 100_000
+"""Below, loading the compiled kernel costs more than it saves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +87,15 @@ class Counter:
         bins: frozen cells.
         resolution: of distinct counts of features.
         entity_resolution: of the distinct count of entities.
+        compiled: whether to use the numba kernel where it is installed.
     """
 
     bins: Bins
     resolution: Resolution = COMPARISON
     entity_resolution: Resolution = COMPARISON
+    compiled: bool = False
     _cells: dict[tuple[str, bool], NumericCells] = field(default_factory=dict)
+    _lookups: dict[tuple[str, bool], object] = field(default_factory=dict)
     _levels: dict[str, LevelIndex] = field(default_factory=dict)
 
     def needed(self, schema: pa.Schema) -> list[str]:
@@ -145,10 +156,18 @@ class Counter:
 
     def count_feature(self, name: str, column: Column) -> FeatureProfile:
         """The integers of one column."""
+        kernel = compiled_kernel() if self.compiled else None
         if isinstance(column, NumberColumn):
-            return numpy_kernel.count_numbers(column, self.cells(name, float32=column.float32), self.resolution)
+            cells = self.cells(name, float32=column.float32)
+            if kernel is None:
+                return numpy_kernel.count_numbers(column, cells, self.resolution)
+            return kernel.count_numbers(column, cells, self._lookup(name, cells, kernel), self.resolution)
         if isinstance(column, LevelColumn):
-            return numpy_kernel.count_levels(column, len(self._levels[name].bins.levels), self.resolution)
+            levels = len(self._levels[name].bins.levels)
+            if kernel is None:
+                return numpy_kernel.count_levels(column, levels, self.resolution)
+            per_code = kernel.count_codes(column.codes, column.targets.size)
+            return numpy_kernel.levels_from_counts(per_code, column, levels, self.resolution)
         return numpy_kernel.count_text(column, self.resolution)
 
     def cells(self, name: str, *, float32: bool) -> NumericCells:
@@ -160,44 +179,118 @@ class Counter:
             self._cells[key] = cells_of(bins, float32=float32)
         return self._cells[key]
 
+    def _lookup(self, name: str, cells: NumericCells, kernel: CompiledKernel) -> object:
+        key = (name, cells is not self._cells.get((name, False)))
+        if key not in self._lookups:
+            self._lookups[key] = kernel.lookup_of(cells.edges)
+        return self._lookups[key]
+
     def _level_index(self, bins: FeatureBins) -> LevelIndex | None:
         if isinstance(bins.cells, LevelBins) and bins.name not in self._levels:
             self._levels[bins.name] = LevelIndex(bins.cells)
         return self._levels.get(bins.name)
 
 
-def profile_rows(rows: Rows, bins: Bins) -> Profile:
+class CompiledKernel(Protocol):
+    """What a compiled kernel offers; `numba_kernel` is one."""
+
+    def lookup_of(self, edges: np.ndarray) -> Any:  # noqa: ANN401 - the kernel's own table
+        """A table that finds bins."""
+        ...
+
+    def count_numbers(
+        self,
+        column: NumberColumn,
+        cells: NumericCells,
+        lookup: Any,  # noqa: ANN401 - as above
+        resolution: Resolution,
+    ) -> NumericProfile:
+        """As in `numpy_kernel`."""
+        ...
+
+    def count_codes(self, codes: np.ndarray, size: int) -> np.ndarray:
+        """Rows per code, the missing ones in front."""
+        ...
+
+
+@cache
+def compiled_kernel() -> CompiledKernel | None:
+    """The numba kernel, None where numba is not installed."""
+    if find_spec("numba") is None:
+        return None
+    kernel: CompiledKernel = cast(CompiledKernel, import_module("tiltmeter.profiling.numba_kernel"))
+    return kernel
+
+
+class Partitioned(Rows, Protocol):
+    """Rows that can be read in independent parts, such as the row groups of a file."""
+
+    def parts(self) -> Sequence[Rows]:
+        """The parts, in row order."""
+        ...
+
+
+Progress = Callable[[int, int | None], None]
+"""Takes rows done and rows in all, where known."""
+
+
+def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, threads: int | None = None) -> Profile:
     """All rows as one profile.
 
     Args:
-        rows: read once.
+        rows: read once; in parts side by side where they have `parts`.
         bins: frozen cells.
+        progress: told after each part; may come from any thread.
+        threads: at most so many parts at once; None takes the cores of this process.
     """
-    counter = Counter(bins)
-    total = counter.schema_profile(rows.schema)
-    for batch in _batches(rows, counter.needed(rows.schema)):
-        total = total + counter.count(counter.plain(batch))
-    return _with_empty_features(total, counter, rows.schema)
+    total = rows.count()
+    counter = Counter(bins, compiled=total is None or total > COMPILED_ROWS)
+    columns = counter.needed(rows.schema)
+    start = counter.schema_profile(rows.schema)
+    parts: Sequence[Rows] = cast(Partitioned, rows).parts() if hasattr(rows, "parts") else [rows]
+    workers = min(len(parts), threads or len(os.sched_getaffinity(0)))
+    tell = _Told(progress, total)
+    if workers <= 1:
+        profile = sum((_part_profile(part, counter, columns, tell) for part in parts), start)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            profile = sum(pool.map(lambda part: _part_profile(part, counter, columns, tell), parts), start)
+    return _with_empty_features(profile, counter, rows.schema)
 
 
-def _with_empty_features(total: Profile, counter: Counter, schema: pa.Schema) -> Profile:
-    if total.rows:
-        return total
-    nothing = schema.empty_table().select(counter.needed(schema))
-    batch = nothing.combine_chunks().to_batches() or [_empty_batch(nothing.schema)]
-    return total + counter.count(counter.plain(batch[0]))
-
-
-def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_arrays([pa.array([], type=one.type) for one in schema], schema=schema)
-
-
-def _batches(rows: Rows, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _part_profile(rows: Rows, counter: Counter, columns: list[str], tell: _Told) -> Profile:
+    profile = Profile(counter.bins.bins_id, 0, {})
     for batch in rows.batches(columns):
         if batch.num_rows:
-            yield batch
+            profile = profile + counter.count(counter.plain(batch))
+            tell.done(batch.num_rows)
+    return profile
 
 
-__all__ = ["Counter", "PlainBatch", "family", "profile_rows"]
+class _Told:
+    """Adds up the rows that all threads have done."""
+
+    def __init__(self, progress: Progress | None, total: int | None) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._lock = Lock()
+
+    def done(self, rows: int) -> None:
+        if self._progress is None:
+            return
+        with self._lock:
+            self._done += rows
+            self._progress(self._done, self._total)
+
+
+def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) -> Profile:
+    """Features of a data set without rows are empty, not gone."""
+    if profile.rows:
+        return profile
+    nothing = schema.empty_table().select(counter.needed(schema)).combine_chunks()
+    batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in nothing.columns], schema=nothing.schema)
+    return profile + counter.count(counter.plain(batch))
+
+
+__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "profile_rows"]

@@ -65,14 +65,30 @@ def count_levels(column: LevelColumn, levels: int, resolution: Resolution) -> Le
         levels: number of baseline levels.
         resolution: of the distinct count.
     """
-    rows = len(column)
     # One place more in front takes the missing rows.
-    per_code = np.bincount(column.codes + 1, minlength=levels + 1 + len(column.new))
-    counts, beyond = per_code[1 : levels + 1], per_code[levels + 1 :]
+    return levels_from_counts(
+        np.bincount(column.codes + 1, minlength=column.targets.size + 1), column, levels, resolution
+    )
+
+
+def levels_from_counts(per_code: np.ndarray, column: LevelColumn, levels: int, resolution: Resolution) -> LevelProfile:
+    """Integers of a categorical or boolean column whose codes are counted.
+
+    Args:
+        per_code: rows per code, the missing ones in front, int64, shape (targets + 1,).
+        column: targets and new names.
+        levels: number of baseline levels.
+        resolution: of the distinct count.
+    """
+    rows = len(column)
+    per_target = np.zeros(levels + 1 + len(column.new), dtype=np.int64)
+    np.add.at(per_target, column.targets + 1, per_code[1:])
+    per_target[0] += per_code[0]
+    counts, beyond = per_target[1 : levels + 1], per_target[levels + 1 :]
     new = {column.new[position]: int(beyond[position]) for position in np.flatnonzero(beyond).tolist()}
     return LevelProfile(
         rows=rows,
-        missing=int(per_code[0]),
+        missing=int(per_target[0]),
         counts=counts,
         new=capped_levels(new),
         new_rows=int(beyond.sum()),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from tiltmeter.engines.local.parquet_files import ParquetRows
 from tiltmeter.engines.local.untyped import Untyped
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class FilesRows:
         for file in self.files:
             there = set(file.schema.names)
             yield from file.batches([name for name in names if name in there])
+
+    def parts(self) -> list[Rows]:
+        """The files, or their row groups; each may be read in a thread of its own."""
+        listed: list[Rows] = []
+        for file in self.files:
+            listed.extend(file.parts() if isinstance(file, ParquetRows) else [file])
+        return listed
 
     def with_text(self, names: Sequence[str]) -> FilesRows:
         """The same rows with these columns read as text in files that state no types."""

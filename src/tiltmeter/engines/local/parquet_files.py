@@ -61,6 +61,10 @@ class ParquetRows:
         for group in range(self.groups()):
             yield from self.group_batches(group, columns)
 
+    def parts(self) -> list[_RowGroup]:
+        """The row groups; each may be read in a thread of its own."""
+        return [_RowGroup(self, group) for group in range(self.groups())]
+
     def groups(self) -> int:
         """Number of row groups."""
         with self._open() as file:
@@ -99,6 +103,32 @@ class ParquetRows:
             raise UnreadableData(
                 f"the file cannot be read as Parquet: {reason}", at=self.name, hint="is the file complete?"
             ) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RowGroup:
+    """One row group as rows."""
+
+    rows: ParquetRows
+    group: int
+
+    @property
+    def name(self) -> str:
+        return self.rows.name
+
+    @property
+    def version(self) -> int | None:
+        return self.rows.version
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.rows.schema
+
+    def count(self) -> int | None:
+        return None
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        return self.rows.group_batches(self.group, columns)
 
 
 def _refuse_bombs(file: pq.ParquetFile, name: str) -> None:
