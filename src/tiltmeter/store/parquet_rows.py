@@ -114,10 +114,12 @@ class ParquetRows:
 
     def _file_batches(self, filesystem: Any, file: AddedFile, asked: list[str]) -> Iterator[pa.RecordBatch]:  # noqa: ANN401
         needed = list(dict.fromkeys([*asked, *self.wanted.columns]))
-        text = [f.name for f in self.stored if pa.types.is_string(f.type)]
         with in_our_words(self.files.root), filesystem.open_input_file(file.path) as source:
-            parquet = pq.ParquetFile(source, read_dictionary=text, pre_buffer=False)
-            inside = [c for c in needed if c in parquet.schema_arrow.names]
+            footer = pq.read_metadata(source)
+            there = set(footer.schema.to_arrow_schema().names)
+            text = [f.name for f in self.stored if pa.types.is_string(f.type) and f.name in there]
+            parquet = pq.ParquetFile(source, metadata=footer, read_dictionary=text, pre_buffer=False)
+            inside = [c for c in needed if c in there]
             groups = [g for g in range(parquet.num_row_groups) if self._may_match(parquet, g)]
             if not groups:
                 return
