@@ -65,8 +65,8 @@ def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile]) -> FineBins
     low_edges, low = _tail([profile.low_tail for profile in profiles], counts[:, 0], bins.scale)
     if high_edges.size == 0 and low_edges.size == 0:
         return FineBins(edges, counts)
-    below = edges[0] - low_edges[::-1]
-    above = edges[-1] + high_edges
+    with np.errstate(over="ignore"):  # an edge beyond the doubles is dropped below
+        below, above = edges[0] - low_edges[::-1], edges[-1] + high_edges
     return _without_repeats(
         np.concatenate((below, edges, above)), np.concatenate((low[:, ::-1], counts[:, 1:-1], high), axis=1)
     )
@@ -90,7 +90,7 @@ def _tail(tails: Iterable[Mapping[int, int]], outer: np.ndarray, scale: float) -
 
 def _without_repeats(edges: np.ndarray, counts: np.ndarray) -> FineBins:
     # A distance below the resolution of the edge it is added to makes no new edge: its rows join the next bin out.
-    new = np.concatenate(([True], np.diff(edges) > 0)) & np.isfinite(edges)
+    new = np.concatenate(([True], edges[1:] > edges[:-1])) & np.isfinite(edges)
     starts = np.concatenate(([0], np.flatnonzero(new) + 1))
     return FineBins(edges[new], np.add.reduceat(counts, starts, axis=1))
 

@@ -259,7 +259,7 @@ def _measure(
             continue
         measured = statistic.compute(seen)
         # A single cell of everything rare says nothing; statistics of the order (KS) read the fine bins instead.
-        lost = pooled.only_other and not statistic.order_matters
+        lost = pooled.only_other and not statistic.order_matters and measured.value is not None
         why = "levels_too_rare" if lost else measured.why
         numbers.keep(statistic.name, None if lost else measured.value, why)
         for name in statistic.parts:

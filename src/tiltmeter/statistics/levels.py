@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltmeter.domain.comparison import LevelChange
+from tiltmeter.domain.profile import capped_levels
 from tiltmeter.statistics.intervals import at_least_p_value
 from tiltmeter.statistics.sides import largest_positions
 
@@ -51,7 +52,7 @@ def new_levels(bins: LevelBins, reference: LevelProfile, current: LevelProfile, 
         return None
     absent = reference.counts == 0
     revived = np.flatnonzero(absent & (current.counts > 0))
-    named = {level: rows for level, rows in current.new.items() if rows > 0 and level not in reference.new}
+    named = {level: current.new[level] for level in _certainly_new(reference, current)}
     known = sum(rows for level, rows in current.new.items() if level in reference.new)
     rows = int(np.add.reduce(current.counts[revived])) + current.new_rows - known
     candidates = [(-int(current.counts[position]), bins.levels[position]) for position in revived.tolist()]
@@ -62,6 +63,18 @@ def new_levels(bins: LevelBins, reference: LevelProfile, current: LevelProfile, 
     expected, likely = _expected(reference, m)
     tested = rows if n == current.rows else math.floor(share * n)
     return NewLevels(change, max(0.0, share - expected), at_least_p_value(tested, n, likely))
+
+
+def _certainly_new(reference: LevelProfile, current: LevelProfile) -> list[str]:
+    """Levels of the window that the bins lack and that the reference cannot have held."""
+    candidates = [level for level, rows in current.new.items() if rows > 0 and level not in reference.new]
+    if reference.new_rows <= sum(reference.new.values()):
+        return candidates
+    # The reference held more such levels than it names. It names those of the smallest hashes: a level that comes
+    # before one of them and is not among them was not there.
+    union = {**reference.new, **dict.fromkeys(candidates, 1)}
+    decided = capped_levels(union, cap=len(reference.new))
+    return [level for level in candidates if level in decided]
 
 
 def _counted(current: LevelProfile, named: int) -> int:

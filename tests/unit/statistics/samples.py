@@ -50,7 +50,7 @@ def atoms_and_edges(values: np.ndarray, cells: int, *, least_share: int | None) 
     k = max(1, cells - int(atom.sum()))
     least = 4 * cells if least_share is None else least_share
     for value in unique[atom]:
-        edges |= {float(np.nextafter(value, -np.inf)), float(value)}
+        edges |= {math.nextafter(float(value), -math.inf), float(value)}
     start = 0
     while start < unique.size:
         if atom[start]:
@@ -84,16 +84,16 @@ def numeric_bins(values: Sequence[float]) -> NumericBins:
         return NumericBins(np.empty(0), np.empty(0, int), np.empty(0, int), None, None, None, 0.0, 1.0)
     low, high = float(finite.min()), float(finite.max())
     deciles = atoms_and_edges(array, 10, least_share=40)
-    pred = float(np.nextafter(low, -np.inf))
+    pred = math.nextafter(low, -math.inf)
     fine = sorted({*atoms_and_edges(array, 1024, least_share=None), pred, high})
     center = inverse(finite, Fraction(1, 2))
     first, third = inverse(finite, Fraction(1, 4)), inverse(finite, Fraction(3, 4))
     with np.errstate(over="ignore", invalid="ignore"):
         mean, std = float(finite.mean()), float(finite.std(ddof=1)) if finite.size > 1 else 0.0
     spread = next((s for s in (third - first, std, abs(center)) if s > 0 and math.isfinite(s)), 1.0)
-    scale = 2.0 ** math.floor(math.log2(spread))
-    iqr = (float(np.nextafter(first - 1.5 * (third - first), -np.inf)), third + 1.5 * (third - first))
-    z = (float(np.nextafter(mean - 3 * std, -np.inf)), mean + 3 * std)
+    scale = math.ldexp(1.0, math.frexp(spread)[1] - 1)
+    iqr = (math.nextafter(first - 1.5 * (third - first), -math.inf), third + 1.5 * (third - first))
+    z = (math.nextafter(mean - 3 * std, -math.inf), mean + 3 * std)
     has_iqr, has_z = third > first and all(map(math.isfinite, iqr)), std > 0 and all(map(math.isfinite, z))
     edges = np.array(sorted({*deciles, *fine, *(iqr if has_iqr else ()), *(z if has_z else ())}))
 
@@ -128,9 +128,10 @@ def numeric_profile(bins: NumericBins, values: Sequence[float]) -> NumericProfil
     low, high = Counter(), Counter()
     if bins.range is not None:
         least, most = (float(bins.edges[position]) for position in bins.range)
-        widths = bins.scale * 2.0 ** (np.arange(TAIL_STEPS) / 8.0 - 2.0)
-        low.update(np.searchsorted(widths, least - present[present <= least], side="right").tolist())
-        high.update(np.searchsorted(widths, present[present > most] - most, side="left").tolist())
+        with np.errstate(over="ignore", invalid="ignore"):
+            widths = bins.scale * 2.0 ** (np.arange(TAIL_STEPS) / 8.0 - 2.0)
+            low.update(np.searchsorted(widths, least - present[present <= least], side="right").tolist())
+            high.update(np.searchsorted(widths, present[present > most] - most, side="left").tolist())
     return NumericProfile(
         rows=array.size,
         missing=int(array.size - present.size),

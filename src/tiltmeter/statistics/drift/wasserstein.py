@@ -37,7 +37,7 @@ def _compute(cells: Cells) -> Measured:
     relative = distance / cells.std_reference if cells.std_reference else None
     if relative is not None and not math.isfinite(relative):
         relative = None
-    return Measured(distance, {"wasserstein_in_std": relative})
+    return Measured(distance, {"wasserstein_in_std": relative}, "std_zero_or_unknown" if relative is None else "")
 
 
 WASSERSTEIN = DriftStatistic(
