@@ -46,29 +46,24 @@ def advance(situation: Situation, verdicts: Sequence[Verdict], *, window: Window
     desk = Desk.of(situation, now)
     rules = {rule.id: rule for rule in situation.rules.rules}
     known = {(alert.rule, alert.subject): alert for alert in situation.alerts.values()}
-    for alert in _orphans(situation, rules):
-        _apply(desk, close(alert, _why_orphaned(alert, rules), at=window.end, now=now))
-    accepted, errors = _accepted(verdicts, known)
+    orphans = _orphans(situation, rules)
+    standing = {key for key, alert in known.items() if alert.state in _OPEN or situation.is_late}
+    standing -= {(alert.rule, alert.subject) for alert in orphans}
+    for alert in orphans:
+        _apply(desk, close(alert, _why_orphaned(alert, rules, situation), at=window.end, now=now))
+    # Nearly every verdict of a quiet year ends here: fine, and nothing open that it could end.
+    loud = [v for v in verdicts if v.severity or not v.judged or (standing and (v.rule, v.subject) in standing)]
+    accepted, errors = _accepted(loud, standing)
     judged = situation.judged if situation.judged is not None else frozenset(verdict.rule for verdict in verdicts)
     meta = _meta_verdicts(situation, judged, errors, window)
-    spoken = {(verdict.rule, verdict.subject) for verdict in verdicts}
-    for verdict in (*accepted, *_vanished(situation, judged - errors.keys(), spoken), *meta):
+    for verdict in (*accepted, *_vanished(situation, judged - errors.keys(), verdicts), *meta):
         rule = rules.get(verdict.rule) or (_META if verdict.rule == RULE_ERROR else None)
-        if rule is None:
+        key = (verdict.rule, verdict.subject)
+        if rule is None or (not verdict.severity and key not in standing):
             continue
-        before = known.get((verdict.rule, verdict.subject))
-        if _is_quiet(before, verdict, situation):
-            continue
-        _apply(desk, step(before, verdict, rule, window=window, now=now, late=situation.is_late))
+        _apply(desk, step(known.get(key), verdict, rule, window=window, now=now, late=situation.is_late))
     _tell(desk)
     return desk.advance()
-
-
-def _is_quiet(alert: Alert | None, verdict: Verdict, situation: Situation) -> bool:
-    """Whether the step could not change anything: not in breach, and nothing open that could end."""
-    if verdict.severity > Severity.NONE:
-        return False
-    return alert is None or (alert.state not in _OPEN and not situation.is_late)
 
 
 def _apply(desk: Desk, stepped: tuple[Alert, list[AlertEvent]]) -> None:
@@ -97,7 +92,7 @@ def _tell(desk: Desk) -> None:
             reconcile(desk, incident, news[incident.id])
 
 
-def _accepted(verdicts: Sequence[Verdict], known: Mapping[_Key, Alert]) -> tuple[list[Verdict], dict[str, str]]:
+def _accepted(verdicts: Sequence[Verdict], standing: set[_Key]) -> tuple[list[Verdict], dict[str, str]]:
     """Verdicts of rules that can be judged, and why others cannot.
 
     A rule over its limit of series keeps its last state; a broken number of one series leaves the others alone.
@@ -107,7 +102,7 @@ def _accepted(verdicts: Sequence[Verdict], known: Mapping[_Key, Alert]) -> tuple
         why = _error_of(verdict)
         if why:
             errors.setdefault(verdict.rule, why)
-    breached = Counter(v.rule for v in verdicts if v.severity or (v.rule, v.subject) in known)
+    breached = Counter(v.rule for v in verdicts if v.severity or (v.rule, v.subject) in standing)
     too_many = {rule: count for rule, count in breached.items() if count > SERIES_LIMIT}
     errors |= {rule: f"{count:,} series, the limit is {SERIES_LIMIT:,}" for rule, count in too_many.items()}
     return [verdict for verdict in verdicts if verdict.rule not in too_many], errors
@@ -139,19 +134,22 @@ def _meta_verdicts(
     return found
 
 
-def _vanished(situation: Situation, judged: Iterable[str], spoken: set[_Key]) -> list[Verdict]:
+def _vanished(situation: Situation, judged: Iterable[str], verdicts: Sequence[Verdict]) -> list[Verdict]:
     """A verdict without a number for every open alert whose rule was judged and said nothing about it."""
     names = set(judged)
-    absent = {rule.id: rule.no_data for rule in situation.rules.rules}
-    return [
-        Verdict(
-            alert.rule, alert.subject, Severity.NONE, None, judged=absent.get(alert.rule) is Absence.OK, why="no data"
-        )
+    silent = [
+        alert
         for alert in situation.alerts.values()
-        if alert.state in _OPEN
-        and alert.rule in names
-        and alert.subject.model == situation.model
-        and (alert.rule, alert.subject) not in spoken
+        if alert.state in _OPEN and alert.rule in names and alert.subject.model == situation.model
+    ]
+    if not silent:
+        return []
+    spoken = {(verdict.rule, verdict.subject) for verdict in verdicts}
+    fine = {rule.id for rule in situation.rules.rules if rule.no_data is Absence.OK}
+    return [
+        Verdict(alert.rule, alert.subject, Severity.NONE, None, judged=alert.rule in fine, why="no data")
+        for alert in silent
+        if (alert.rule, alert.subject) not in spoken
     ]
 
 
@@ -162,12 +160,10 @@ def _orphans(situation: Situation, rules: Mapping[str, Rule]) -> list[Alert]:
     ]
 
 
-def _why_orphaned(alert: Alert, rules: Mapping[str, Rule], situation: Situation | None = None) -> str:
+def _why_orphaned(alert: Alert, rules: Mapping[str, Rule], situation: Situation) -> str:
     if alert.rule not in rules and alert.rule != RULE_ERROR:
         return "rule removed"
-    if situation is None or alert.subject.feature in situation.ignored:
-        return "feature removed" if alert.subject.feature else ""
-    return ""
+    return "feature removed" if alert.subject.feature and alert.subject.feature in situation.ignored else ""
 
 
 __all__ = [
