@@ -1,0 +1,96 @@
+"""`record_outcome(...)`: tell what became of a lead, from wherever the application learns it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tiltmeter.capture.options import spool_folder
+from tiltmeter.capture.record import OutcomeRecord, encode_record, micros
+from tiltmeter.capture.writer import SpoolRefused, SpoolWriter
+from tiltmeter.domain.outcome import CONVERSION, Outcome, checked_outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DISK_SECONDS = 30.0
+
+
+def record_outcome(
+    *,
+    entity_id: str | int,
+    converted: bool | None = None,
+    revenue: float | None = None,
+    at: datetime | None = None,
+    model: str | None = None,
+    outcome_id: str | None = None,
+    currency: str | None = None,
+    label: str | None = None,
+    kind: str = CONVERSION,
+    spool: Path | str | None = None,
+    writer: SpoolWriter | None = None,
+) -> str:
+    """Keep an outcome; a second call with the same key corrects the first.
+
+    Args:
+        entity_id: id of the lead, as the predictions have it.
+        converted: whether the lead became a customer.
+        revenue: what it brought.
+        at: when it happened, with a time zone; now by default.
+        model: only for this model; by default for every model that scored the lead.
+        outcome_id: key of the source; by default a hash of model, lead and kind.
+        currency: ISO 4217 code; the configured one by default.
+        label: any further word.
+        kind: keeps outcomes of different kinds of one lead apart.
+        spool: folder; by default `$TILTMETER_SPOOL`, else `./tiltmeter-home/spool`.
+        writer: the writer of a `Capture` in this process, or one of your own.
+
+    Returns:
+        The outcome id.
+
+    Raises:
+        UsageError: a value makes no sense, or the time has no zone.
+        StoreError: the spool did not take it (retryable).
+    """
+    now = datetime.now(UTC)
+    outcome = checked_outcome(
+        entity_id=entity_id,
+        time=at or now,
+        outcome_id=outcome_id,
+        model=model,
+        converted=converted,
+        revenue=revenue,
+        currency=currency,
+        label=label,
+        kind=kind,
+    )
+    spooled = writer or _writer_of(spool_folder(spool).absolute())
+    try:
+        position = spooled.put(encode_record(outcome_record(outcome, recorded=now)))
+    except SpoolRefused as refusal:
+        spooled.counters.add(refusal.counter)
+        raise
+    spooled.block_until_durable(position, seconds=_DISK_SECONDS)
+    return outcome.outcome_id
+
+
+def outcome_record(outcome: Outcome, *, recorded: datetime) -> OutcomeRecord:
+    """An outcome as the spool keeps it."""
+    return OutcomeRecord(
+        outcome.outcome_id,
+        outcome.entity_id,
+        micros(outcome.time),
+        micros(recorded),
+        outcome.model,
+        outcome.converted,
+        outcome.revenue,
+        outcome.currency,
+        outcome.label,
+    )
+
+
+@cache
+def _writer_of(spool: Path) -> SpoolWriter:
+    # One slot a process and spool, not one a call. After a fork the writer claims another slot by itself.
+    return SpoolWriter(spool)
