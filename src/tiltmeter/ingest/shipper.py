@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import structlog
 
+from tiltmeter.capture.counters import read_counters
 from tiltmeter.capture.record import micros
 from tiltmeter.capture.spool import remove_segment, sealed_segments, take_over_abandoned
 from tiltmeter.domain.errors import StoreError, UnreadableData
+from tiltmeter.ingest.batch_parts import BatchShipper
 from tiltmeter.ingest.columns import FeatureTypes
 from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
 from tiltmeter.ingest.segments import ReadSegment, RouteReport, SegmentReader
@@ -126,6 +128,8 @@ class Shipper:
             total += self._commit(now)
             if not scanned:
                 break
+        self.counters["dropped"] = _dropped(self.spool)
+        total += Shipped(self._batches().ship(now), waiting=total.waiting)
         if flush or self.clock.monotonic() >= self._flush_at or self._loaded_segments() > 1000:
             total += self._flush_traffic()
             self._flush_at = self.clock.monotonic() + self.flush_every.total_seconds()
@@ -222,6 +226,12 @@ class Shipper:
             _log.warning("table_commit_retried", error=str(error), next_try_seconds=self._wait)
         else:
             self._wait = self._retry_at = 0.0
+
+    def _batches(self) -> BatchShipper:
+        return BatchShipper(Path(self.spool), self.log, self._types, self._damaged_folder(), self.counters)
+
+    def _damaged_folder(self) -> Path:
+        return self.damaged or Path(self.spool).parent / "damaged"
 
     def _loaded_segments(self) -> int:
         return sum(found.is_shipped for found in self._pending.values())
@@ -337,8 +347,9 @@ class Shipper:
     def _flush_traffic(self) -> Shipped:
         """Write the traffic of shipped segments, then remove them."""
         shipped = [found for found in self._pending.values() if found.is_shipped]
+        waiting = len(self._pending) - len(shipped)
         if not shipped:
-            return Shipped()
+            return Shipped(waiting=waiting)
         rows = self._append_traffic(shipped)
         for found in sorted(shipped, key=lambda f: (f.slot_id, f.segment.seq)):
             found.has_traffic_stored = True
@@ -347,7 +358,7 @@ class Shipper:
             else:
                 remove_segment(found.segment.path)
             self._pending.pop(found.segment.path, None)
-        return Shipped(traffic_rows=rows)
+        return Shipped(traffic_rows=rows, waiting=waiting)
 
     def _append_traffic(self, shipped: Sequence[ReadSegment]) -> int:
         for _ in range(RIVAL_TRIES):
@@ -368,12 +379,18 @@ class Shipper:
         raise ConcurrentCommitError(TRAFFIC.name, f"{RIVAL_TRIES} times in a row")
 
     def _set_aside(self, path: Path, why: str) -> None:
-        folder = self.damaged or Path(self.spool).parent / "damaged"
+        folder = self._damaged_folder()
         folder.mkdir(parents=True, exist_ok=True)
         host, slot = path.parent.parent.name, path.parent.name
         path.rename(folder / f"{host}-{slot}-{path.name}")
         self.counters["segments_set_aside"] += 1
         _log.error("segment_set_aside", segment=str(path), reason=why)
+
+
+def _dropped(spool: Path | str) -> int:
+    """Records that the workers could not keep, since their slots were made."""
+    names = ("dropped_full", "dropped_disk", "unsynced_records")
+    return sum(counts.get(name, 0) for counts in read_counters(spool).values() for name in names)
 
 
 def _transactions(segments: Sequence[ReadSegment]) -> dict[str, int]:

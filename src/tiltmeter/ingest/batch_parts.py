@@ -1,0 +1,236 @@
+"""Batch runs from the spool: Parquet parts behind a manifest become rows of `predictions`, the run one of `batch_runs`.
+
+`spool/batch/<run>/` appears by one rename when it is complete. (`batch/` + run id, position of the part) is the
+application transaction of a part, and the run's own row has the position after the last part; so a run that is
+repeated under the same id, or shipped by two shippers, is in the tables once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import structlog
+
+from tiltmeter.domain.batch_run import MANIFEST_FILE, WRITING, BatchManifest, decode_manifest
+from tiltmeter.store.schema import BATCH_RUNS, FEATURE_PREFIX, PREDICTIONS
+from tiltmeter.store.table import ConcurrentCommitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiltmeter.domain.batch_run import BatchPart
+    from tiltmeter.ingest.columns import FeatureTypes
+    from tiltmeter.store.delta import DeltaLog
+
+BATCH_ROWS = 100_000
+"""Rows of one commit; a part may hold more."""
+
+RIVAL_TRIES = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAMAGED = (OSError, ValueError, pa.ArrowException)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class BatchShipper:
+    """Ships complete runs of a spool.
+
+    Args:
+        spool: root; runs lie in its folder `batch`.
+        log: the tables.
+        types: of feature columns, shared with the segments.
+        damaged: where runs go that cannot be read.
+        counters: what did not fit, by reason.
+    """
+
+    spool: Path
+    log: DeltaLog
+    types: FeatureTypes
+    damaged: Path
+    counters: Counter[str] = field(default_factory=Counter)
+
+    def ship(self, now: datetime) -> int:
+        """Every complete run; the number of rows that are new.
+
+        Raises:
+            StoreError: a table is away; the runs stay in the spool.
+        """
+        rows = 0
+        for folder in self._complete():
+            try:
+                manifest = decode_manifest((folder / MANIFEST_FILE).read_bytes())
+                _verify(folder, manifest)
+            except FileNotFoundError:
+                continue  # another shipper was faster
+            except _DAMAGED as error:
+                self._set_aside(folder, error)
+                continue
+            rows += self._ship_run(folder, manifest, now)
+        return rows
+
+    def _complete(self) -> list[Path]:
+        batch = self.spool / "batch"
+        if not batch.is_dir():
+            return []
+        return sorted(f for f in batch.iterdir() if WRITING not in f.name and (f / MANIFEST_FILE).is_file())
+
+    def _ship_run(self, folder: Path, manifest: BatchManifest, now: datetime) -> int:
+        application = f"batch/{manifest.run_id}"
+        rows = 0
+        for position, part in enumerate(manifest.parts):
+            rows += self._ship_part(folder / part.file, part, manifest, (application, position), now)
+        run = pa.Table.from_pylist([run_row(manifest, now)], schema=BATCH_RUNS.columns)
+        self.log.append(BATCH_RUNS.name, run, {application: len(manifest.parts)})
+        shutil.rmtree(folder, ignore_errors=True)
+        self.counters["batch_rows_shipped"] += rows
+        _log.info("job_run_seen", job=manifest.job, run=manifest.run_id, rows=rows, state=str(manifest.state))
+        return rows
+
+    def _ship_part(
+        self, path: Path, part: BatchPart, manifest: BatchManifest, transaction: tuple[str, int], now: datetime
+    ) -> int:
+        """All rows of a part in one commit, so that its transaction says everything about it."""
+        for _ in range(RIVAL_TRIES):
+            handle = self.log.for_writing(PREDICTIONS.name)
+            if not part.rows or handle.contains(*transaction):
+                return 0
+            self.types.learn(handle.schema())
+            rows = pa.concat_tables(list(self._typed(path, manifest, now)), promote_options="default")
+            try:
+                handle.append(rows, dict([transaction]))
+            except ConcurrentCommitError:
+                self.counters["rival_commits"] += 1
+                continue
+            return int(rows.num_rows)
+        raise ConcurrentCommitError(PREDICTIONS.name, f"{RIVAL_TRIES} times in a row")
+
+    def _typed(self, path: Path, manifest: BatchManifest, now: datetime) -> Iterator[pa.Table]:
+        with pq.ParquetFile(path) as parquet:
+            for batch in parquet.iter_batches(BATCH_ROWS):
+                yield self._conform(batch, manifest, now)
+
+    def _conform(self, batch: pa.RecordBatch, manifest: BatchManifest, now: datetime) -> pa.Table:
+        """The part's columns under the table's names and types; what does not fit is rescued."""
+        given = {name: batch.column(name) for name in batch.schema.names}
+        rescued: dict[int, dict[str, Any]] = {}
+        filled = _filled(manifest, now)
+        columns: dict[str, pa.Array] = {}
+        for column in PREDICTIONS.columns:
+            stored = given.get(column.name)
+            if stored is None:
+                columns[column.name] = pa.repeat(pa.scalar(filled.get(column.name), column.type), batch.num_rows)
+            else:
+                columns[column.name] = stored.cast(column.type, safe=False)
+        columns["request_date"] = pc.cast(columns["request_time"], pa.date32())
+        for name, values in given.items():
+            if name.startswith(FEATURE_PREFIX):
+                typed = self._feature(name, values, rescued)
+                if typed is not None:
+                    columns[name] = typed
+        if rescued:
+            columns["_rescued_data"] = _with_rescued(columns["_rescued_data"], rescued)
+            self.counters["type_clashes"] += sum(len(values) for values in rescued.values())
+        return pa.table(columns)
+
+    def _feature(self, name: str, values: pa.Array, rescued: dict[int, dict[str, Any]]) -> pa.Array | None:
+        plain = _plain(values)
+        wanted = self.types.type_of(name, plain.drop_null().slice(0, 1).to_pylist())
+        if wanted is None or plain.type == wanted:
+            return plain if wanted is not None else None
+        for place, value in enumerate(plain.to_pylist()):
+            if value is not None:
+                rescued.setdefault(place, {})[name.removeprefix(FEATURE_PREFIX)] = value
+        return pa.nulls(len(plain), wanted)
+
+    def _set_aside(self, folder: Path, error: BaseException) -> None:
+        self.damaged.mkdir(parents=True, exist_ok=True)
+        folder.rename(self.damaged / f"batch-{folder.name}")
+        self.counters["segments_set_aside"] += 1
+        _log.error("segment_set_aside", segment=str(folder), reason=str(error))
+
+
+def _verify(folder: Path, manifest: BatchManifest) -> None:
+    """Every part is there as it was written, and is a name beside the manifest.
+
+    Raises:
+        ValueError: a part was changed or cut.
+    """
+    for part in manifest.parts:
+        if Path(part.file).name != part.file:
+            raise ValueError(f"part {part.file!r} is no file beside the manifest")
+        with (folder / part.file).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != part.sha256:
+                raise ValueError(f"part {part.file} is not as it was written")
+
+
+def _filled(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
+    return {
+        "request_time": _moment(manifest.started_us),
+        "source": "batch",
+        "model_name": manifest.model,
+        "run_id": manifest.run_id,
+        "job_id": manifest.job,
+        "task_key": manifest.task_key or None,
+        "ingest_time": now,
+    }
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    """Features have three types: every number is a double, true and false are booleans, the rest is text."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _plain(values.dictionary_decode())
+    if pa.types.is_boolean(kind):
+        return values
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return values.cast(pa.float64(), safe=False)
+    return values.cast(pa.string())
+
+
+def _with_rescued(before: pa.Array, rescued: Mapping[int, dict[str, Any]]) -> pa.Array:
+    texts = before.to_pylist()
+    for place, values in rescued.items():
+        known = json.loads(texts[place]) if texts[place] else {}
+        texts[place] = json.dumps(known | values, ensure_ascii=False, sort_keys=True, default=str)
+    return pa.array(texts, pa.string())
+
+
+def run_row(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
+    """The run as a row of `batch_runs`."""
+    started, ended = _moment(manifest.started_us), _moment(manifest.ended_us)
+    return {
+        "workspace": "",
+        "job_id": manifest.job,
+        "job_name": manifest.job,
+        "run_id": manifest.run_id,
+        "attempt": manifest.attempt,
+        "task_key": manifest.task_key,
+        "start_date": started.date(),
+        "start_time": started,
+        "end_time": ended,
+        "run_ms": (manifest.ended_us - manifest.started_us) // 1000,
+        "execution_ms": (manifest.ended_us - manifest.started_us) // 1000,
+        "result_state": str(manifest.state),
+        "life_cycle_state": "TERMINATED",
+        "message": manifest.message or None,
+        "records_in": manifest.records_in,
+        "records_scored": manifest.records_scored,
+        "records_failed": manifest.records_failed,
+        "bytes_written": manifest.bytes_written,
+        "ingest_time": now,
+    }
+
+
+def _moment(time_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=time_us) if time_us >= 0 else _EPOCH
