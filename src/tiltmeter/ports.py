@@ -104,6 +104,7 @@ class Engine(Protocol):
         version: str | None,
         segments: Sequence[str],
         zone: ZoneInfo,
+        grain: Grain = ...,
     ) -> Mapping[StateKey, Profile]:
         """One additive profile per clock hour, version, and segment value; in addition all versions and segments ("").
 
@@ -115,6 +116,7 @@ class Engine(Protocol):
             version: column of the model version, None where there is none.
             segments: columns whose values get profiles of their own.
             zone: cuts the hours.
+            grain: longer windows instead of hours, for a history that is judged once and kept nowhere.
         """
         ...
 

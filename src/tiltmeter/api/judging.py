@@ -33,7 +33,14 @@ class Judged:
     verdicts: tuple[Verdict, ...]
 
 
-def judge(comparison: Comparison, rules: Sequence[Rule], *, window: Window, model: str = "comparison") -> Judged:
+def judge(
+    comparison: Comparison,
+    rules: Sequence[Rule],
+    *,
+    window: Window,
+    model: str = "comparison",
+    more: Sequence[Metric] = (),
+) -> Judged:
     """Fill in every severity.
 
     Args:
@@ -41,8 +48,9 @@ def judge(comparison: Comparison, rules: Sequence[Rule], *, window: Window, mode
         rules: those that speak about comparisons; others find no metric of theirs.
         window: the span that was compared.
         model: name that metrics are filed under.
+        more: metrics that are judged besides those of the comparison.
     """
-    metrics = drift_metrics(comparison, subject=Subject(model), window=window)
+    metrics = [*drift_metrics(comparison, subject=Subject(model), window=window), *more]
     found = verdicts(metrics, rules)
     return Judged(with_severities(comparison, found), tuple(metrics), tuple(found))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.profile import LevelBins, TextBins
+from tiltmeter.domain.window import Grain
 from tiltmeter.engines.local.untyped import Untyped
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.hours import profile_hours
@@ -48,10 +49,13 @@ class LocalEngine:
         version: str | None,
         segments: Sequence[str],
         zone: ZoneInfo,
+        grain: Grain = Grain.HOUR,
     ) -> Mapping[StateKey, Profile]:
         """One additive profile per clock hour, version and segment value; in addition the total ("")."""
         typed = _as_text(rows, _text_features(bins))
-        return profile_hours(typed, bins, model=model, time=time, version=version, segments=segments, zone=zone)
+        return profile_hours(
+            typed, bins, model=model, time=time, version=version, segments=segments, zone=zone, grain=grain
+        )
 
 
 def _text_features(bins: Bins) -> list[str]:

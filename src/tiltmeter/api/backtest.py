@@ -1,0 +1,366 @@
+"""A history replayed through the rules: what would have fired, when, and how often anybody would have been told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiltmeter.alerting.advance import RULE_ERROR, Situation, advance
+from tiltmeter.alerting.lifecycle import period
+from tiltmeter.api.as_json import DEFINITION, overall_json
+from tiltmeter.api.files import write_text
+from tiltmeter.api.judging import Judged, judge
+from tiltmeter.api.result import REPORTS
+from tiltmeter.domain.alert import AlertState
+from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.domain.rule import Hold, Rule, RuleSet
+from tiltmeter.domain.severity import Severity
+from tiltmeter.statistics.comparison import compare as compared
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.alerting.advance import Advance
+    from tiltmeter.domain.alert import Alert, Incident, Verdict
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.comparison import Comparison, Overall
+    from tiltmeter.domain.message import Message
+    from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.window import Grain, Window
+
+SCHEMA = "tiltmeter.backtest/1"
+CONVERSION = "outcomes.conversion_rate"
+_DASHBOARD = "dashboard"
+_ONLY_LIVE = frozenset({"features.freshness", "drift.features_drifted"})
+"""Metrics of a running service: the age of the newest row, and a count of other rules' verdicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFeature:
+    """One feature in one window: what a timeline shows."""
+
+    psi: float | None
+    severity: Severity
+    status: Status
+    psi_q_value: float | None
+    missing_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWindow:
+    """One window of a history.
+
+    Args:
+        window: the span.
+        rows: rows of the window.
+        status: ok, no_data or too_few_rows.
+        features: by name; empty without rows.
+        overall: None without rows.
+        conversion_rate: None without a label or rows.
+    """
+
+    window: Window
+    rows: int
+    status: Status
+    features: Mapping[str, WindowFeature] = field(default_factory=dict)
+    overall: Overall | None = None
+    conversion_rate: float | None = None
+
+    @classmethod
+    def of(cls, window: Window, comparison: Comparison | None) -> JudgedWindow:
+        """What is kept of a comparison: a year of hours fits into memory."""
+        if comparison is None:
+            return cls(window, 0, Status.NO_DATA)
+        few = any(feature.status is Status.TOO_FEW_ROWS for feature in comparison.features.values())
+        features = {
+            name: WindowFeature(
+                one.psi, one.severity, one.status, one.psi_q_value, one.current.missing_share if one.current else None
+            )
+            for name, one in comparison.features.items()
+        }
+        return cls(
+            window,
+            comparison.rows_current,
+            Status.TOO_FEW_ROWS if few else Status.OK,
+            features,
+            comparison.overall,
+            comparison.conversion_current,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """An alert that would have fired.
+
+    Args:
+        rule: id of the rule.
+        severity: the worst it reached.
+        feature: what it speaks about; empty for the whole.
+        since: start of the first window in breach.
+        until: end of the window that resolved it; None while it is still open at the end.
+        windows: windows in breach.
+        peak: worst value.
+        effect: what had changed when it fired, in words; may be empty.
+        incident: id of the incident it belongs to.
+    """
+
+    rule: str
+    severity: Severity
+    feature: str
+    since: datetime
+    until: datetime | None
+    windows: int
+    peak: float | None
+    effect: str
+    incident: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backtest:
+    """What the rules would have said about a history.
+
+    Args:
+        windows: every window, in order.
+        episodes: alerts that would have fired, in order of their beginning.
+        messages: messages that people would have got (one for all channels together), reminders left out.
+        rules: as they were judged: at the run's grain.
+        reference: what the windows were held against.
+        source: what people call the history.
+        zone: calendar of the windows.
+    """
+
+    windows: tuple[JudgedWindow, ...]
+    episodes: tuple[Episode, ...]
+    messages: int
+    rules: tuple[Rule, ...]
+    reference: Reference
+    source: str
+    zone: ZoneInfo
+
+    @property
+    def judged(self) -> int:
+        """Windows with enough rows."""
+        return sum(window.status is Status.OK for window in self.windows)
+
+    @property
+    def alerts(self) -> dict[str, int]:
+        """Alerts by the worst severity they reached."""
+        worst = [episode.severity for episode in self.episodes]
+        return {level.word: worst.count(level) for level in (Severity.INFO, Severity.WARNING, Severity.CRITICAL)}
+
+    @property
+    def messages_per_week(self) -> float | None:
+        """Messages a week over the whole stretch; None without windows."""
+        if not self.windows:
+            return None
+        length = self.windows[-1].window.end - self.windows[0].window.start
+        return self.messages / (length / timedelta(weeks=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of `backtest --json`."""
+        return {
+            "schema": SCHEMA,
+            "windows": [_window_json(window) for window in self.windows],
+            "alerts": [_episode_json(episode) for episode in self.episodes],
+            "summary": {
+                "windows": len(self.windows),
+                "judged": self.judged,
+                "alerts": self.alerts,
+                "messages": self.messages,
+                "messages_per_week": self.messages_per_week,
+            },
+            "definition": dict(DEFINITION),
+            "rows": {"reference": self.reference.profile.rows, "current": sum(w.rows for w in self.windows)},
+        }
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """One self-contained page without scripts.
+
+        Args:
+            path: where to write it; nowhere by default.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        text: str = REPORTS.load("backtest")(self)
+        if path is not None:
+            write_text(Path(path), text)
+        return text
+
+
+def replay(
+    reference: Reference,
+    history: Sequence[tuple[Window, Profile | None]],
+    rules: RuleSet,
+    *,
+    zone: ZoneInfo,
+    source: str = "history",
+    weights: Mapping[str, float] | None = None,
+    model: str = "",
+) -> Backtest:
+    """Judge windows one after the other, by the code that judges live.
+
+    Args:
+        reference: what every window is held against.
+        history: windows of one grain in order, with their profiles; None where a window has no rows.
+        rules: judged at the windows' grain; `for` and `resolve_after` count windows, trailing spans are off.
+        zone: calendar of the windows.
+        source: what people call the history.
+        weights: importance of features in the weighted PSI.
+        model: name of the model that rules may be limited to; empty judges all rules.
+    """
+    name = model or "history"
+    has_label = bool(reference.bins.label)
+    judging = tuple(
+        at_grain(rule, history[0][0], keep_models=bool(model))
+        for rule in rules.rules
+        if history and is_measured(rule.metric, has_label=has_label)
+    )
+    course = _Course(replace(rules, rules=judging), name, zone)
+    windows = []
+    for window, profile in history:
+        judged = _judged(reference, window, profile, judging, weights=weights, model=name)
+        course.move(window, judged.verdicts if judged else ())
+        windows.append(JudgedWindow.of(window, judged.comparison if judged else None))
+    return Backtest(tuple(windows), course.episodes(), len(course.messages), judging, reference, source, zone)
+
+
+def is_measured(metric: str, *, has_label: bool) -> bool:
+    """Whether a comparison of stored windows says anything about this metric."""
+    if metric == CONVERSION:
+        return has_label
+    return metric.startswith(("drift.", "features.")) and metric not in _ONLY_LIVE
+
+
+def _judged(
+    reference: Reference,
+    window: Window,
+    profile: Profile | None,
+    rules: Sequence[Rule],
+    *,
+    weights: Mapping[str, float] | None,
+    model: str,
+) -> Judged | None:
+    if profile is None or profile.rows == 0:
+        return None
+    comparison = compared(reference, profile, weights=weights, now=window.end)
+    conversion = Metric(
+        CONVERSION, Subject(model), window, comparison.conversion_current,
+        n_reference=comparison.n_reference, n_current=comparison.n_current,
+    )  # fmt: skip
+    more = (conversion,) if comparison.conversion_current is not None else ()
+    return judge(comparison, rules, window=window, model=model, more=more)
+
+
+def at_grain(rule: Rule, window: Window, *, keep_models: bool = False) -> Rule:
+    """The rule as a backtest judges it: at the window's grain, durations counted in windows, no trailing spans.
+
+    Args:
+        rule: as configured.
+        window: any window of the run.
+        keep_models: whether the rule stays limited to its models.
+    """
+    hold = rule.hold
+    if hold.time is not None:
+        hold = Hold(windows=max(1, math.ceil(hold.time / period(rule, window))))
+    grain: Grain = window.grain
+    models = rule.models if keep_models else ()
+    return replace(rule, every=grain, over=None, up_to=None, hold=hold, keep_firing=timedelta(0), models=models)
+
+
+@dataclass(slots=True)
+class _Course:
+    """Alerts, incidents and messages on their way through the windows."""
+
+    rules: RuleSet
+    model: str
+    zone: ZoneInfo
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    fired: dict[str, tuple[Alert, Severity, str]] = field(default_factory=dict)
+    messages: set[tuple[str, str, datetime]] = field(default_factory=set)
+    starts: dict[datetime, datetime] = field(default_factory=dict)
+
+    def move(self, window: Window, verdicts: Sequence[Verdict]) -> None:
+        """One window on; people acknowledge at once, so nothing is repeated or escalated for want of an answer."""
+        self.starts[window.end] = window.start
+        situation = Situation(
+            rules=self.rules,
+            judged=frozenset(rule.id for rule in self.rules.rules),
+            alerts=self.alerts,
+            incidents=tuple(self.incidents.values()),
+            model=self.model,
+            zone=self.zone,
+        )
+        self._keep(advance(situation, verdicts, window=window, now=window.end))
+
+    def _keep(self, changed: Advance) -> None:
+        for alert in changed.alerts:
+            self.alerts[alert.fingerprint] = alert
+            if alert.fired_at is not None and alert.rule != RULE_ERROR:
+                effect = str(alert.metric.details.get("effect", "")) if alert.metric is not None else ""
+                _, before, words = self.fired.get(alert.id, (alert, Severity.NONE, effect))
+                now = alert.severity if alert.state is AlertState.FIRING else Severity.NONE
+                self.fired[alert.id] = alert, max(before, now), words
+        self.incidents.update((incident.id, incident) for incident in changed.incidents)
+        self.messages.update(_said(message) for message in changed.messages if message.channel != _DASHBOARD)
+
+    def episodes(self) -> tuple[Episode, ...]:
+        """Alerts that fired, in order of their beginning, the worst first."""
+        found = [self._episode(*fired) for fired in self.fired.values()]
+        return tuple(sorted(found, key=lambda one: (one.since, -one.severity, one.rule, one.feature)))
+
+    def _episode(self, alert: Alert, severity: Severity, effect: str) -> Episode:
+        first = alert.since or alert.fired_at
+        since = self.starts[first] if first is not None else min(self.starts.values())
+        return Episode(
+            alert.rule, severity, alert.subject.feature, since, alert.resolved_at, alert.breaches, alert.peak, effect,
+            alert.incident,
+        )  # fmt: skip
+
+
+def _said(message: Message) -> tuple[str, str, datetime]:
+    """What makes a message one for all of its channels."""
+    return message.incident, message.kind.value, message.created_at
+
+
+def _window_json(judged: JudgedWindow) -> dict[str, Any]:
+    rate = judged.conversion_rate
+    return {
+        "start": judged.window.start.isoformat(),
+        "end": judged.window.end.isoformat(),
+        "rows": judged.rows,
+        "status": judged.status.value,
+        "features": {
+            name: {
+                "psi": feature.psi,
+                "severity": feature.severity.word,
+                "status": feature.status.value,
+                "psi_q_value": feature.psi_q_value,
+                "missing_share": feature.missing_share,
+            }
+            for name, feature in judged.features.items()
+        },
+        "overall": overall_json(judged.overall) if judged.overall is not None else None,
+        "outcomes": {} if rate is None else {"conversion_rate": rate},
+    }
+
+
+def _episode_json(episode: Episode) -> dict[str, Any]:
+    return {
+        "rule": episode.rule,
+        "severity": episode.severity.word,
+        "feature": episode.feature or None,
+        "since": episode.since.isoformat(),
+        "until": episode.until.isoformat() if episode.until is not None else None,
+        "windows": episode.windows,
+        "peak": episode.peak,
+        "effect": episode.effect,
+        "incident": episode.incident or None,
+    }

@@ -1,0 +1,202 @@
+"""`tiltmeter backtest`: a history through monitors and rules."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiltmeter.cli.options import (
+    Columns,
+    EngineName,
+    EngineOption,
+    Entity,
+    Features,
+    Html,
+    Ignore,
+    Json,
+    Kind,
+    Label,
+    Missing,
+    Score,
+    Weights,
+)
+from tiltmeter.cli.output import checked_output, console, print_json, read_weights, remark, table
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.api.backtest import Backtest, Episode, JudgedWindow
+    from tiltmeter.domain.rule import RuleSet
+
+_MOST_WINDOWS = 40
+_MOST_ALERTS = 25
+
+
+class Every(StrEnum):
+    """Lengths of windows."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+def backtest(  # noqa: PLR0917 - an option each
+    data: Annotated[str, typer.Argument(help="The history: file, folder or Delta table.")],
+    time_column: Annotated[str, typer.Option("--time-column", metavar="T", help="Column with the time of each row.")],
+    every: Annotated[Every, typer.Option("--every", help="Length of a window.")],
+    baseline_until: Annotated[
+        str | None,
+        typer.Option("--baseline-until", metavar="D", help="Rows before this day or moment are the baseline."),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="REF", help="Another data set, or a saved baseline (.tmb).")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", metavar="F", help="Rules to try; the packaged ones by default.")
+    ] = None,
+    features: Features = None,
+    ignore: Ignore = None,
+    kind: Kind = None,
+    missing: Missing = None,
+    score: Score = None,
+    label: Label = None,
+    entity: Entity = None,
+    weights: Weights = None,
+    model: Annotated[str, typer.Option("--model", help="Apply only rules that hold for this model.")] = "",
+    timezone: Annotated[
+        str | None,
+        typer.Option("--timezone", metavar="ZONE", help="Calendar of the windows; the configured one, else UTC."),
+    ] = None,
+    engine: EngineOption = EngineName.LOCAL,
+    as_json: Json = False,
+    html: Html = None,
+) -> None:
+    """What the rules would have said about a history: what would have fired, when, how often a week.
+
+    Every rule runs at the length of a window; `for` and `resolve_after` count windows. Reminders are left out.
+
+    Example:
+      tiltmeter backtest scored.parquet --time-column scored_at --baseline-until 2026-10-01 --every day
+      tiltmeter backtest leads.csv --time-column at --baseline train.csv --every week --rules rules.yaml --html h.html
+    """
+    checked_output(html)
+    weighted = read_weights(weights)
+    from tiltmeter.api.history import moment_of
+    from tiltmeter.api.replaying import History, backtest_history
+    from tiltmeter.domain.window import Grain
+
+    zone = _zone(timezone)
+    chosen = _rules(rules)
+    until = moment_of(baseline_until, zone) if baseline_until is not None else None
+    history = History.of(data, time=time_column, until=until, baseline=baseline)
+    columns = Columns(features, ignore, kind, missing, score, label, entity)
+    roles = columns.roles(list(history.rows.schema.names), time=time_column)
+    found = backtest_history(
+        history, roles, chosen, grain=Grain(every.value), zone=zone, weights=weighted, engine=engine.value, model=model
+    )
+    for line in history.notes.lines:
+        remark(line)
+    if html is not None:
+        found.to_html(html)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _print(found)
+    if html is not None:
+        remark(f"written: {html}")
+
+
+def _zone(name: str | None) -> ZoneInfo:
+    """The named zone, else the configured one, else UTC."""
+    import os
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from tiltmeter.domain.errors import UsageError
+
+    if name is not None:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise UsageError(f'there is no time zone "{name}"', hint="for example Europe/Berlin") from error
+    if os.environ.get("TILTMETER_CONFIG") or Path("tiltmeter.yaml").exists():
+        from tiltmeter.config.load import load_settings
+
+        return load_settings().zone
+    return ZoneInfo("UTC")
+
+
+def _rules(path: Path | None) -> RuleSet:
+    from tiltmeter.config.rules import load_rules
+    from tiltmeter.domain.errors import UsageError
+
+    if path is not None and not path.is_file():
+        raise UsageError("there is no such rules file", at=str(path))
+    return load_rules(path)
+
+
+def _print(found: Backtest) -> None:
+    from tiltmeter.api.story import backtest_sentence
+    from tiltmeter.domain.severity import Severity
+
+    out = console()
+    out.print(backtest_sentence(found) + ".", style="bold", soft_wrap=True)
+    alerts = [episode for episode in found.episodes if episode.severity >= Severity.WARNING]
+    info = len(found.episodes) - len(alerts)
+    shown = found.windows[-_MOST_WINDOWS:]
+    out.print()
+    columns = ("window", "rows", "status", "overall PSI", "critical", "warning", "conversion", "worst")
+    cells = [_window_cells(window, found.zone) for window in shown]
+    out.print(table(columns, cells, numbers=(*columns[3:7], "rows")))
+    if len(found.windows) > len(shown):
+        out.print(f"\n{len(found.windows) - len(shown)} earlier windows: --json or --html shows them")
+    if alerts:
+        out.print()
+        titles = ("severity", "rule", "feature", "since", "until", "windows", "what changed")
+        out.print(table(titles, [_alert_cells(one, found) for one in alerts[:_MOST_ALERTS]], numbers=("windows",)))
+    if len(alerts) > _MOST_ALERTS:
+        out.print(f"\n{len(alerts) - _MOST_ALERTS} more alerts: --json or --html shows them")
+    if info:
+        out.print(f"\n{info} findings at info, which tell nobody, are in --json", style="dim")
+
+
+def _window_cells(judged: JudgedWindow, zone: ZoneInfo) -> list[str]:
+    from tiltmeter.api.history import window_name
+    from tiltmeter.api.summary import number, percent
+    from tiltmeter.monitors.effects import shortened
+
+    overall = judged.overall
+    name = window_name(judged.window, zone)
+    if overall is None:
+        return [name, "0", judged.status.value, "–", "–", "–", "–", ""]
+    worst = sorted(judged.features.items(), key=lambda pair: (-pair[1].severity, -(pair[1].psi or 0.0), pair[0]))
+    named = [shortened(feature) for feature, one in worst if one.severity >= 2][:3]
+    psi = overall.score_psi if overall.score_psi is not None else overall.psi
+    return [
+        name,
+        f"{judged.rows:,}",
+        judged.status.value,
+        number(psi),
+        str(overall.features_critical),
+        str(overall.features_warning),
+        percent(judged.conversion_rate),
+        ", ".join(named),
+    ]
+
+
+def _alert_cells(episode: Episode, found: Backtest) -> list[str]:
+    from tiltmeter.monitors.effects import shortened
+
+    zone = found.zone
+    return [
+        episode.severity.word,
+        episode.rule,
+        shortened(episode.feature) or "(all)",
+        f"{episode.since.astimezone(zone):%Y-%m-%d %H:%M}",
+        f"{episode.until.astimezone(zone):%Y-%m-%d %H:%M}" if episode.until is not None else "still open",
+        str(episode.windows),
+        episode.effect,
+    ]
