@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 RIVAL_TRIES = 20
 """How often a commit is tried again after a rival's: with two shippers by mistake one of them moves on each time."""
 
+_CORRECTIONS = ["recorded_time", "ingest_time", "position"]
+"""By which a later row of an outcome beats an earlier one."""
+
 _REPORTED = ("records_in", "records_scored", "records_failed", "bytes_written")
 
 
@@ -145,15 +148,34 @@ class DeltaLog:
         mine = pc.fill_null(pc.equal(rows["model_name"], model), fill_value=True)
         happened = pc.less_equal(rows["outcome_time"], pa.scalar(until, rows["outcome_time"].type))
         rows = rows.filter(pc.and_(mine, happened))
-        return newest(rows, ["outcome_id"], ["recorded_time", "ingest_time", "position"])
+        return newest(rows, ["outcome_id"], _CORRECTIONS)
+
+    def all_outcomes(self, now: datetime) -> pa.Table:
+        """Newest row of every outcome that was recorded until now, of all models."""
+        snap = snapshot(self.table(OUTCOMES.name))
+        if snap is None:
+            return OUTCOMES.columns.empty_table()
+        rows = _read(snap.rows(), OUTCOMES.columns)
+        told = pc.less_equal(rows["recorded_time"], pa.scalar(now, rows["recorded_time"].type))
+        return newest(rows.filter(told), ["outcome_id"], _CORRECTIONS)
 
     def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
-        """As the port; record counts that a later row does not know are kept from the row that told them."""
+        """As the port; a job's own report and the workspace's row of the same run are one."""
+        return _joined(self.stored_runs(since))
+
+    def stored_runs(self, since: datetime, workspace: str | None = None) -> list[dict[str, Any]]:
+        """Newest row of each run and task; counts that a later row does not know are kept from the one that told them.
+
+        Args:
+            since: runs that started since then.
+            workspace: only of this one.
+        """
         snap = snapshot(self.table(BATCH_RUNS.name))
         if snap is None:
             return []
-        far = since.replace(year=9999)
-        rows = _read(snap.rows(RowFilter(span=("start_time", since, far))), BATCH_RUNS.columns)
+        equal = {} if workspace is None else {"workspace": workspace}
+        wanted = RowFilter(equal, span=("start_time", since, since.replace(year=9999)))
+        rows = _read(snap.rows(wanted), BATCH_RUNS.columns)
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in rows.sort_by("ingest_time").to_pylist():
             key = tuple(row[column] for column in BATCH_RUNS.key)
@@ -180,6 +202,19 @@ class DeltaLog:
         if model.name not in self._foreign:
             self._foreign[model.name] = ForeignTable.of(model, self.clock, self.options)
         return self._foreign[model.name]
+
+
+def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A run that its job reported and a workspace knows as well: the workspace's row, with the job's counts."""
+    of_workspace = {(row["run_id"], row["task_key"]): row for row in rows if row["workspace"]}
+    kept = []
+    for row in rows:
+        known = of_workspace.get((row["run_id"], row["task_key"])) if not row["workspace"] else None
+        if known is None:
+            kept.append(row)
+        else:
+            known.update({column: row[column] for column in _REPORTED if known[column] is None})
+    return kept
 
 
 def _read(rows: ParquetRows, columns: pa.Schema) -> pa.Table:

@@ -1,0 +1,69 @@
+"""`tiltmeter outcomes import FILE`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
+from tiltmeter.config.load import load_settings
+from tiltmeter.engines.local import open_rows
+from tiltmeter.ingest.outcomes import import_outcomes
+from tiltmeter.wiring import SystemClock, prepare_home, stored_log
+
+app = typer.Typer(help="What became of the leads: conversions and revenue.", no_args_is_help=True)
+
+
+@app.callback()
+def outcomes() -> None:
+    """What became of the leads: conversions and revenue."""
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, Parquet, Arrow or JSON lines.")],
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option(help="Model of rows that name none [default: every model].")] = None,
+    entity_column: Annotated[str | None, typer.Option(help="Column of the lead's id.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Column of the time it happened.")] = None,
+    converted_column: Annotated[str | None, typer.Option(help="Column that says whether the lead converted.")] = None,
+    revenue_column: Annotated[str | None, typer.Option(help="Column of the revenue.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of the outcome's id.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring conversions and revenue into the log; a second import of the same file changes nothing.
+
+    Without an id the newest row of a lead (and model) wins, so a corrected file is simply imported again.
+
+    Example:
+        tiltmeter outcomes import crm-export.csv --entity-column lead_id --time-column closed_at
+    """
+    configuration = load_settings(config)
+    prepare_home(configuration)
+    clock = SystemClock()
+    named = {
+        "entity_id": entity_column,
+        "time": time_column,
+        "converted": converted_column,
+        "revenue": revenue_column,
+        "outcome_id": id_column,
+    }
+    report = import_outcomes(
+        open_rows(file),
+        stored_log(configuration, clock, configuration.models),
+        now=clock.now(),
+        zone=configuration.zone,
+        columns={role: column for role, column in named.items() if column},
+        model=model,
+    )
+    if as_json:
+        print_json({"schema": "tiltmeter.outcomes/1", **asdict(report)})
+    else:
+        print(f"{report.written} outcomes written, {report.unchanged} known already, {report.refused} refused")
+        for problem in report.problems:
+            print(f"  {problem}")
+    if report.refused:
+        raise typer.Exit(1)
