@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -106,15 +107,19 @@ def frame_rows(frame: Any, columns: FrameColumns, privacy: Privacy) -> FrameRows
     apart = {*columns.roles.values(), *columns.ignore}
     wanted = columns.features if columns.features is not None else table.column_names
     ignored: list[str] = []
+    rescued: dict[int, dict[str, str]] = {}
     for name in wanted:
         if name in apart:
             continue
         kept = privacy.column(name, table.column(name))
-        typed = None if kept is None else _feature(kept)
+        typed = None if kept is None else _feature(kept, name, rescued)
         if typed is not None:
             arrays[FEATURE_PREFIX + name] = typed
         elif kept is not None and not pa.types.is_null(kept.type):
             ignored.append(name)
+    if rescued:
+        texts = [json.dumps(rescued[row]) if row in rescued else None for row in range(table.num_rows)]
+        arrays["_rescued_data"] = pa.array(texts, _TEXT)
     scores = arrays.get("prediction")
     scored = 0 if scores is None else pc.sum(pc.is_finite(scores)).as_py() or 0
     if not arrays:
@@ -149,15 +154,14 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _feature(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def _feature(column: pa.ChunkedArray, name: str, rescued: dict[int, dict[str, str]]) -> pa.ChunkedArray | None:
     """A feature as number, boolean or text; None when it is none of them."""
     column = _decoded(column)
     kind = column.type
     if pa.types.is_boolean(kind):
         return column
     if pa.types.is_integer(kind):
-        large = pc.any(pc.greater(pc.abs(column.cast(pa.int64(), safe=False)), LARGEST_EXACT_INTEGER)).as_py()
-        return column.cast(_TEXT) if large else column.cast(_NUMBER)
+        return _exact(column, name, rescued)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return column.cast(_NUMBER, safe=False)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
@@ -165,6 +169,21 @@ def _feature(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
         return column.cast(_TEXT)
     return None
+
+
+def _exact(column: pa.ChunkedArray, name: str, rescued: dict[int, dict[str, str]]) -> pa.ChunkedArray:
+    """Integers as doubles; those that a double cannot hold are missing here and kept as text beside the row."""
+    try:
+        return column.cast(_NUMBER)
+    except pa.ArrowInvalid:
+        pass
+    limit = pa.scalar(LARGEST_EXACT_INTEGER, column.type)
+    large = pc.greater(column, limit)
+    if pa.types.is_signed_integer(column.type):
+        large = pc.or_(large, pc.less(column, pc.negate(limit)))
+    for row in pc.indices_nonzero(large).to_pylist():
+        rescued.setdefault(row, {})[name] = str(column[row].as_py())
+    return pc.if_else(large, pa.scalar(None, column.type), column).cast(_NUMBER)
 
 
 def row_ids(run: str, first: int, count: int) -> pa.Array:

@@ -1,0 +1,224 @@
+"""Batch jobs: frames of every library, one run, exact counts."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tiltmeter.capture.batch import batch_job
+from tiltmeter.domain.batch_run import RunState, decode_manifest, run_folder_name
+from tiltmeter.domain.errors import UsageError
+
+COLUMNS = {
+    "lead_id": ["a", "b", "c"],
+    "score": [0.1, 0.2, None],
+    "size": [1, 2, 3],
+    "plan": ["pro", None, "free"],
+    "trial": [True, False, True],
+}
+NOW = datetime(2026, 11, 1, 6, tzinfo=UTC)
+
+
+def the_run(spool):
+    (folder,) = (Path(spool) / "batch").iterdir()
+    manifest = decode_manifest((folder / "manifest.json").read_bytes())
+    return folder, manifest, [pq.read_table(folder / part.file) for part in manifest.parts]
+
+
+def job(spool, **more):
+    return batch_job(**{"model": "lead-scoring", "job": "nightly", "spool": spool, "now": lambda: NOW, **more})
+
+
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_a_frame_of_any_library_makes_the_same_rows(tmp_path, library):
+    with job(tmp_path, run_id="r1") as run:
+        run.log(library(COLUMNS), score="score", entity_id="lead_id")
+    _, manifest, (table,) = the_run(tmp_path)
+    assert (manifest.records_in, manifest.records_scored, manifest.records_failed) == (3, 2, 1)
+    assert manifest.state is RunState.SUCCESS
+    rows = table.to_pylist()
+    assert [row["entity_id"] for row in rows] == ["a", "b", "c"]
+    assert [row["prediction"] for row in rows] == [0.1, 0.2, None]
+    assert [row["f_size"] for row in rows] == [1.0, 2.0, 3.0]
+    assert [row["f_plan"] for row in rows] == ["pro", None, "free"]
+    assert [row["f_trial"] for row in rows] == [True, False, True]
+    assert rows[0]["event_id"] == "batch/r1-0"
+    assert {row["request_time"] for row in rows} == {NOW}
+    assert {(row["source"], row["model_name"], row["run_id"], row["job_id"]) for row in rows} == {
+        ("batch", "lead-scoring", "r1", "nightly")
+    }
+    assert "f_score" not in table.column_names
+    assert "f_lead_id" not in table.column_names
+
+
+def test_times_versions_and_service_columns_of_a_history_are_taken(tmp_path):
+    times = [NOW - timedelta(days=n) for n in range(3)]
+    frame = pd.DataFrame(COLUMNS | {"at": times, "version": ["1", "1", "2"], "ms": [1.5, 2.5, 3.5]})
+    with job(tmp_path, source="api") as run:
+        run.log(
+            frame,
+            score="score",
+            time="at",
+            model_version="version",
+            columns={"execution_duration_ms": "ms"},
+            ignore=["lead_id"],
+        )
+    _, _, (table,) = the_run(tmp_path)
+    assert table["request_time"].to_pylist() == times
+    assert table["model_version"].to_pylist() == ["1", "1", "2"]
+    assert table["execution_duration_ms"].to_pylist() == [1.5, 2.5, 3.5]
+    assert {name for name in table.column_names if name.startswith("f_")} == {"f_size", "f_plan", "f_trial"}
+
+
+def test_parts_are_whole_and_described(tmp_path):
+    with job(tmp_path) as run:
+        run.log(pd.DataFrame(COLUMNS), score="score")
+        run.log(pd.DataFrame(COLUMNS), score="score")
+    folder, manifest, tables = the_run(tmp_path)
+    assert [part.rows for part in manifest.parts] == [3, 3]
+    for part in manifest.parts:
+        content = (folder / part.file).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (part.bytes, part.sha256)
+    ids = [event for table in tables for event in table["event_id"].to_pylist()]
+    assert len(set(ids)) == 6
+
+
+def test_a_run_that_is_repeated_changes_nothing(tmp_path):
+    for score in (0.1, 0.9):
+        with job(tmp_path, run_id="2026-11-01") as run:
+            run.log(pd.DataFrame({"score": [score]}), score="score")
+    _, _, (table,) = the_run(tmp_path)
+    assert table["prediction"].to_pylist() == [0.1]
+
+
+def test_a_job_that_raises_is_recorded_as_failed_with_what_it_had(tmp_path):
+    def failing():
+        with job(tmp_path) as run:
+            run.log(pd.DataFrame(COLUMNS), score="score")
+            run.add(rows_in=7, rows_failed=7)
+            raise RuntimeError("customer data")
+
+    with pytest.raises(RuntimeError):
+        failing()
+    _, manifest, tables = the_run(tmp_path)
+    assert manifest.state is RunState.FAILED
+    assert manifest.message == "RuntimeError"  # its text may quote a row
+    assert (manifest.records_in, manifest.records_scored, manifest.records_failed) == (10, 2, 8)
+    assert len(tables) == 1
+
+
+def test_a_run_appears_only_when_it_is_complete(tmp_path):
+    with job(tmp_path, run_id="r1") as run:
+        run.log(pd.DataFrame(COLUMNS), score="score")
+        (writing,) = (tmp_path / "batch").iterdir()
+        assert ".writing-" in writing.name
+        assert not (writing / "manifest.json").exists()
+    folder, _, _ = the_run(tmp_path)
+    assert folder.name == "r1"
+
+
+@pytest.mark.parametrize("run_id", ["../../etc", "a/b", "x" * 300, "r.writing-1", ".hidden", "ü", "a\0b"])
+def test_a_run_id_cannot_leave_the_spool(tmp_path, run_id):
+    name = run_folder_name(run_id)
+    assert "/" not in name
+    assert not name.startswith(".")
+    with job(tmp_path, run_id=run_id) as run:
+        run.log(pd.DataFrame(COLUMNS), score="score")
+    folder, manifest, _ = the_run(tmp_path)
+    assert folder.name == name
+    assert manifest.run_id == run_id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"score": "scroe"}, 'no column "scroe"; did you mean "score"'),
+        ({"score": "score", "time": "size"}, "no time zone"),
+        ({"score": "plan"}, "cannot be the prediction"),
+        ({"score": "score", "columns": {"latency": "size"}}, "no column of the log"),
+    ],
+)
+def test_a_wrong_column_is_named(tmp_path, arguments, message):
+    with pytest.raises(UsageError, match=message), job(tmp_path) as run:
+        run.log(pd.DataFrame(COLUMNS), **arguments)
+
+
+def test_what_is_no_frame_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="list is no data frame"), job(tmp_path) as run:
+        run.log([1, 2], score="score")
+
+
+def test_every_type_becomes_number_truth_or_text_and_the_rest_is_named(tmp_path):
+    table = pa.table(
+        {
+            "score": [0.5, 0.6],
+            "small": pa.array([1, 2], pa.int8()),
+            "large": pa.array([2**53 + 1, 5], pa.int64()),
+            "unsigned": pa.array([2**64 - 1, 5], pa.uint64()),
+            "day": pa.array([1, 2], pa.date32()),
+            "words": pa.array(["a", "b"]).dictionary_encode(),
+            "numbers": pa.array([1, 2]).dictionary_encode(),
+            "nothing": pa.nulls(2),
+            "many": pa.array([[1], [2]]),
+            "bytes": pa.array([b"a", b"b"]),
+        }
+    )
+    with job(tmp_path) as run:
+        run.log(table, score="score")
+    _, manifest, (kept,) = the_run(tmp_path)
+    assert manifest.columns_ignored == ("many", "bytes")
+    types = {name: str(kept.schema.field(name).type) for name in kept.column_names if name.startswith("f_")}
+    assert types == {
+        "f_small": "double",
+        "f_large": "double",
+        "f_unsigned": "double",
+        "f_day": "string",
+        "f_words": "string",
+        "f_numbers": "double",
+    }
+    assert kept["f_large"].to_pylist() == [None, 5.0]
+    assert json.loads(kept["_rescued_data"][0].as_py()) == {
+        "large": "9007199254740993",
+        "unsigned": "18446744073709551615",
+    }
+    assert kept["_rescued_data"][1].as_py() is None
+
+
+def test_an_empty_frame_is_a_run_without_rows(tmp_path):
+    with job(tmp_path) as run:
+        run.log(pd.DataFrame(COLUMNS).head(0), score="score")
+    _, manifest, tables = the_run(tmp_path)
+    assert manifest.records_in == 0
+    assert tables == []
+
+
+def test_a_pandas_index_is_no_feature(tmp_path):
+    with job(tmp_path) as run:
+        run.log(pd.DataFrame(COLUMNS, index=["x", "y", "z"]), score="score")
+    _, _, (table,) = the_run(tmp_path)
+    assert not [name for name in table.column_names if "index" in name]
+
+
+def test_private_columns_do_not_reach_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("TILTMETER_HASH_KEY", "k")
+    frame = pd.DataFrame(COLUMNS | {"email": ["SECRET@x"] * 3, "phone": ["SECRET"] * 3})
+    with job(tmp_path, drop=["email"], hash=["phone", "lead_id"]) as run:
+        run.log(frame, score="score", entity_id="lead_id")
+    folder, _, (table,) = the_run(tmp_path)
+    assert b"SECRET" not in b"".join(path.read_bytes() for path in folder.iterdir())
+    assert "f_email" not in table.column_names
+    assert all(value.startswith("hmac:") for value in table["entity_id"].to_pylist())
+
+
+def test_infinite_scores_are_not_scored(tmp_path):
+    with job(tmp_path) as run:
+        run.log(pd.DataFrame({"score": [0.1, np.inf, np.nan]}), score="score")
+    _, manifest, _ = the_run(tmp_path)
+    assert (manifest.records_scored, manifest.records_failed) == (1, 2)

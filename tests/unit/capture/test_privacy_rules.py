@@ -1,0 +1,101 @@
+"""Nothing that privacy names reaches the disk."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiltmeter.capture.privacy import Privacy
+from tiltmeter.capture.record import LoggedFields
+from tiltmeter.domain.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def hash_key(monkeypatch):
+    monkeypatch.setenv("TILTMETER_HASH_KEY", "key of the test")
+
+
+def test_a_bare_name_is_dropped_at_any_depth():
+    body = {"email": "a@b.c", "x": 1, "lead": {"email": "d@e.f", "more": [{"email": "g@h.i", "y": 2}]}}
+    assert Privacy(drop=["email"]).json(body) == {"x": 1, "lead": {"more": [{"y": 2}]}}
+    assert body["email"] == "a@b.c"  # the application may still be using it
+
+
+def test_a_path_is_dropped_only_where_it_leads():
+    privacy = Privacy(drop=["lead.email", "leads.*.phone"])
+    assert privacy.json({"email": "kept", "lead": {"email": "x", "y": 1}}) == {"email": "kept", "lead": {"y": 1}}
+    assert privacy.json({"leads": [{"phone": "1"}, {"z": 2}]}) == {"leads": [{}, {"z": 2}]}
+
+
+def test_a_hash_is_keyed_stable_and_not_hashed_again(monkeypatch):
+    privacy = Privacy(hash=["phone"])
+    first = privacy.json({"phone": "+49 30 1234"})["phone"]
+    # HMAC-SHA256 by OpenSSL: printf '+49 30 1234' | openssl dgst -sha256 -hmac 'key of the test'
+    assert first == "hmac:" + OPENSSL_DIGEST[:32]
+    assert privacy.json({"phone": first})["phone"] == first
+    monkeypatch.setenv("TILTMETER_HASH_KEY", "another key")
+    assert Privacy(hash=["phone"]).json({"phone": "+49 30 1234"})["phone"] != first
+
+
+OPENSSL_DIGEST = "d3196126ef968f089264d829003bdeb8aa5a3b61f940ad9c66bb744017411cbd"
+
+
+def test_a_missing_value_stays_missing():
+    assert Privacy(hash=["phone"]).json({"phone": None}) == {"phone": None}
+
+
+def test_texts_are_cut():
+    assert Privacy(truncate={"notes": 5}).json({"notes": "secret after five", "n": 1}) == {"notes": "secre", "n": 1}
+
+
+def test_a_hash_without_a_key_is_refused_at_the_start(monkeypatch):
+    monkeypatch.delenv("TILTMETER_HASH_KEY")
+    with pytest.raises(ConfigError, match="TILTMETER_HASH_KEY"):
+        Privacy(hash=["phone"])
+
+
+def test_a_key_in_clear_text_is_refused_and_not_repeated():
+    with pytest.raises(ConfigError) as refused:
+        Privacy(hash=["phone"], key="s3cret")
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("body", [b"not json", b"\xff", b"email=a%40b.c", b"[" * 100_000])
+def test_a_body_that_is_no_json_is_not_stored(body):
+    with pytest.raises(ValueError, match="no JSON"):
+        Privacy(drop=["email"]).body(body)
+
+
+def test_logged_values_follow_the_same_rules():
+    said = LoggedFields(features={"email": "a@b.c", "x": 1}, entity_id="a@b.c")
+    kept = Privacy(drop=["email"], hash=["entity_id"]).logged(said)
+    assert kept.features == {"x": 1}
+    assert kept.entity_id is not None
+    assert kept.entity_id.startswith("hmac:")
+
+
+def test_columns_of_a_frame_follow_the_same_rules():
+    privacy = Privacy(drop=["email"], hash=["phone"], truncate={"notes": 2})
+    phones = pa.chunked_array([["1", "2", None, "1"]])
+    hashed = privacy.column("phone", phones).to_pylist()
+    assert hashed[0] == hashed[3] == privacy.json({"phone": "1"})["phone"]
+    assert hashed[2] is None
+    assert privacy.column("email", phones) is None
+    assert privacy.column("notes", pa.chunked_array([["long"]])).to_pylist() == ["lo"]
+    assert privacy.column("x", phones) is phones
+
+
+names = st.sampled_from(["email", "phone", "x", "nested"])
+bodies = st.recursive(
+    st.dictionaries(names, st.just("SECRET") | st.integers(), max_size=4),
+    lambda children: st.dictionaries(names, children | st.lists(children, max_size=3), max_size=4),
+    max_leaves=15,
+)
+
+
+@given(bodies)
+def test_no_shape_of_body_lets_a_dropped_field_through(body):
+    privacy = Privacy(drop=["email", "phone", "x", "nested"])
+    assert b"SECRET" not in privacy.body(json.dumps(body).encode())
