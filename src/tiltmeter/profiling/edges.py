@@ -45,7 +45,7 @@ def share_edges(baseline: Weighted, parts: int) -> np.ndarray:
     is_atom = parts * counts > total
     left = total - int(counts[is_atom].sum())
     wanted = max(1, parts - int(np.count_nonzero(is_atom)))
-    edges = [np.nextafter(values[is_atom], -np.inf), values[is_atom]]
+    edges = [_preds(values[is_atom]), values[is_atom]]
     for start, stop in _runs(~is_atom):
         mass = int(counts[start:stop].sum())
         # No bin is planned under 2.5 % of the rows (deciles), a quarter of an equal share in general.
@@ -148,6 +148,11 @@ def _three_sigma(baseline: Weighted, center: float, scale: float) -> tuple[float
     if not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
         return None
     return _below(low), high
+
+
+def _preds(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # below the least double lies -inf
+        return np.nextafter(values, -np.inf)
 
 
 def _below(value: float) -> float:

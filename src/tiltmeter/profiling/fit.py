@@ -141,9 +141,12 @@ def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str) -> pa.Array:
     if len({chunk.type for chunk in chunks}) > 1:
         chunks = _of_one_type(chunks, schema.field(name).type)
     joined = pa.chunked_array(chunks)
-    return (
-        joined.unify_dictionaries().combine_chunks() if pa.types.is_dictionary(joined.type) else joined.combine_chunks()
-    )
+    if not pa.types.is_dictionary(joined.type):
+        return joined.combine_chunks()
+    try:
+        return joined.unify_dictionaries().combine_chunks()
+    except pa.ArrowInvalid:  # Arrow does not join dictionaries that hold nulls
+        return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks]).combine_chunks()
 
 
 def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Array]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tiltmeter.profiling.columns import NumberColumn
 
 CELLS: Final = 8_192
-"""Cells of the lookup table: with 1,070 edges nearly every cell holds one edge or none, and the table fits the cache."""
+"""Cells of the lookup table: with 1,070 edges nearly every cell holds at most one edge, and the table fits a cache."""
 
 # Edges left outside the table on either side, by trial.
 _TRIMS: Final = (0, 3, 12)
@@ -228,7 +228,8 @@ def _cell(
         ordered = _ordered(bits)
         if ordered <= first_bits:
             return np.int64(0)
-        return min(np.int64((ordered - first_bits) >> np.uint64(shift)), np.int64(CELLS - 1))
+        # Clamped before it becomes signed: a distance of half the number line has no int64.
+        return np.int64(min((ordered - first_bits) >> np.uint64(shift), np.uint64(CELLS - 1)))
     place = (x - first) * per_unit
     # Clamped as a double: infinities and values far outside have no integer.
     place = max(0.0, place)

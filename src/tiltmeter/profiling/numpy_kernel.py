@@ -23,10 +23,11 @@ def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolut
         present &= column.present
     rows = len(column)
     whole = bool(present.all())
-    values = (column.values if whole else column.values[present]) + 0.0  # -0.0 becomes 0.0
+    values = column.values if whole else column.values[present]
     if cells.bins.float32:
         with np.errstate(over="ignore"):
             values = values.astype(np.float32).astype(np.float64)
+    values = values + 0.0  # -0.0 becomes 0.0
     hashes = hash_doubles(values) if column.hashes is None else column.hashes[present]
     finite = values[np.isfinite(values)]
     sum1, sum2, extreme = fixed_sums(finite, center=cells.bins.center, scale=cells.bins.scale)
