@@ -206,7 +206,8 @@ def _server_factory(
             Handler(),
             tls_context=tls,
             require_starttls=tls_only,
-            auth_required=login is not None,
+            # aiosmtpd warns of a login that is required in clear text; there it is offered, and a wrong one refused.
+            auth_required=login is not None and tls is not None,
             auth_require_tls=tls is not None,
             authenticator=authenticate if login else None,
             enable_SMTPUTF8=True,
