@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FLAPPING_DIGEST = timedelta(hours=4)
 
-_OPENS = (MessageKind.WORSENED, MessageKind.UPDATED, MessageKind.REOPENED, MessageKind.FLAPPING)
+_OPENS = (MessageKind.WORSENED, MessageKind.UPDATED, MessageKind.REOPENED)
 """Kinds that a channel which never heard of the incident gets as "fired" instead."""
 
 _NOTES = ("alert_stale", "alert_corrected", "alert_calmed")
@@ -47,15 +47,21 @@ class Desk:
     messages: list[Message] = field(default_factory=list)
     changed_alerts: dict[str, Alert] = field(default_factory=dict)
     changed_incidents: dict[str, None] = field(default_factory=dict)
+    _by_id: dict[str, Alert] = field(default_factory=dict)
 
     @classmethod
     def of(cls, situation: Situation, now: datetime) -> Desk:
         """A desk with nothing changed yet."""
-        return cls(situation, now, dict(situation.alerts), {i.id: i for i in situation.incidents})
+        desk = cls(situation, now, dict(situation.alerts), {i.id: i for i in situation.incidents})
+        desk._by_id.update({alert.id: alert for alert in desk.alerts.values()})
+        return desk
 
     def put_alert(self, alert: Alert) -> None:
         """Keep a changed alert."""
-        self.alerts[alert.fingerprint] = alert
+        before = self.alerts.get(alert.fingerprint)
+        if before is not None:
+            self._by_id.pop(before.id, None)
+        self.alerts[alert.fingerprint] = self._by_id[alert.id] = alert
         self.changed_alerts[alert.fingerprint] = alert
 
     def put_incident(self, incident: Incident) -> Incident:
@@ -72,8 +78,7 @@ class Desk:
 
     def members(self, incident: Incident) -> list[Alert]:
         """Alerts of the incident as they are now, in the order they joined."""
-        by_id = {alert.id: alert for alert in self.alerts.values()}
-        return [by_id[name] for name in incident.alerts if name in by_id]
+        return [self._by_id[name] for name in incident.alerts if name in self._by_id]
 
     def audible(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Those that people may be told about now."""
@@ -162,18 +167,11 @@ def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -
 def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequence[AlertEvent]) -> None:
     level = max(alert.severity for alert in audible)
     untold = [alert for alert in audible if alert.id not in incident.told_alerts]
-    if incident.told is Severity.NONE:
-        kind = MessageKind.REOPENED if incident.reopened and incident.heard else MessageKind.FIRED
-    elif level > incident.told:
-        kind = MessageKind.WORSENED
-    elif _has(news, "alert_flapping"):
-        kind = MessageKind.FLAPPING
-    elif untold or any(_has(news, note) for note in _NOTES):
-        kind = MessageKind.UPDATED
-    else:
+    kind = _kind(incident, level, news, is_new=bool(untold))
+    if kind is None:
         return
     rules = desk.situation.rules
-    if kind in (MessageKind.FIRED, MessageKind.REOPENED, MessageKind.WORSENED):
+    if level > incident.told:
         void = incident.acknowledged_by
         incident = on_the_ladder(incident, rules, level, desk.now)
         if void:
@@ -188,6 +186,16 @@ def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequen
     incident = replace(incident, told=level, told_alerts=told)
     content = wording.content_of(kind, incident, desk.members(incident), desk.situation, now=desk.now, news=news)
     desk.say(incident, kind, channels, content, severity=level)
+
+
+def _kind(incident: Incident, level: Severity, news: Sequence[AlertEvent], *, is_new: bool) -> MessageKind | None:
+    if _has(news, "alert_flapping"):
+        return MessageKind.FLAPPING
+    if incident.told is Severity.NONE:
+        return MessageKind.REOPENED if incident.reopened and incident.heard else MessageKind.FIRED
+    if level > incident.told:
+        return MessageKind.WORSENED
+    return MessageKind.UPDATED if is_new or any(_has(news, note) for note in _NOTES) else None
 
 
 def _finish(desk: Desk, incident: Incident, members: Sequence[Alert]) -> None:

@@ -71,12 +71,12 @@ def tick(situation: Situation, *, now: datetime) -> Advance:
     In this order: acknowledgements that expired, messages that were held back, escalation steps, reminders.
     """
     desk = Desk.of(situation, now)
-    for name in list(desk.incidents):
-        incident = desk.incidents[name]
-        if incident.state is not IncidentState.OPEN or storm.is_storm(incident):
-            continue
+    standing = [i for i in desk.incidents.values() if i.state is IncidentState.OPEN and not storm.is_storm(i)]
+    for incident in standing:
         reconcile(desk, incident)
-        _climb(desk, desk.incidents[name])
+    # Only then the ladders: after a storm a first message goes before a second one about something else.
+    for incident in standing:
+        _climb(desk, desk.incidents[incident.id])
     storm.settle(desk)
     return desk.advance()
 
