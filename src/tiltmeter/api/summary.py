@@ -85,10 +85,20 @@ def effect(feature: FeatureComparison) -> str:
     if feature.status in (Status.OK, Status.ALL_MISSING):
         found = effect_of(feature)
         if found or feature.status is Status.OK:
-            return found or (f"PSI {number(feature.psi)}" if feature.severity >= Severity.WARNING else "")
+            return found or (_small_words(feature) if feature.severity >= Severity.WARNING else "")
     if feature.status is Status.TYPE_CHANGED and feature.hints:
         return feature.hints[0].split("` ", 1)[-1]
     return status_words(feature.status)
+
+
+def _small_words(feature: FeatureComparison) -> str:
+    """What can be said where neither levels nor the median moved far: the mean, else the PSI."""
+    before, after = feature.reference, feature.current
+    if before is not None and after is not None and before.mean is not None and after.mean is not None:
+        words = [value_text(before.mean, feature.kind), value_text(after.mean, feature.kind)]
+        if words[0] != words[1]:
+            return f"mean {words[0]} → {words[1]}"
+    return f"PSI {number(feature.psi)}"
 
 
 def status_words(status: Status) -> str:

@@ -20,6 +20,12 @@ BARS = 40
 _TAIL = 0.005
 """Share of rows at either end that is drawn at the edge of the picture, so that one outlier cannot squeeze the rest."""
 
+_KNOWN = 0.9
+"""Share of rows whose value must be known exactly before bars follow the values."""
+
+_MOST_STEPS = 100_000
+"""Steps of a lattice; beyond it, values are as good as continuous."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
@@ -30,12 +36,14 @@ class Histogram:
         high: right end of the last bar.
         shares: of all non-missing rows, shape (profiles, bars); what lies beyond an end is in the outer bar.
         beyond: share of rows beyond the ends, per profile: (below, above).
+        centred: whether each bar stands for the one value in its middle.
     """
 
     low: float
     high: float
     shares: np.ndarray
     beyond: tuple[tuple[float, float], ...]
+    centred: bool = False
 
 
 def histogram(bins: NumericBins, profiles: Sequence[NumericProfile], *, bars: int = BARS) -> Histogram | None:
@@ -51,16 +59,28 @@ def histogram(bins: NumericBins, profiles: Sequence[NumericProfile], *, bars: in
     lower = np.concatenate(([least], fine.edges)).clip(least, greatest)
     upper = np.concatenate((fine.edges, [greatest])).clip(least, greatest)
     lower = np.where(fine.single_valued(), upper, lower)
-    low, high = _ends(lower, upper, fine.counts)
+    # A profile's own extremes say more than a wide bin: a window of one value is drawn as that value.
+    stretches = [_within(lower, upper, profile) for profile in profiles]
+    low, high = _ends(stretches, fine.counts)
     if not high > low:
         low, high = _around(low)
-    low, high, bars = _on_lattice(fine.single_valued(), fine.counts, upper, (low, high), bars)
+    values = _values(stretches, fine.counts, low, high)
+    lattice = _lattice(values, low, high, bars)
+    centred = False
+    if lattice is not None:
+        low, high, bars, centred = lattice
     shares, beyond = [], []
-    for counts in fine.counts:
-        row, outside = _spread(counts, lower, upper, low, high, bars)
+    for counts, (left, right) in zip(fine.counts, stretches, strict=True):
+        row, outside = _spread(counts, left, right, low, high, bars)
         shares.append(row)
         beyond.append(outside)
-    return Histogram(low, high, np.stack(shares), tuple(beyond))
+    return Histogram(low, high, np.stack(shares), tuple(beyond), centred)
+
+
+def _within(lower: np.ndarray, upper: np.ndarray, profile: NumericProfile) -> tuple[np.ndarray, np.ndarray]:
+    if profile.minimum is None or profile.maximum is None:
+        return lower, upper
+    return lower.clip(profile.minimum, profile.maximum), upper.clip(profile.minimum, profile.maximum)
 
 
 def _around(value: float) -> tuple[float, float]:
@@ -68,10 +88,10 @@ def _around(value: float) -> tuple[float, float]:
     return value - width, value + width
 
 
-def _ends(lower: np.ndarray, upper: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+def _ends(stretches: Sequence[tuple[np.ndarray, np.ndarray]], counts: np.ndarray) -> tuple[float, float]:
     """The stretch that holds all but a half percent at either end of every profile."""
     lows, highs = [], []
-    for row in counts:
+    for row, (lower, upper) in zip(counts, stretches, strict=True):
         total = int(row.sum())
         if total == 0:
             continue
@@ -81,20 +101,35 @@ def _ends(lower: np.ndarray, upper: np.ndarray, counts: np.ndarray) -> tuple[flo
     return (min(lows), max(highs)) if lows else (0.0, 0.0)
 
 
-def _on_lattice(
-    alone: np.ndarray, counts: np.ndarray, values: np.ndarray, ends: tuple[float, float], bars: int
-) -> tuple[float, float, int]:
-    """Bars centred on the values where these are few and evenly spaced (counts, grades), else the ends as they are."""
-    low, high = ends
-    occupied = counts.sum(axis=0) > 0
-    inside = occupied & (values >= low) & (values <= high)
-    if not np.all(alone[inside][:-1]) or inside.sum() < 2:
-        return low, high, bars
-    gap = float(np.diff(values[inside]).min())
-    steps = (high - low) / gap if gap > 0 else np.inf
-    if not steps <= 1.5 * bars or abs(steps - round(steps)) > 1e-6:
-        return low, high, bars
-    return low - gap / 2, high + gap / 2, round(steps) + 1
+def _values(
+    stretches: Sequence[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, low: float, high: float
+) -> np.ndarray:
+    """Every value between the ends that is known exactly; none where too many rows have an unknown one."""
+    found, known, total = [], 0, 0
+    for row, (lower, upper) in zip(counts, stretches, strict=True):
+        inside = (row > 0) & (upper >= low) & (lower <= high)
+        exact = inside & (lower == upper)
+        known, total = known + int(row[exact].sum()), total + int(row[inside].sum())
+        found.append(upper[exact])
+    return np.unique(np.concatenate(found)) if known >= _KNOWN * total else np.empty(0)
+
+
+def _lattice(values: np.ndarray, low: float, high: float, bars: int) -> tuple[float, float, int, bool] | None:
+    """Ends and number of bars that fit evenly spaced values (counts, grades, years); whether each bar is one value.
+
+    Bars of another width would hold now two, now three of the values and look like a comb.
+    """
+    if values.size < 2:
+        return None
+    gap = float(np.diff(values).min())
+    steps = (values - values[0]) / gap
+    if not steps[-1] < _MOST_STEPS or np.abs(steps - np.round(steps)).max() > 1e-6:
+        return None
+    first = float(values[0]) + gap * np.floor((low - values[0]) / gap + 0.5)
+    number = int(np.floor((high - first) / gap + 0.5)) + 1
+    each = 1 if number <= 1.5 * bars else -(-number // bars)
+    made = -(-number // each)
+    return first - gap / 2, first - gap / 2 + made * each * gap, made, each == 1
 
 
 def _spread(

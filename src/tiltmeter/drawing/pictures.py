@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from tiltmeter.domain.severity import Severity
     from tiltmeter.drawing.histogram import Histogram
 
-WIDTH = 360
+WIDTH = 330
 _HEIGHT = 120
-_LEFT = 34
+_LEFT = 42
 _BOTTOM = 16
 _TOP = 6
 
 _ROW = 17
-_LABEL = 124
+_LABEL = 112
 _MOST_LEVELS = 12
 
 
@@ -58,15 +58,7 @@ def overlay_histogram(histogram: Histogram, *, label: str, write: Callable[[floa
     start, floor = coordinate(left), coordinate(y(0.0))
     filled = f"M{start} {floor}{_steps(histogram.shares[0], left, right, y)}V{floor}Z"
     line = f"M{start} {floor}{_steps(histogram.shares[1], left, right, y)}V{floor}"
-    middle = (histogram.low + histogram.high) / 2
-    labels = [
-        element("text", write(value), x=x, y=_HEIGHT - 3, text_anchor=anchor)
-        for value, x, anchor in (
-            (histogram.low, left, "start"),
-            (middle, (left + right) / 2, "middle"),
-            (histogram.high, right, "end"),
-        )
-    ]
+    labels = _axis(histogram, left, right, write)
     return svg(
         empty("path", class_="b", d=filled),
         empty("path", class_="g", d=f"M{coordinate(left)} {floor}H{coordinate(right)}"),
@@ -78,6 +70,19 @@ def overlay_histogram(histogram: Histogram, *, label: str, write: Callable[[floa
         height=_HEIGHT,
         label=label,
     )
+
+
+def _axis(histogram: Histogram, left: float, right: float, write: Callable[[float], str]) -> list[Markup]:
+    """Values under both ends and the middle; under the middle of the outer bars where these stand for one value."""
+    half = 0.5 / len(histogram.shares[0]) if histogram.centred else 0.0
+    inset, value_inset = half * (right - left), half * (histogram.high - histogram.low)
+    places = [
+        (histogram.low + value_inset, left + inset, "middle" if inset > 12 else "start"),
+        (histogram.high - value_inset, right - inset, "middle" if inset > 12 else "end"),
+    ]
+    if not histogram.centred:
+        places.append(((histogram.low + histogram.high) / 2, (left + right) / 2, "middle"))
+    return [element("text", write(value), x=float(x), y=_HEIGHT - 3, text_anchor=anchor) for value, x, anchor in places]
 
 
 def _steps(shares: np.ndarray, left: float, right: float, y: Callable[[float], float]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiltmeter.api.result import Result
     from tiltmeter.domain.comparison import FeatureComparison, SideStatistics
 
-_NAME = 22
+_NAME = 19
 """Characters of a level beside its bar."""
 
 
@@ -32,7 +32,8 @@ def feature_card(result: Result, feature: FeatureComparison, place: str, *, titl
         place: id that links lead to.
         title: instead of the feature's name.
     """
-    words = [effect(feature), f"PSI {number(feature.psi)}" if feature.psi is not None else ""]
+    measured = f"PSI {number(feature.psi)}" if feature.psi is not None else ""
+    words = dict.fromkeys([effect(feature), measured])
     return element(
         "article",
         element("header", element("h3", title or shortened(feature.name) or "(no name)"), badge(feature.severity)),

@@ -96,7 +96,7 @@ def _row(feature: FeatureComparison, places: Mapping[str, str]) -> list[object]:
         number(feature.psi),
         psi_bar(feature.psi, feature.severity),
         p_value(feature.psi_q_value),
-        test_words(feature),
+        element("span", test_words(feature), class_="k"),
         _missing(feature),
     ]
 

@@ -34,18 +34,19 @@ border-left:5px solid var(--tm-grid);overflow-wrap:anywhere}
 .tm td{border-bottom:1px solid var(--tm-grid);padding:6px 8px;vertical-align:middle;overflow-wrap:anywhere}
 .tm tr:last-child td{border-bottom:0}
 .tm .r{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.tm td.name{font-weight:600;min-width:110px}
+.tm td.name{font-weight:600;min-width:130px}.tm .k{white-space:nowrap}
 .tm a{color:inherit;text-decoration-color:var(--tm-grid);text-underline-offset:3px}
 .tm .badge{display:inline-block;white-space:nowrap;border-radius:99px;padding:0 9px;font-size:12px;
 border:1px solid var(--tm-grid);color:var(--tm-faint)}
 .tm .b2{background:#fdf0d3;border-color:#f59e0b;color:#7a4a00}
 .tm .b3{background:#fbe3e3;border-color:#b91c1c;color:#8f1414}
 .tm .b1{border-color:#56b4e9}
-.tm .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(400px,1fr));gap:12px}
+.tm .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(320px,1fr));gap:12px}
 .tm .card{border:1px solid var(--tm-grid);border-radius:8px;padding:12px 14px;background:var(--tm-card);
 break-inside:avoid;min-width:0}
 .tm .card header{display:flex;justify-content:space-between;gap:10px;align-items:baseline;margin:0 0 2px}
 .tm .card p{margin:0 0 8px;color:var(--tm-faint);overflow-wrap:anywhere}
+.tm .card svg{width:100%}
 .tm .card table{margin-top:8px;font-size:12px}
 .tm .card td,.tm .card th{padding:2px 6px 2px 0;border:0}
 .tm .wide{overflow-x:auto}
@@ -56,6 +57,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm .box h2{margin:2px 0 6px;color:var(--tm-text);font-size:14px}
 .tm .box dl{display:grid;grid-template-columns:150px 1fr;gap:3px 12px;margin:0}
 .tm .box dt{color:var(--tm-text)}.tm .box dd{margin:0;overflow-wrap:anywhere}
+.tm footer{margin-top:12px;font-size:12px}
 .tm .key{display:flex;gap:18px;color:var(--tm-faint);font-size:12px;margin:0 0 10px;align-items:center}
 .tm .key i{display:inline-block;width:16px;height:9px;margin-right:6px;background:var(--tm-base)}
 .tm .key i.now{height:0;border-top:2px solid var(--tm-now);background:none;vertical-align:middle}
