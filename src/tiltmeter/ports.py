@@ -156,6 +156,10 @@ class ProfileStates(Protocol):
 class StoredLog(Protocol):
     """The Delta tables of predictions, outcomes, batch runs and traffic, or a table that is read in place."""
 
+    def version(self, name: str) -> int | None:
+        """Newest version of a table (`traffic`, `batch_runs`, …), None while it does not exist; cheap."""
+        ...
+
     def new_rows(self, model: Model, since: int | None) -> Rows:
         """Rows with a prediction of versions later than `since` (all for None); `.version` is the newest version."""
         ...

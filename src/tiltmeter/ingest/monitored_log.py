@@ -27,6 +27,20 @@ _SETTLED = timedelta(minutes=10)
 """The shipper writes traffic every minute: a day that ended this long ago gets no more of it."""
 
 
+_KEPT_DAYS = 35
+"""Four weeks back for "usual traffic", and the days in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """Traffic of a UTC day as it was at a version of the table."""
+
+    version: int | None
+    is_final: bool
+    starts: list[datetime]
+    states: list[TrafficState]
+
+
 @dataclass(slots=True, eq=False)
 class MonitoredLog:
     """A PredictionLog whose rows carry reserved names, with traffic of past days kept in memory.
@@ -40,7 +54,12 @@ class MonitoredLog:
     inner: StoredLog
     clock: Clock
     live: Callable[[], list[TrafficState]] | None = None
-    _days: dict[tuple[str, datetime], tuple[list[datetime], list[TrafficState]]] = field(default_factory=dict)
+    _days: dict[tuple[str, datetime], _Day] = field(default_factory=dict)
+    _runs: dict[datetime, tuple[int | None, list[dict[str, Any]]]] = field(default_factory=dict)
+
+    def version(self, name: str) -> int | None:
+        """As the port."""
+        return self.inner.version(name)
 
     def new_rows(self, model: Model, since: int | None) -> Rows:
         """As the port, renamed."""
@@ -61,15 +80,20 @@ class MonitoredLog:
         return self.inner.outcomes(model, until)
 
     def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
-        """As the port."""
-        return self.inner.batch_runs(since)
+        """As the port; read again only when the table has a new version."""
+        day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        version = self.version("batch_runs")
+        kept = self._runs.get(day)
+        if kept is None or kept[0] != version:
+            self._runs = {day: (version, self.inner.batch_runs(day))}
+        return [run for run in self._runs[day][1] if run["start_time"] >= since]
 
     def traffic(self, model: str, window: Window) -> list[TrafficState]:
         """As the port; days that are over are read once."""
         found: list[TrafficState] = []
         day = window.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         while day < window.end:
-            starts, states = self._day(model, day, window)
+            starts, states = self._day(model, day)
             found.extend(states[bisect_left(starts, window.start) : bisect_left(starts, window.end)])
             day += _A_DAY
         if self.live is not None:
@@ -114,19 +138,16 @@ class MonitoredLog:
     def _named(self, rows: Rows, model: Model) -> Rows:
         return captured(rows, model) if model.source is None else foreign(rows, model)
 
-    def _day(self, model: str, day: datetime, window: Window) -> tuple[list[datetime], list[TrafficState]]:
-        if (kept := self._days.get((model, day))) is not None:
-            return kept
+    def _day(self, model: str, day: datetime) -> tuple[list[datetime], list[TrafficState]]:
+        """States of a UTC day with their starts; read again only when the table has a new version."""
+        version = self.version("traffic")
+        kept = self._days.get((model, day))
+        if kept is not None and (kept.version == version or kept.is_final):
+            return kept.starts, kept.states
         end = day + _A_DAY
-        is_over = end + _SETTLED < self.clock.now()
-        # A day still running is read for the asked span only; a finished one is read whole, once.
-        span = (
-            Window(day, end, Grain.LIVE)
-            if is_over
-            else Window(max(day, window.start), min(end, window.end), Grain.LIVE)
-        )
-        states = sorted(self.inner.traffic(model, span), key=lambda state: state.window_start)
-        read = [state.window_start for state in states], states
-        if is_over:
-            self._days[model, day] = read
-        return read
+        states = sorted(self.inner.traffic(model, Window(day, end, Grain.LIVE)), key=lambda state: state.window_start)
+        starts = [state.window_start for state in states]
+        self._days[model, day] = _Day(version, end + _SETTLED < self.clock.now(), starts, states)
+        while len(self._days) > _KEPT_DAYS:
+            self._days.pop(next(iter(self._days)))
+        return starts, states

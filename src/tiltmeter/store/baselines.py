@@ -165,7 +165,7 @@ class StoredBaselines:
         if key not in self._kept:
             path = self.folder / f"{key}.tmb"
             if path.exists():
-                self._kept[key] = decode_baseline(path.read_bytes())
+                self._kept[key] = _read(path)
             else:
                 rows = self._rows(model, selector, datetime.max.replace(tzinfo=UTC))
                 if rows is None:
@@ -176,7 +176,7 @@ class StoredBaselines:
 
     def _loaded(self, bins_id: str) -> tuple[Bins, Profile]:
         if bins_id not in self._kept:
-            self._kept[bins_id] = decode_baseline((self.folder / f"{bins_id}.tmb").read_bytes())
+            self._kept[bins_id] = _read(self.folder / f"{bins_id}.tmb")
         return self._kept[bins_id]
 
     def _save(self, bins: Bins, profile: Profile) -> None:
@@ -186,8 +186,13 @@ class StoredBaselines:
     def _write(self, path: Path, bins: Bins, profile: Profile) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(encode_baseline(bins, profile))
+        unfinished.write_bytes(encode_baseline(Reference(path.stem, bins.bins_id, bins, profile)))
         unfinished.replace(path)
+
+
+def _read(path: Path) -> tuple[Bins, Profile]:
+    kept = decode_baseline(path.read_bytes())
+    return kept.bins, kept.profile
 
 
 def _described(selector: BaselineSelector) -> str:

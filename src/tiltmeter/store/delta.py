@@ -76,6 +76,11 @@ class DeltaLog:
             self._tables[name] = StoredTable(TABLES[name], TableFiles(f"{root}/{name}", self.options), self.clock)
         return self._tables[name]
 
+    def version(self, name: str) -> int | None:
+        """Newest version of one of our tables, None while it does not exist; cheap enough to ask every ten seconds."""
+        snap = snapshot(self.table(name))
+        return snap.version if snap is not None else None
+
     def for_writing(self, name: str) -> WriteHandle:
         """A fresh handle of a table, for one commit."""
         return self.table(name).for_writing()
