@@ -49,7 +49,8 @@ class RenamedRows:
     @property
     def schema(self) -> Any:  # noqa: ANN401 - a pyarrow.Schema, as in the port
         """The chosen columns under their given names."""
-        fields = [self.inner.schema.field(stored).with_name(given) for stored, given in self.names.items()]
+        stored = self.inner.schema  # read once: a file source opens its files for it
+        fields = [stored.field(name).with_name(given) for name, given in self.names.items()]
         return pa.schema(fields)
 
     def count(self) -> int | None:
