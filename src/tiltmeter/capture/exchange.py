@@ -122,7 +122,10 @@ class Exchange:
         if self.done:
             await self._send(message)
         elif kind == "http.response.start":
-            self._begin_answer(message)
+            try:
+                self._begin_answer(message)
+            except Exception as error:  # noqa: BLE001 - capture boundary: the answer goes out as it came
+                self._trouble("answer_unreadable", error)
             if self._options.on_full == "fail_request":
                 self._held = message  # until its record is kept, or its first piece shows that it is a stream
             else:
@@ -192,6 +195,8 @@ class Exchange:
             self._writer.put(payload)
         except SpoolRefused as refusal:
             self._count(refusal)
+        except Exception as error:  # noqa: BLE001 - capture boundary: the answer goes out whatever goes wrong here
+            self._trouble("record_failed", error)
 
     async def _keep_patiently(self, status: int, error_type: str | None) -> bool:
         """As `_keep`, waiting for room and for the disk as configured; False when the request must be refused."""
@@ -207,6 +212,9 @@ class Exchange:
             self._count(refusal)
         except (StoreError, TimeoutError):
             report("record_unsynced", "the disk did not take a record in time")
+        except Exception as error:  # noqa: BLE001 - capture boundary: a bug of ours refuses no request
+            self._trouble("record_failed", error)
+            return True
         else:
             return True
         return self._options.on_full != "fail_request"
@@ -278,8 +286,7 @@ class Exchange:
                 )
             )
         except Exception as error:  # noqa: BLE001 - capture boundary: the answer goes out whatever goes wrong here
-            self._writer.counters.add("capture_errors")
-            report("record_failed", "a request could not be recorded", error=error)
+            self._trouble("record_failed", error)
             return None
         finally:
             self._body, self._answer = [], []
@@ -288,9 +295,12 @@ class Exchange:
         try:
             return self._options.version_of(model)
         except Exception as error:  # noqa: BLE001 - capture boundary: a record without its version beats none
-            self._writer.counters.add("capture_errors")
-            report("model_version_failed", "model_version raised", error=error)
+            self._trouble("model_version_failed", error)
             return ""
+
+    def _trouble(self, event: str, error: Exception) -> None:
+        self._writer.counters.add("capture_errors")
+        report(event, "a request was not recorded as it should be", error=error)
 
     def _reduced(
         self, status: int, request: bytes, response: bytes, said: list[LoggedFields] | None
