@@ -11,6 +11,7 @@ from tiltmeter.drawing.markup import Markup, element, joined
 from tiltmeter.drawing.pictures import psi_bar
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.cards import feature_card
+from tiltmeter.views.report.rules import rule_words
 from tiltmeter.views.report.shell import answer, badge, box, fragment, grid, legend, page, tiles
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from tiltmeter.api.result import Result
     from tiltmeter.domain.comparison import FeatureComparison
-    from tiltmeter.domain.rule import Rule
 
 MOST_CARDS = 120
 """Features that get a picture; the further ones stand in the table alone."""
@@ -161,7 +161,7 @@ def _remarks(result: Result) -> Markup | None:
 def _method(result: Result) -> Markup:
     comparison, bins = result.comparison, result.reference.bins
     tested = f"{comparison.n_reference:,} and {comparison.n_current:,}"
-    judged = [_rule_words(rule) for rule in result.rules if rule.metric in _JUDGING]
+    judged = [rule_words(rule) for rule in result.rules if rule.metric in _JUDGING]
     return box(
         "Method",
         [
@@ -187,14 +187,3 @@ _JUDGING = frozenset(
         "features.schema_changes",
     }
 )
-
-
-def _rule_words(rule: Rule) -> str:
-    limits = [
-        f"{severity.word} {'above' if limit.above is not None else 'below'} "
-        f"{limit.above if limit.above is not None else limit.below:g}"
-        for severity, limit in sorted(rule.levels.items())
-    ]
-    gates = [f"{name} < {gate:g}" for name, gate in (("q", rule.q_below), ("p", rule.p_below)) if gate is not None]
-    rows = [f"at least {rule.min_rows} rows a side"] if rule.min_rows else []
-    return f"{rule.metric}: {', '.join([*limits, *gates, *rows])}"

@@ -60,6 +60,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm footer{margin-top:12px;font-size:12px}
 .tm .key{display:flex;gap:18px;color:var(--tm-faint);font-size:12px;margin:0 0 10px;align-items:center}
 .tm .key i{display:inline-block;width:16px;height:9px;margin-right:6px;background:var(--tm-base)}
+.tm .steps svg{display:inline;vertical-align:-2px;margin-right:5px}
 .tm .key i.now{height:0;border-top:2px solid var(--tm-now);background:none;vertical-align:middle}
 @media(prefers-color-scheme:dark){.tm .b2{background:#3a2c0c;color:#fbd38d}.tm .b3{background:#3d1414;color:#fca5a5}}
 @page{size:A4;margin:14mm}

@@ -1,0 +1,209 @@
+"""The page of a backtest: the sentence, what moved when, what would have fired, the method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiltmeter.api.as_json import DEFINITION
+from tiltmeter.api.history import window_name
+from tiltmeter.api.story import backtest_sentence
+from tiltmeter.api.summary import number, percent
+from tiltmeter.domain.metric import Status
+from tiltmeter.domain.severity import Severity
+from tiltmeter.drawing.markup import Markup, element, joined
+from tiltmeter.drawing.style import STEP_WORDS, STEPS
+from tiltmeter.drawing.timelines import heatmap, timeline
+from tiltmeter.monitors.effects import shortened
+from tiltmeter.views.report.rules import limit_of, rule_words
+from tiltmeter.views.report.shell import answer, badge, box, grid, page, tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiltmeter.api.backtest import Backtest, Episode, JudgedWindow
+
+_FIRST_FEATURES = 15
+_MOST_CELLS = 12_000
+"""Cells of all heatmaps together; beyond it only the worst features are drawn."""
+_MOST_ALERTS = 200
+_MOST_WINDOWS = 400
+_STATUS_WORDS = {Status.OK: "judged", Status.NO_DATA: "no rows", Status.TOO_FEW_ROWS: "too few rows"}
+
+
+def backtest_page(found: Backtest) -> str:
+    """One self-contained page."""
+    names = [window_name(judged.window, found.zone) for judged in found.windows]
+    source = "/".join(found.source.rstrip("/").split("/")[-2:])
+    return page(
+        f"Tiltmeter: history of {source}",
+        element("h1", f"History of {source}, {names[0]} to {names[-1]}" if names else f"History of {source}"),
+        answer(backtest_sentence(found), _worst(found)),
+        tiles(_facts(found)),
+        _overall(found, names),
+        _features(found, names),
+        _alerts(found),
+        _windows(found, names),
+        _method(found),
+    )
+
+
+def _worst(found: Backtest) -> Severity:
+    return max((episode.severity for episode in found.episodes), default=Severity.NONE)
+
+
+def _facts(found: Backtest) -> list[tuple[str, str]]:
+    often = found.messages_per_week
+    return [
+        (f"{found.judged} of {len(found.windows)}", "windows judged"),
+        (str(found.alerts["critical"]), "critical alerts"),
+        (str(found.alerts["warning"]), "warning alerts"),
+        (str(found.messages), "messages to people"),
+        ("–" if often is None else f"{often:.2g}", "messages a week"),
+    ]
+
+
+def _overall(found: Backtest, names: Sequence[str]) -> Markup:
+    judged = found.windows
+    has_score = any(window.overall is not None and window.overall.score_psi is not None for window in judged)
+    values = [_overall_psi(window, has_score=has_score) for window in judged]
+    what = "PSI of the score" if has_score else "Weighted PSI of the features"
+    metric = "drift.overall_psi"
+    picture = timeline(
+        values,
+        names,
+        label=f"{what} by window",
+        warning=limit_of(found.rules, metric, Severity.WARNING),
+        critical=limit_of(found.rules, metric, Severity.CRITICAL),
+        width=1060,
+        height=170,
+    )
+    parts: list[object] = [element("h2", what), element("div", picture, class_="wide")]
+    rates = [window.conversion_rate if window.status is Status.OK else None for window in judged]
+    if any(rate is not None for rate in rates):
+        line = timeline(rates, names, label="Conversion rate by window", width=1060, height=140, write=percent)
+        parts += [element("h2", "Conversion rate"), element("div", line, class_="wide")]
+    return joined(parts)
+
+
+def _overall_psi(window: JudgedWindow, *, has_score: bool) -> float | None:
+    if window.status is not Status.OK or window.overall is None:
+        return None
+    return window.overall.score_psi if has_score else window.overall.psi
+
+
+def _features(found: Backtest, names: Sequence[str]) -> Markup | None:
+    order = _feature_order(found.windows)
+    if not order:
+        return None
+    drawn = order[: max(_FIRST_FEATURES, _MOST_CELLS // max(1, len(found.windows)))]
+    first, rest = drawn[:_FIRST_FEATURES], drawn[_FIRST_FEATURES:]
+    limits = ("up to 0.1", *(f"above {limit:g}" for limit in STEPS))
+    key = [
+        element("span", Markup(f'<svg width="12" height="12"><rect class="h{step}" width="12" height="12"/></svg>'),
+                f"{words} ({limit})")
+        for step, (words, limit) in enumerate(zip(STEP_WORDS, limits, strict=True))
+    ]  # fmt: skip
+    folded = None
+    if rest:
+        words = f"{len(rest)} more features"
+        folded = element("details", element("summary", words), _heat(found, rest, names))
+    return joined(
+        [
+            element("h2", "PSI by feature and window"),
+            element("p", key, class_="key steps"),
+            _heat(found, first, names),
+            folded,
+        ]
+    )
+
+
+def _feature_order(windows: Sequence[JudgedWindow]) -> list[str]:
+    """Features by the worst severity they had, then by their mean PSI."""
+    worst: dict[str, int] = {}
+    total: dict[str, float] = {}
+    for window in windows:
+        for name, feature in window.features.items():
+            worst[name] = max(worst.get(name, 0), int(feature.severity))
+            judged = window.status is Status.OK and feature.psi is not None
+            total[name] = total.get(name, 0.0) + (feature.psi or 0.0 if judged else 0.0)
+    return sorted(worst, key=lambda name: (-worst[name], -total[name], name))
+
+
+def _heat(found: Backtest, features: Sequence[str], names: Sequence[str]) -> Markup:
+    rows = {name: [_psi(window, name) for window in found.windows] for name in features}
+    picture = heatmap(rows, names, label="PSI by feature and window", write=shortened, width=1060)
+    return element("div", picture, class_="wide")
+
+
+def _psi(window: JudgedWindow, name: str) -> float | None:
+    feature = window.features.get(name)
+    return feature.psi if feature is not None and window.status is Status.OK else None
+
+
+def _alerts(found: Backtest) -> Markup:
+    loud = [episode for episode in found.episodes if episode.severity >= Severity.WARNING]
+    info = len(found.episodes) - len(loud)
+    note = f"{info} findings at info, which tell nobody, are left out. " if info else ""
+    if len(loud) > _MOST_ALERTS:
+        note += f"The first {_MOST_ALERTS} of {len(loud)} alerts stand here."
+    titles = ("what", "severity", "rule", "since", "until", "windows", "what had changed")
+    table = grid(titles, [_alert_row(one, found) for one in loud[:_MOST_ALERTS]], numbers=("windows",))
+    return joined(
+        [
+            element("h2", "What would have fired"),
+            table if loud else element("p", "Nothing."),
+            element("p", note, class_="faint") if note else None,
+        ]
+    )
+
+
+def _alert_row(episode: Episode, found: Backtest) -> list[object]:
+    zone = found.zone
+    until = "still open" if episode.until is None else f"{episode.until.astimezone(zone):%Y-%m-%d %H:%M}"
+    return [
+        shortened(episode.feature) or "all features",
+        badge(episode.severity),
+        episode.rule,
+        element("span", f"{episode.since.astimezone(zone):%Y-%m-%d %H:%M}", class_="k"),
+        element("span", until, class_="k"),
+        str(episode.windows),
+        episode.effect,
+    ]
+
+
+def _windows(found: Backtest, names: Sequence[str]) -> Markup:
+    titles = ("window", "status", "rows", "overall PSI", "critical", "warning", "conversion")
+    rows = [_window_row(name, judged) for name, judged in zip(names, found.windows, strict=True)]
+    shown = rows[-_MOST_WINDOWS:]
+    words = f"All {len(rows)} windows" if len(shown) == len(rows) else f"The last {len(shown)} of {len(rows)} windows"
+    return element("details", element("summary", words), grid(titles, shown, numbers=titles[2:]))
+
+
+def _window_row(name: str, judged: JudgedWindow) -> list[object]:
+    overall = judged.overall
+    if overall is None:
+        return [name, _STATUS_WORDS[judged.status], "0", "–", "–", "–", "–"]
+    return [
+        name,
+        _STATUS_WORDS[judged.status],
+        f"{judged.rows:,}",
+        number(overall.score_psi if overall.score_psi is not None else overall.psi),
+        str(overall.features_critical),
+        str(overall.features_warning),
+        percent(judged.conversion_rate),
+    ]
+
+
+def _method(found: Backtest) -> Markup:
+    bins = found.reference.bins
+    return box(
+        "Method",
+        [
+            ("Baseline", f"{found.reference.profile.rows:,} rows, bins {bins.bins_id}, made from {bins.fit_rule}"),
+            ("Calendar", str(found.zone)),
+            ("Lifecycle", "the code that judges live; `for` and `resolve_after` count windows, reminders are left out"),
+            ("Messages", "one for all channels that would have got it; alerts of one incident share messages"),
+            ("Cells", DEFINITION["bins"]),
+            ("Rules", joined([element("div", rule_words(rule)) for rule in found.rules])),
+        ],
+    )
