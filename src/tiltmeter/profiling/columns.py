@@ -215,7 +215,7 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
     else:
         raw = _buffer(array)
         values = raw.astype(np.float64, copy=False)
-        if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() > 2.0**53:
+        if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() >= 2.0**53:
             hashes = hash_integers(raw)
     for value in _numbers_among(missing):
         keep = values != value

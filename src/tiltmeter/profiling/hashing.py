@@ -41,7 +41,8 @@ def hash_integers(values: np.ndarray) -> np.ndarray:
     """Hash of each int64 or uint64: that of the equal double where there is one below 2^53, else of its own bits."""
     as_double = values.astype(np.float64)
     hashes = hash_doubles(as_double)
-    big = np.abs(as_double) > 2.0**53
+    # Compared as integers: 2^53 + 1 has no double and rounds to 2^53.
+    big = (values > 2**53) | (values < -(2**53)) if values.dtype.kind == "i" else values > 2**53
     if big.any():
         hashes[big] = mixed(values[big].astype(np.uint64) ^ BIG_INTEGER_SALT)
     return hashes

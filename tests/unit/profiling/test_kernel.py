@@ -69,7 +69,7 @@ def test_every_integer_equals_a_count_in_plain_python(baseline, window, float32)
 
 
 @given(frames, frames, st.booleans(), st.lists(st.booleans(), min_size=80, max_size=80), st.sampled_from([2, 8, 128]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_the_compiled_kernel_equals_the_reference_to_the_last_integer(baseline, window, float32, present, cap):
     kernel = compiled_kernel()
     assert kernel is not None
@@ -236,7 +236,7 @@ def test_values_outside_the_baseline_fall_into_log_bins():
     bins = fitted({"x": np.arange(0.0, 101.0)})
     cells = bins.features["x"].cells
     assert cells.scale == 32.0  # IQR 50
-    profile = profiled({"x": [100.0, 100.1, 108.0, 108.1, 1e15, math.inf, 0.0, -8.0, -7.9, -math.inf]}, bins)
+    profile = profiled({"x": [100.0, 100.1, 108.0, 108.1, 1e13, math.inf, 0.0, -8.0, -7.9, -math.inf]}, bins)
     # High limits: 100 + 32·2^(-2) = 108, then 108.72…; 100.1 and 108 lie in bin 0, 108.1 in bin 1.
     tail = profile.features["x"].high_tail
     assert tail[0] == 2
@@ -245,7 +245,7 @@ def test_values_outside_the_baseline_fall_into_log_bins():
     # Low limits mirror them: -8 is the upper end of bin 1, since bins are right-closed.
     assert profile.features["x"].low_tail == {0: 1, 1: 1, 328: 1}
     index = next(i for i in tail if 1 < i < 328)
-    assert 100 + 32 * TAIL_WIDTHS[index - 1] < 1e15 <= 100 + 32 * TAIL_WIDTHS[index]
+    assert 100 + 32 * TAIL_WIDTHS[index - 1] < 1e13 <= 100 + 32 * TAIL_WIDTHS[index]
 
 
 def test_integers_beyond_2_to_the_53_are_told_apart():
