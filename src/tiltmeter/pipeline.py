@@ -69,12 +69,21 @@ def judge(monitor: Monitor, model: Model, window: Window, world: World, *, lease
     metrics = monitor.measure(model, window, world)
     if not metrics:
         return None
-    return conclude(monitor.name, model, window, metrics, rules_for(monitor.name, window, world), world, lease=lease)
+    judged = Judged(metrics, rules_for(monitor.name, window, world))
+    return conclude(monitor.name, model, window, [judged], world, lease=lease)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Numbers and the rules that apply to them now."""
+
+    metrics: Sequence[Metric]
+    rules: Sequence[Rule]
 
 
 def conclude(
-    monitor: str, model: Model, window: Window, metrics: Sequence[Metric], rules: Sequence[Rule], world: World, *,
-    lease: Lease | None = None, keep_quiet: bool = True,
+    monitor: str, model: Model, window: Window, judged: Sequence[Judged], world: World, *,
+    lease: Lease | None = None, is_live: bool = False,
 ) -> Run | None:  # fmt: skip
     """Metrics -> verdicts -> alerts -> messages, in one transaction.
 
@@ -82,24 +91,24 @@ def conclude(
         monitor: whose run it is.
         model: judged model.
         window: judged window.
-        metrics: what was measured.
-        rules: rules to apply now.
+        judged: what was measured, with the rules to apply.
         world: everything else.
         lease: the right to judge; a holder that lost it cannot commit.
-        keep_quiet: whether a run in which nothing happened is committed too (live rules keep only changes).
+        is_live: live numbers are kept only when they change an alert.
     """
     now = world.clock.now()
-    found = verdicts(metrics, rules)
-    measured = [*metrics, *_drifted(metrics, found, window)]
+    found = [verdict for part in judged for verdict in verdicts(part.metrics, part.rules)]
+    rules = [rule for part in judged for rule in part.rules]
+    metrics = [metric for part in judged for metric in part.metrics]
     # Reading alerts and writing what became of them is one transaction: an acknowledgement in between would be lost.
     with world.state.transaction():
-        situation = Situation.of(world, model, rules)
-        changed = advance(situation, found, window=window, now=now)
-        if not keep_quiet and not (changed.alerts or changed.events or changed.messages or changed.incidents):
+        changed = advance(Situation.of(world, model, rules), found, window=window, now=now)
+        if is_live and not (changed.alerts or changed.events or changed.messages or changed.incidents):
             return None
         version = next((m.source_version for m in metrics if m.source_version is not None), None)
+        measured = tuple(replace(m, computed_at=now) for m in [*metrics, *_drifted(metrics, found, window)])
         run = Run(
-            monitor, model.name, window, now, version, tuple(replace(m, computed_at=now) for m in measured),
+            monitor, model.name, window, now, version, measured,
             changed.alerts, changed.events, changed.incidents, changed.messages,
         )  # fmt: skip
         return run if world.state.commit(run, lease=lease) else None

@@ -55,11 +55,16 @@ class MonitoredLog:
     clock: Clock
     live: Callable[[], list[TrafficState]] | None = None
     _days: dict[tuple[str, datetime], _Day] = field(default_factory=dict)
+    _versions: dict[str, tuple[datetime, int | None]] = field(default_factory=dict)
     _runs: dict[datetime, tuple[int | None, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def version(self, name: str) -> int | None:
-        """As the port."""
-        return self.inner.version(name)
+        """As the port; asked once for every moment of the clock."""
+        now = self.clock.now()
+        kept = self._versions.get(name)
+        if kept is None or kept[0] != now:
+            kept = self._versions[name] = (now, self.inner.version(name))
+        return kept[1]
 
     def new_rows(self, model: Model, since: int | None) -> Rows:
         """As the port, renamed."""

@@ -68,8 +68,9 @@ class RenamedRows:
 def captured(rows: Rows, model: Model) -> RenamedRows:
     """Rows of the `predictions` table: `f_` columns are the features."""
     hidden = set(model.ignore) | set(model.drop)
-    names = {stored: given for stored, given in _CAPTURED.items() if stored in rows.schema.names}
-    for stored in rows.schema.names:
+    present = rows.schema.names
+    names = {stored: given for stored, given in _CAPTURED.items() if stored in present}
+    for stored in present:
         feature = stored.removeprefix(FEATURE_PREFIX)
         if stored.startswith(FEATURE_PREFIX) and feature not in hidden:
             names[stored] = feature
@@ -81,10 +82,11 @@ def foreign(rows: Rows, model: Model) -> RenamedRows:
     source = model.source
     columns = dict(source.columns) if source else {}
     roles = {"time": TIME, "model_version": VERSION, "entity_id": ENTITY, "prediction": SCORE}
-    names = {columns[role]: given for role, given in roles.items() if columns.get(role) in rows.schema.names}
+    present = rows.schema.names
+    names = {columns[role]: given for role, given in roles.items() if columns.get(role) in present}
     apart = set(columns.values()) | set(model.ignore) | set(model.drop)
-    wanted = source.features if source and source.features is not None else rows.schema.names
-    names.update({column: column for column in wanted if column not in apart and column in rows.schema.names})
+    wanted = source.features if source and source.features is not None else present
+    names.update({column: column for column in wanted if column not in apart and column in present})
     return RenamedRows(rows, names)
 
 

@@ -33,7 +33,7 @@ class RunningOperations:
 
     world: World
     shipper: Shipper | None
-    outcomes: Callable[[dict[str, Any]], None]
+    outcomes: Callable[[dict[str, Any]], object]
     not_ready: Callable[[], dict[str, str]]
 
     def acknowledge(self, incident_id: str, *, by: str, note: str) -> Incident:

@@ -73,9 +73,9 @@ def end_silence(world: World, silence_id: str, *, by: str) -> bool:
 
 def pass_time(world: World, now: datetime) -> None:
     """Escalation steps, reminders, expired acknowledgements and ended silences that are due."""
+    if not world.state.incidents(open_only=True):
+        return
     with world.state.transaction():
-        if not world.state.incidents(open_only=True):
-            return
         keep(world, tick(Situation.of(world, None), now=now))
 
 

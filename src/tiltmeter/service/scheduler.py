@@ -18,7 +18,7 @@ from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.registered import MONITORS, SCHEDULE
 from tiltmeter.monitors.service_health import Health
 from tiltmeter.monitors.serving import live_freshness, live_health, live_jobs, live_traffic, live_usual_traffic
-from tiltmeter.pipeline import conclude, judge, observe
+from tiltmeter.pipeline import Judged, conclude, judge, observe
 from tiltmeter.ports import MetricQuery
 from tiltmeter.service.people import pass_time
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tiltmeter.domain.run import Run
     from tiltmeter.ports import Lease, World
     from tiltmeter.service.calendar import Calendar
+
+LIVE = "live"
+"""Name of the runs that judge live rules of all monitors together: one incident may join their signals."""
 
 LEASE = "scheduler"
 LEASE_TIME = timedelta(seconds=45)
@@ -55,6 +58,7 @@ class Scheduler:
         holder: name of this process in leases.
         health: what the service knows of itself.
         observe_every: how often the source is asked for new rows.
+        lease_time: how long the right to judge is held without a sign of life.
     """
 
     world: World
@@ -64,9 +68,12 @@ class Scheduler:
     holder: str = "scheduler"
     health: Callable[[], Health] = Health
     observe_every: timedelta = timedelta(seconds=30)
+    lease_time: timedelta = LEASE_TIME
     _live_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     _observed_at: dict[str, datetime] = field(default_factory=dict)
     _newest: dict[str, datetime] = field(default_factory=dict)
+    _judged_until: dict[str, datetime] = field(default_factory=dict)
+    _next_due: dict[str, datetime] = field(default_factory=dict)
     _lease: Lease | None = None
 
     def turn(self, now: datetime) -> list[Run]:
@@ -75,8 +82,7 @@ class Scheduler:
         Returns:
             The committed runs, in order. Empty while another process holds the lease.
         """
-        self._lease = self.world.state.take_lease(LEASE, self.holder, now=now, ttl=LEASE_TIME)
-        if self._lease is None:
+        if not self._holds_lease(now):
             return []
         runs: list[Run] = []
         for model in self.world.models.values():
@@ -85,6 +91,17 @@ class Scheduler:
             runs.extend(self._live(model, now))
         pass_time(self.world, now)
         return runs
+
+    def _holds_lease(self, now: datetime) -> bool:
+        held = self._lease
+        # Renewed after a third of its time: two renewals may fail before a standby takes over.
+        if held is not None and now < held.expires_at - 2 * self.lease_time / 3:
+            return True
+        self._lease = self.world.state.take_lease(LEASE, self.holder, now=now, ttl=self.lease_time)
+        if self._lease is None or held is None or self._lease.fencing != held.fencing:
+            self._judged_until.clear()  # somebody else may have judged in between
+            self._next_due.clear()
+        return self._lease is not None
 
     def run(self, stop: Event) -> None:
         """Repeat `turn` until told to stop; a failing turn is counted, reported and tried again."""
@@ -156,15 +173,21 @@ class Scheduler:
         for _, grain, name, window in sorted(due, key=lambda entry: (entry[0], entry[3].length)):
             run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease)
             # A crash before this line judges the window again, and the store finds that nothing changed.
-            self.world.state.set_watermark(_mark(name, model, grain), window.end.isoformat())
+            mark = _mark(name, model, grain)
+            self.world.state.set_watermark(mark, window.end.isoformat())
+            self._judged_until[mark] = window.end
             if run is not None:
                 log.info("window_judged", monitor=name, model=model.name, grain=str(grain), end=window.end.isoformat())
                 yield run
 
     def _due(self, model: Model, monitor: str, grain: Grain, now: datetime) -> Iterator[Window]:
+        mark = _mark(monitor, model, grain)
+        if now < self._next_due.get(mark, now):
+            return
         after = self._watermark(monitor, model, grain) or self._first_row(model)
         if after is None:
             return
+        self._next_due[mark] = self.calendar.due_at(window_at(after, grain, self.world.zone))
         newest = self._newest_row(model)
         for window in self.calendar.due(after, now, grain):
             has_come = newest is None or newest >= window.end
@@ -173,8 +196,10 @@ class Scheduler:
             yield window
 
     def _watermark(self, monitor: str, model: Model, grain: Grain) -> datetime | None:
-        text = self.world.state.watermark(_mark(monitor, model, grain))
-        return datetime.fromisoformat(text) if text else None
+        mark = _mark(monitor, model, grain)
+        if mark not in self._judged_until and (text := self.world.state.watermark(mark)):
+            self._judged_until[mark] = datetime.fromisoformat(text)
+        return self._judged_until.get(mark)
 
     def _first_row(self, model: Model) -> datetime | None:
         span = self._span(model)
@@ -204,12 +229,13 @@ class Scheduler:
                 continue
             span = self._span_of(model, rule, now, last)
             due.setdefault((span, CATALOGUE[rule.metric].monitor), []).append(rule)
-        for (span, monitor), rules in due.items():
-            window = Window(now - span, now, Grain.LIVE)
-            metrics = self._measure_live(model, window, monitor, rules)
-            if not metrics:
-                continue
-            run = conclude(monitor, model, window, metrics, rules, self.world, lease=self._lease, keep_quiet=False)
+        judged = [
+            Judged(self._measure_live(model, Window(now - span, now, Grain.LIVE), monitor, rules), rules)
+            for (span, monitor), rules in due.items()
+        ]
+        if judged:
+            window = Window(now - max(span for span, _ in due), now, Grain.LIVE)
+            run = conclude(LIVE, model, window, judged, self.world, lease=self._lease, is_live=True)
             if run is not None:
                 yield run
 

@@ -62,6 +62,7 @@ class StoredBaselines:
     sources: Sources
     zone: ZoneInfo
     _kept: dict[str, tuple[Bins, Profile]] = field(default_factory=dict)
+    _in_use: dict[str, tuple[Bins, Profile]] = field(default_factory=dict)
 
     def bins(self, model: Model, now: datetime) -> Bins | None:
         """The frozen cells of a model: those of its judging baseline, made on first use; None while learning."""
@@ -122,9 +123,11 @@ class StoredBaselines:
 
     def _made(self, model: Model, selector: BaselineSelector, now: datetime) -> tuple[Bins, Profile] | None:
         key = f"baseline:{model.name}:{selector.name}:{_described(selector)}"
+        if (in_use := self._in_use.get(key)) is not None:
+            return in_use
         bins_id = self.state.watermark(key)
         if bins_id is not None:
-            return self._loaded(bins_id)
+            return self._in_use.setdefault(key, self._loaded(bins_id))
         rows = self._rows(model, selector, now)
         if rows is None:
             return None
