@@ -59,7 +59,7 @@ def _one(world: World, model: Model, monitor: str, window: Window) -> dict[str, 
             "alerts": 0,
             "said": "nothing to measure, or judged before: unchanged",
         }
-    said = f"{len(committed.metrics)} numbers, {len(committed.alerts)} alerts changed, {len(committed.messages)} messages queued"
+    said = f"{len(committed.metrics)} numbers, {len(committed.alerts)} alerts changed"
     return {"model": model.name, "metrics": len(committed.metrics), "alerts": len(committed.alerts), "said": said}
 
 
@@ -77,14 +77,11 @@ def calendar_window(text: str, zone: ZoneInfo) -> Window:
     Raises:
         UsageError: it cannot be read, or is no hour, day, week or month of the business time zone.
     """
-    start_text, slash, end_text = text.partition("/")
+    start_text, _, end_text = text.partition("/")
     try:
         start, end = datetime.fromisoformat(start_text), datetime.fromisoformat(end_text)
     except ValueError:
-        slash = ""
-        start = end = datetime.min
-    if not slash:
-        raise UsageError(f'"{text}" is no window', hint="write it like 2026-11-22T00:00/2026-11-23T00:00")
+        raise UsageError(f'"{text}" is no window', hint="write it like 2026-11-22T00:00/2026-11-23T00:00") from None
     start = start if start.tzinfo else start.replace(tzinfo=zone)
     end = end if end.tzinfo else end.replace(tzinfo=zone)
     for grain in (Grain.HOUR, Grain.DAY, Grain.WEEK, Grain.MONTH):
