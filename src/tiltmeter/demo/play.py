@@ -1,0 +1,101 @@
+"""The demo from an empty folder to the report: builds the company, imports its past, lets time pass over it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+from tiltmeter.config.load import load_settings
+from tiltmeter.demo.backfill import import_history
+from tiltmeter.demo.build import DemoWorld, build_demo_world, period_until
+from tiltmeter.demo.clock import SimulatedClock
+from tiltmeter.demo.installation import clear_folder, write_installation
+from tiltmeter.demo.replay import Replay
+from tiltmeter.demo.report import Report, build_report
+from tiltmeter.ingest.monitored_log import MonitoredLog
+from tiltmeter.service.checkup import calendar_of
+from tiltmeter.service.scheduler import Scheduler
+from tiltmeter.service.sender import Sender
+from tiltmeter.wiring import build_world, stored_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from tiltmeter.config.load import Configuration
+    from tiltmeter.demo.installation import Ports, Receivers
+
+Tell = Callable[[str, float], None] if TYPE_CHECKING else object
+"""Hears what is going on: a sentence, and the share of it that is done."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """A demo whose history is over.
+
+    Args:
+        company: the world.
+        configuration: of its installation.
+        report: what was found.
+    """
+
+    company: DemoWorld
+    configuration: Configuration
+    report: Report
+
+
+def play(
+    folder: Path, *, seed: int, days: int, now: datetime, receivers: Receivers, ports: Ports, tell: Tell
+) -> Played:
+    """Build everything under the folder and judge the history window by window.
+
+    Args:
+        folder: new, empty, or an earlier demo's.
+        seed: of the world.
+        days: whole days of history.
+        now: the history ends here.
+        receivers: started.
+        ports: for the configuration.
+        tell: hears of the progress.
+
+    Raises:
+        UsageError: the folder holds something else, or the number of days cannot be built.
+        StoreError: the folder cannot be written.
+    """
+    began = time.monotonic()
+    tell("building the company and training its model", 0.0)
+    company = build_demo_world(seed, period_until(now, days))
+    clear_folder(folder)
+    configuration = load_settings(write_installation(folder, company, receivers, ports), environ={})
+    period = company.period
+    clock = SimulatedClock(period.end)
+    log = stored_log(configuration, clock, configuration.models)
+    length = period.end - period.start
+    rows = import_history(company, log, lambda day: tell("importing the history", (day - period.start) / length))
+    clock.shown = period.start
+    world = build_world(configuration, clock=clock, stored=log)
+    # The whole history lies in the table: every day of it is over, and is read once.
+    past = SimulatedClock(period.end + timedelta(days=2))
+    world = replace(world, log=MonitoredLog(log, past, None))
+    scheduler = Scheduler(
+        world,
+        calendar_of(configuration),
+        configuration.settings.schedule.realtime,
+        configuration.settings.schedule.late_rows.reopen_for,
+        "demo",
+        observe_every=timedelta(days=days + 2),
+    )
+    sender = Sender(world.state, world.channels, clock, rng=Random(seed), paced=False)
+    replay = Replay(
+        clock, scheduler, sender, lambda moment: tell("letting time pass", (moment - period.start) / length)
+    )
+    episodes = replay.run(period.start, period.end)
+    report = build_report(
+        seed, period, company.incidents, episodes=episodes, world=world, rows=rows, seconds=time.monotonic() - began
+    )
+    world.state.close()  # type: ignore[attr-defined]  # the SQL store holds connections
+    return Played(company, configuration, report)
