@@ -14,7 +14,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.statistic import Cells
 from tiltmeter.statistics.cells import cell_names, level_cells, numeric_cells
 from tiltmeter.statistics.edges import fine_bins
-from tiltmeter.statistics.hints import stand_in_level, stand_in_number
+from tiltmeter.statistics.hints import apart, nothing_in_common, stand_in_level, stand_in_number
 from tiltmeter.statistics.intervals import rise_p_value
 from tiltmeter.statistics.levels import lost_levels, new_levels
 from tiltmeter.statistics.outliers import rows_beyond
@@ -194,7 +194,7 @@ def _numeric(
     _fences(cells, profiles, tested, numbers)
     names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
     numbers.fields["cells"] = _pictured(names, pooled)
-    numbers.fields["hints"] = stand_in_number(bins.name, cells, fine)
+    numbers.fields["hints"] = stand_in_number(bins.name, cells, fine) + apart(*sides)
     return sides
 
 
@@ -246,7 +246,7 @@ def _levels(
         numbers.fields.update(new_levels=new.change, new_level_excess=new.excess, new_level_p_value=new.p_value)
     numbers.fields["lost_levels"] = lost_levels(cells, profiles[0], profiles[1])
     numbers.fields["cells"] = _pictured(cell_names(cells, pooled), pooled)
-    numbers.fields["hints"] = stand_in_level(bins.name, cells, profiles)
+    numbers.fields["hints"] = stand_in_level(bins.name, cells, profiles) + nothing_in_common(*profiles)
     return sides
 
 

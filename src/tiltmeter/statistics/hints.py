@@ -10,6 +10,7 @@ import numpy as np
 from tiltmeter.statistics.edges import short_number
 
 if TYPE_CHECKING:
+    from tiltmeter.domain.comparison import SideStatistics
     from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins
     from tiltmeter.statistics.edges import FineBins
 
@@ -26,6 +27,25 @@ def hint_of(name: str, share: float, value: str) -> str:
     """The question that a person can answer with a setting."""
     percent = min(99, max(1, round(share * 100)))
     return f"{value} fills {percent} % of `{name}`: declare it missing?"
+
+
+NO_OVERLAP = "no overlap with the baseline: the size of PSI then depends on the numbers of rows"
+"""Said where the two sides share no value; drift is certain, but how much cannot be measured in shares."""
+
+
+def apart(reference: SideStatistics, current: SideStatistics) -> tuple[str, ...]:
+    """A hint where all values of the window lie above or below those of the baseline."""
+    if reference.min is None or reference.max is None or current.min is None or current.max is None:
+        return ()
+    return (NO_OVERLAP,) if current.min > reference.max or current.max < reference.min else ()
+
+
+def nothing_in_common(reference: LevelProfile, current: LevelProfile) -> tuple[str, ...]:
+    """A hint where the two sides share no level."""
+    if reference.missing == reference.rows or current.missing == current.rows:
+        return ()
+    shared = np.count_nonzero(np.minimum(reference.counts, current.counts)) or reference.new.keys() & current.new.keys()
+    return () if shared else (NO_OVERLAP,)
 
 
 def stand_in_number(name: str, bins: NumericBins, fine: FineBins) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import scipy.stats
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import capped_levels
 from tiltmeter.statistics.comparison import compare
+from tiltmeter.statistics.hints import NO_OVERLAP
 from tiltmeter.statistics.levels import lost_levels, new_levels
 from unit.statistics.samples import ExactDistinct, level_bins, level_profile, reference_of, window_of
 
@@ -165,3 +166,15 @@ def test_a_word_that_stands_for_missing_is_asked_about():
     assert _hints(["yes"] * 960 + ["unknown"] * 40, ["yes"] * 1000, FeatureKind.CATEGORICAL) == ()
     assert _hints(["yes", "no"] * 100, [], FeatureKind.CATEGORICAL) == ()
     assert _hints([], [], FeatureKind.CATEGORICAL) == ()
+
+
+def test_sides_without_a_common_value_are_called_so():
+    assert _hints([float(i) for i in range(300)], [float(i) for i in range(300, 600)]) == (NO_OVERLAP,)
+    assert _hints([float(i) for i in range(300)], [float(-i - 1) for i in range(300)]) == (NO_OVERLAP,)
+    assert _hints([float(i) for i in range(300)], [299.0] * 300) == ()
+    assert _hints([float(i) for i in range(300)], [0.0] * 300) == ()
+    assert _hints([1.0] * 300, [math.nan] * 300) == ()
+    assert _hints(["a"] * 300, ["b"] * 300, FeatureKind.CATEGORICAL) == (NO_OVERLAP,)
+    assert _hints(["a"] * 300, ["b"] * 299 + ["a"], FeatureKind.CATEGORICAL) == ()
+    assert _hints(["a"] * 300, [None] * 300, FeatureKind.CATEGORICAL) == ()
+    assert _hints([None] * 300, ["a"] * 300, FeatureKind.CATEGORICAL) == ()
