@@ -152,7 +152,7 @@ def _three_sigma(baseline: Weighted, center: float, scale: float) -> tuple[float
 
 def _preds(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # below the least double lies -inf
-        return np.nextafter(values, -np.inf)
+        return np.asarray(np.nextafter(values, -np.inf))
 
 
 def _below(value: float) -> float:

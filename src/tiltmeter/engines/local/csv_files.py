@@ -30,6 +30,7 @@ MAX_GZIP_RATIO = 200
 FREE_GZIP_BYTES = 2**28
 """Up to 256 MB any ratio is fine."""
 
+_MAX_CONTROL_SHARE = 0.05  # text holds none or a stray one; a picture or an archive every tenth character
 _SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _POINT = re.compile(r"-?\d+\.\d+")
 _COMMA = re.compile(r"-?\d+,\d+")
@@ -101,16 +102,15 @@ class CsvRows:
 
     def _table(self) -> pa.Table:
         try:
-            return self._parsed(self._dialect)
-        except pa.ArrowInvalid as error:
-            if self._dialect.encoding != "utf-8" or "UTF8" not in str(error).upper().replace("-", ""):
-                raise self._unreadable(error) from error
-            # The first 64 kB are UTF-8 and something behind them is not.
-            self._dialect = replace(self._dialect, encoding="latin-1")
-            self._note(f"{self._path}: {self._dialect}")
-            return self._table()
+            table = self._parsed(self._dialect)
         except _BROKEN as error:
             raise self._unreadable(error) from error
+        if self._dialect.encoding != "utf-8" or not any(pa.types.is_binary(field.type) for field in table.schema):
+            return table
+        # The first 64 kB are UTF-8 and something behind them is not: such a column comes back as bytes.
+        self._dialect = replace(self._dialect, encoding="latin-1")
+        self._note(f"{self._path}: {self._dialect}")
+        return self._table()
 
     def _unreadable(self, error: Exception) -> UnreadableData:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -132,23 +132,27 @@ class CsvRows:
             )
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path, *, free_bytes: int = FREE_GZIP_BYTES) -> BinaryIO:
     """The file's bytes, inflated where it ends in `.gz`; an inflating bomb is refused.
+
+    Args:
+        path: the file.
+        free_bytes: inflated bytes up to which any ratio is fine.
 
     Raises:
         UnreadableData: while reading, when the file inflates more than 200 times.
     """
     if path.suffix.lower() != ".gz":
         return path.open("rb")
-    return cast(BinaryIO, io.BufferedReader(_CappedGzip(path), 2**20))
+    return cast(BinaryIO, io.BufferedReader(_CappedGzip(path, free_bytes), 2**20))
 
 
 class _CappedGzip(io.RawIOBase):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, free_bytes: int) -> None:
         super().__init__()
         self._path = path
         self._file = gzip.open(path, "rb")  # noqa: SIM115 - closed in `close`
-        self._left = max(FREE_GZIP_BYTES, MAX_GZIP_RATIO * path.stat().st_size)
+        self._left = max(free_bytes, MAX_GZIP_RATIO * path.stat().st_size)
 
     def readable(self) -> bool:
         return True
@@ -188,7 +192,7 @@ def sniffed(sample: bytes, name: str) -> Dialect:
         raise UnreadableData("the file is empty", at=name, hint="it needs a header line and rows")
     encoding = _encoding(sample)
     text = getincrementaldecoder(encoding)().decode(sample).lstrip("\ufeff")
-    if "\x00" in text.split("\n", 1)[0]:
+    if _is_binary(text):
         raise UnreadableData("the file is no text", at=name, hint="CSV, Parquet, Arrow and JSON lines are read")
     lines = text.splitlines()
     # The last line may be cut.
@@ -198,6 +202,11 @@ def sniffed(sample: bytes, name: str) -> Dialect:
     points = sum(1 for field in fields if _POINT.fullmatch(field.strip()))
     commas = sum(1 for field in fields if _COMMA.fullmatch(field.strip()))
     return Dialect(separator, "," if separator != "," and commas > points else ".", encoding)
+
+
+def _is_binary(text: str) -> bool:
+    controls = sum(1 for character in text if character < " " and character not in "\t\r\n")
+    return controls > _MAX_CONTROL_SHARE * len(text) or "\x00" in text.split("\n", 1)[0]
 
 
 def _encoding(sample: bytes) -> str:
