@@ -73,6 +73,17 @@ class StoredBaselines:
         """The first configured baseline; None while it is still learnt."""
         return self._reference(model, model.baselines[0], window)
 
+    def use(self, model: Model, bins: Bins, profile: Profile) -> None:
+        """Judge a model by this baseline from now on, instead of what its first configured one had made."""
+        selector = model.baselines[0]
+        self._save(bins, profile)
+        self.state.set_watermark(_key(model, selector), bins.bins_id)
+        self._in_use.pop(_key(model, selector), None)
+
+    def used(self, model: Model) -> str | None:
+        """Id of the bins that a model is judged by; None while nothing was made."""
+        return self.state.watermark(_key(model, model.baselines[0]))
+
     def beside(self, model: Model, window: Window) -> list[Reference]:
         """The further baselines that have rows for the window."""
         found = (self._reference(model, selector, window) for selector in model.baselines[1:])
@@ -122,7 +133,7 @@ class StoredBaselines:
         return total
 
     def _made(self, model: Model, selector: BaselineSelector, now: datetime) -> tuple[Bins, Profile] | None:
-        key = f"baseline:{model.name}:{selector.name}:{_described(selector)}"
+        key = _key(model, selector)
         if (in_use := self._in_use.get(key)) is not None:
             return in_use
         bins_id = self.state.watermark(key)
@@ -196,6 +207,10 @@ class StoredBaselines:
 def _read(path: Path) -> tuple[Bins, Profile]:
     kept = decode_baseline(path.read_bytes())
     return kept.bins, kept.profile
+
+
+def _key(model: Model, selector: BaselineSelector) -> str:
+    return f"baseline:{model.name}:{selector.name}:{_described(selector)}"
 
 
 def _described(selector: BaselineSelector) -> str:
