@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -218,5 +219,6 @@ def outcome_table(rows: Sequence[Mapping[str, Any]], *, ingest_us: int) -> pa.Ta
             "ingest_time": ingest,
             "recorded_time": pa.array([row["recorded_us"] for row in rows], pa.int64()).cast(MOMENT),
             "position": pa.array(range(len(rows)), pa.int64()),
+            "row_id": pa.array([uuid4().hex for _ in rows], pa.string()),
         }
     )

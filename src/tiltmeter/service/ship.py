@@ -8,6 +8,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiltmeter.ingest.shipper import Shipper
 
 
@@ -45,9 +47,9 @@ def _handler(shipper: Shipper) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
-        def do_GET(self) -> None:  # noqa: N802 - the name the library calls
+        def do_GET(self) -> None:
             """Answer the three paths."""
-            answers = {
+            answers: dict[str, Callable[[], tuple[str, str]]] = {
                 "/healthz": lambda: ("application/json", '{"status": "ok"}'),
                 "/live": lambda: ("application/json", json.dumps(shipper.live_snapshot())),
                 "/metrics": lambda: ("text/plain; version=0.0.4; charset=utf-8", shipper.prometheus()),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
+_NOTHING_NEW = frozenset({"DELETE", "OPTIMIZE", "RESTORE", "VACUUM START", "VACUUM END"})
+
+
 @dataclass(frozen=True, slots=True)
 class AddedFile:
     """A data file as the log names it.
@@ -86,10 +89,28 @@ class TableFiles:
         return actions
 
     def added(self, version: int) -> Iterator[AddedFile]:
-        """Data files that one version added, rearranged files left out."""
-        for action in self.entry(version):
+        """Data files with new rows: those that a compaction, a removal of rows or a restore wrote anew are left out.
+
+        Raises:
+            StoreError: the entry is damaged, or changed rows so that new ones cannot be told from old ones.
+        """
+        actions = self.entry(version)
+        operation = next((a["commitInfo"].get("operation", "") for a in actions if "commitInfo" in a), "")
+        if operation in _NOTHING_NEW:
+            return
+        if any(_changes_rows(action) for action in actions):
+            raise StoreError(
+                f"version {version} changed rows in place ({operation}); new rows cannot be told from old ones",
+                at=self.root,
+                hint="append to the table instead, or profile it anew under a new baseline",
+            )
+        for action in actions:
             if "add" in action and action["add"].get("dataChange", True):
                 yield _file(action["add"])
+
+
+def _changes_rows(action: Mapping[str, Any]) -> bool:
+    return "remove" in action and bool(action["remove"].get("dataChange", True))
 
 
 def _file(add: Mapping[str, Any]) -> AddedFile:

@@ -30,7 +30,8 @@ class TableDefinition:
         name: folder under the tables' root.
         columns: Arrow schema, metadata first.
         partition: columns that cut the table into folders.
-        statistics: columns whose least and greatest values the log keeps, so that readers skip files.
+        statistics: columns whose least and greatest values the log keeps, so that readers skip files. Ids of people are
+            never among them: an erased id must not live on in the log.
         key: columns of which the newest row wins, or whose partials add.
     """
 
@@ -96,7 +97,6 @@ PREDICTIONS = TableDefinition(
         "request_time",
         "model_name",
         "model_version",
-        "entity_id",
         "prediction",
         "status_code",
         "execution_duration_ms",
@@ -122,10 +122,12 @@ OUTCOMES = TableDefinition(
             # Orders corrections that were recorded at the same microsecond: the later place wins.
             ("recorded_time", MOMENT),
             ("position", _COUNT),
+            # Names the row without naming anybody, so that an erasure leaves no id of a person in the table's log.
+            ("row_id", _TEXT),
         ]
     ),
     partition=("ingest_date",),
-    statistics=("outcome_id", "entity_id", "model_name", "outcome_time", "ingest_time"),
+    statistics=("model_name", "outcome_time", "ingest_time"),
     key=("outcome_id",),
 )
 

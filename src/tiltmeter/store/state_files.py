@@ -54,7 +54,7 @@ class StateFiles:
     """Reads files of one table and keeps what is asked again. Files never change, so their path is the key."""
 
     _subjects: dict[str, FileSubjects] = field(default_factory=dict)
-    _sums: dict[str, set[tuple[date, int]]] = field(default_factory=dict)
+    _sums: dict[str, set[tuple[date, int, int]]] = field(default_factory=dict)
     _states: OrderedDict[str, dict[Slice, list[StoredState]]] = field(default_factory=OrderedDict)
     _bytes: dict[str, int] = field(default_factory=dict)
 
@@ -76,14 +76,14 @@ class StateFiles:
         """Partials of a slice in a file."""
         return self._loaded(snap, file).get(wanted, [])
 
-    def sums(self, snap: Snapshot, file: AddedFile) -> set[tuple[date, int]]:
-        """Days that a file of day sums holds, with the number of hour rows that each sum covers."""
+    def sums(self, snap: Snapshot, file: AddedFile) -> set[tuple[date, int, int]]:
+        """Days that a file of day sums holds, with the hour rows and the generation that each sum covers."""
         if file.path not in self._sums:
             rows = _rows_of(snap, file, RowFilter({"feature": ""}))
             self._sums[file.path] = {
-                (start.date(), covered)
-                for batch in rows.batches(["window_start", "source_version"])
-                for start, covered in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
+                (start.date(), covered, generation)
+                for batch in rows.batches(["window_start", "source_version", "generation"])
+                for start, covered, generation in zip(*(c.to_pylist() for c in batch.columns), strict=True)
             }
         return self._sums[file.path]
 

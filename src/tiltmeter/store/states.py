@@ -5,7 +5,7 @@ A row is one feature of one hour, version and segment; the row of feature "" hol
 older generation of an hour are out of date (erasure and repair write the hour anew under the next generation).
 
 Day sums are a cache inside the table: the sum of the hours that start on a UTC day. A sum names the number of hour
-rows that it covers; as soon as the day has another number, the sum is ignored.
+rows and the generation that it covers; as soon as the day has others, the sum is ignored.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tiltmeter.domain.profile import KERNEL_VERSION, Profile
 from tiltmeter.domain.window import Grain
 from tiltmeter.profiling.codec import decode_window, encode_feature, encode_window, sum_features
 from tiltmeter.store.log_entries import TableFiles
+from tiltmeter.store.maintenance import delete_rows, quoted
 from tiltmeter.store.schema import PROFILE_STATES
 from tiltmeter.store.snapshot import Snapshot, snapshot
 from tiltmeter.store.state_files import Slice, StateFiles, StoredState, sliced_states
@@ -130,6 +131,21 @@ class DeltaProfileStates:
         if rows:
             self.table.for_writing().append(_arrow(rows), {})
 
+    def drop_older_generations(self, hours: Iterable[datetime], *, model: str, bins_id: str) -> int:
+        """Remove states of hours that were replaced, and sums that counted them; the number of rows."""
+        starts = list(hours)
+        newest = self._generations()
+        mine = f"model_name = {quoted(model)} AND bins_id = {quoted(bins_id)}"
+        removed = 0
+        for start in starts:
+            generation = newest.get((model, bins_id, start), 0)
+            hour = f"grain = 'hour' AND window_start = {_timestamp(start)} AND generation < {generation}"
+            removed += delete_rows(self.table, f"{mine} AND {hour}")
+        for day in {start.date() for start in starts}:
+            midnight = _timestamp(datetime.combine(day, time(), UTC))
+            removed += delete_rows(self.table, f"{mine} AND grain = 'day' AND window_start = {midnight}")
+        return removed
+
     def watermark(self, model: str, bins_id: str) -> int | None:
         """As the port."""
         handle = self.table.reading()
@@ -196,7 +212,7 @@ class DeltaProfileStates:
             covered = _rows_by_day(snap)
             settled = (now - DAY_SETTLED).astimezone(UTC).date()
             summed = self._summed_days(snap)
-            due = [day for day in sorted(covered) if day < settled and (day, covered[day]) not in summed]
+            due = [day for day in sorted(covered) if day < settled and (day, *covered[day]) not in summed]
             for month, days in groupby(due, key=lambda day: day.replace(day=1)):
                 rows = [row for day in days for row in self._day_rows(snap, day, covered[day])]
                 if rows:
@@ -213,7 +229,7 @@ class DeltaProfileStates:
             return [item for file in _of_grain(snap, _HOUR) for item in self._files.subjects(snap, file).spans.items()]
 
     def _window_states(
-        self, snap: Snapshot, wanted: Slice, window: Window, covered: Mapping[date, int]
+        self, snap: Snapshot, wanted: Slice, window: Window, covered: Mapping[date, tuple[int, int]]
     ) -> list[StoredState]:
         """Day sums where they are in force, hours elsewhere."""
         whole = [day for day in _whole_days(window.start, window.end) if day in covered]
@@ -224,7 +240,7 @@ class DeltaProfileStates:
         return states
 
     def _day_states(
-        self, snap: Snapshot, wanted: Slice, days: Sequence[date], covered: Mapping[date, int]
+        self, snap: Snapshot, wanted: Slice, days: Sequence[date], covered: Mapping[date, tuple[int, int]]
     ) -> dict[date, list[StoredState]]:
         found: dict[date, list[StoredState]] = {}
         months = {day.replace(day=1).isoformat() for day in days}
@@ -235,7 +251,7 @@ class DeltaProfileStates:
             latest: dict[date, list[StoredState]] = {}
             for state in sliced_states(snap, file, wanted):
                 day = state.window_start.date()
-                if day in asked and state.covered == covered[day]:
+                if day in asked and (state.covered, state.generation) == covered[day]:
                     latest.setdefault(day, []).append(state)
             found.update(latest)  # the same sum stored twice counts once
         return found
@@ -274,11 +290,11 @@ class DeltaProfileStates:
                 self._totals.popitem(last=False)
         return self._totals[key]
 
-    def _summed_days(self, snap: Snapshot) -> set[tuple[date, int]]:
-        """Days that have a sum, with the number of hour rows that it covers."""
+    def _summed_days(self, snap: Snapshot) -> set[tuple[date, int, int]]:
+        """Days that have a sum, with the hour rows and the generation that it covers."""
         return {pair for file in _of_grain(snap, _DAY) for pair in self._files.sums(snap, file)}
 
-    def _day_rows(self, snap: Snapshot, day: date, count: int) -> list[dict[str, object]]:
+    def _day_rows(self, snap: Snapshot, day: date, covered: tuple[int, int]) -> list[dict[str, object]]:
         start = datetime.combine(day, time(), UTC)
         files = [f for f in _of_grain(snap, _HOUR) if f.partition.get("window_date") == day.isoformat()]
         slices = sorted({key for file in files for key in self._files.subjects(snap, file).spans})
@@ -288,7 +304,8 @@ class DeltaProfileStates:
             if profile is None:
                 continue
             rows += [
-                self._slice_row(wanted, _DAY, start, name, state) | {"source_version": count}
+                self._slice_row(wanted, _DAY, start, name, state)
+                | {"source_version": covered[0], "generation": covered[1]}
                 for name, state in _encoded(profile)
             ]
         return rows
@@ -338,6 +355,12 @@ class DeltaProfileStates:
         }
 
 
+def _timestamp(moment: datetime) -> str:
+    # The type is named in full: a plain TIMESTAMP has nanoseconds, which the log's statistics refuse to compare.
+    text = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+
+
 def _application(model: str, bins_id: str) -> str:
     return f"states:{model}:{bins_id}"
 
@@ -367,12 +390,17 @@ def _of_grain(snap: Snapshot, grain: str) -> list[AddedFile]:
     return [file for file in snap.files if file.partition.get("grain") == grain]
 
 
-def _rows_by_day(snap: Snapshot) -> dict[date, int]:
-    """Hour rows of each UTC day: a compaction leaves the number as it is, every append raises it."""
-    counted: dict[date, int] = {}
+def _rows_by_day(snap: Snapshot) -> dict[date, tuple[int, int]]:
+    """Hour rows and newest generation of each UTC day.
+
+    A compaction changes neither, an append raises the number, and an erasure, which may remove as many rows as it
+    writes, raises the generation.
+    """
+    counted: dict[date, tuple[int, int]] = {}
     for file in _of_grain(snap, _HOUR):
         day = date.fromisoformat(file.partition["window_date"] or "")
-        counted[day] = counted.get(day, 0) + (file.rows or 0)
+        rows, generation = counted.get(day, (0, 0))
+        counted[day] = rows + (file.rows or 0), max(generation, file.greatest.get("generation") or 0)
     return counted
 
 

@@ -1,0 +1,107 @@
+"""`tiltmeter erase --entity ID`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tiltmeter.capture.privacy import Privacy
+from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
+from tiltmeter.config.load import load_settings
+from tiltmeter.ingest.shipper import Shipper
+from tiltmeter.store.delta import DeltaLog
+from tiltmeter.store.erase import Reprofiling, erase_entity
+from tiltmeter.store.states import DeltaProfileStates
+from tiltmeter.wiring import SystemClock, build_world, stored_log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiltmeter.config.load import Configuration
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ports import StateKey, World
+
+
+def erase(
+    entity: Annotated[str, typer.Option("--entity", help="Id of the person, as the predictions have it.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove one person's rows from every table, old versions and spool included, and say what was removed.
+
+    A table that is read in place belongs to somebody else and is left alone.
+
+    Example:
+        tiltmeter erase --entity lead-4711
+    """
+    configuration = load_settings(config)
+    clock = SystemClock()
+    log = stored_log(configuration, clock, configuration.models)
+    shipped = _emptied_spool(configuration, log, clock)
+    world = build_world(configuration, clock=clock, with_channels=False, stored=log)
+    states = DeltaProfileStates(configuration.placed(configuration.settings.store.path), clock)
+    repairs = [repair for model in world.models.values() if (repair := _reprofiling(model, world)) is not None]
+    erased = erase_entity(
+        log,
+        states,
+        [entity, *_hashed(entity, configuration)],
+        models=repairs,
+        zone=configuration.zone,
+        damaged=configuration.home / "damaged",
+    )
+    if as_json:
+        print_json({"schema": "tiltmeter.erase/1", "shipped_before": shipped, **asdict(erased)})
+        return
+    for table, rows in erased.rows.items():
+        print(f"{table}: {rows} rows removed, {erased.files.get(table, 0)} files of older versions removed")
+    for model, hours in erased.hours.items():
+        print(f"{model}: {hours} hours profiled anew")
+    for name in erased.set_aside:
+        print(f"damaged/{name}: held the id, removed whole")
+    print(f"spool: {shipped} waiting records were moved into the tables first")
+    if not sum(erased.rows.values()) and not erased.set_aside:
+        print("nothing is known of this id")
+
+
+def _emptied_spool(configuration: Configuration, log: DeltaLog, clock: SystemClock) -> int:
+    settings = configuration.settings.capture
+    spool = configuration.placed(settings.spool.path)
+    shipper = Shipper(
+        spool, log, configuration.models, clock, damaged=configuration.home / "damaged", keep_raw=settings.keep_raw
+    )
+    shipped = shipper.ship_once(flush=True)
+    return shipped.predictions + shipped.outcomes
+
+
+def _reprofiling(model: Model, world: World) -> Reprofiling | None:
+    bins = world.baselines.bins(model, world.clock.now())
+    if bins is None:
+        return None
+
+    def profile(window: Window) -> Mapping[StateKey, Profile]:
+        rows = world.log.rows(model, window)
+        return world.engine.profile_hours(
+            rows,
+            bins,
+            model=model.name,
+            time="__time",
+            version="__version",
+            segments=model.segments,
+            zone=world.zone,
+        )
+
+    return Reprofiling(model.name, bins.bins_id, profile)
+
+
+def _hashed(entity: str, configuration: Configuration) -> list[str]:
+    """The id as it is stored where a model keeps ids hashed."""
+    names = sorted({name for model in configuration.models.values() for name in model.hash})
+    if not names or not os.environ.get("TILTMETER_HASH_KEY"):
+        return []
+    kept = Privacy(hash=names).json(dict.fromkeys(names, entity))
+    return list({value for value in kept.values() if isinstance(value, str) and value != entity})

@@ -1,0 +1,103 @@
+"""Erasing a person leaves no byte of them in tables, old versions, logs and set-aside files; profiles are repaired."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tables import FakeClock, prediction_rows
+from tiltmeter.domain.feature import ColumnRoles
+from tiltmeter.domain.model import Model
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.ingest.columns import outcome_table
+from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, TIME, VERSION, captured
+from tiltmeter.profiling.codec import encode_profile
+from tiltmeter.profiling.fit import fit_bins
+from tiltmeter.profiling.hours import profile_hours
+from tiltmeter.store.delta import DeltaLog
+from tiltmeter.store.erase import Reprofiling, erase_entity
+from tiltmeter.store.states import DeltaProfileStates
+
+MODEL = Model("lead-scoring", segments=("source",))
+PERSON = "lead-secret-77"
+HOUR = Window(datetime(2026, 3, 10, 9, tzinfo=UTC), datetime(2026, 3, 10, 10, tzinfo=UTC), Grain.HOUR)
+UTC_ZONE = ZoneInfo("UTC")
+
+
+def with_person(rows):
+    place = rows.schema.get_field_index("entity_id")
+    ids = rows["entity_id"].to_pylist()
+    ids[3] = PERSON
+    import pyarrow as pa
+
+    return rows.set_column(place, "entity_id", pa.array(ids))
+
+
+@pytest.fixture
+def home(tmp_path):
+    log = DeltaLog(tmp_path / "tables", FakeClock())
+    states = DeltaProfileStates(tmp_path / "tables", FakeClock())
+    log.append("predictions", with_person(prediction_rows(300)), {"slot": 1})
+    log.append("predictions", prediction_rows(50, first=400), {"slot": 2})
+    row = {
+        "outcome_id": "o-1", "entity_id": PERSON, "model_name": None, "outcome_us": 1, "recorded_us": 1,
+        "converted": True, "revenue": 5.0, "currency": None, "label": None,
+    }  # fmt: skip
+    log.append("outcomes", outcome_table([row], ingest_us=1))
+    rows = captured(log.new_rows(MODEL, None), MODEL)
+    bins = fit_bins(rows, ColumnRoles(ignore=(TIME, VERSION), score=SCORE, entity=ENTITY))
+    states.append(profiles(log, bins), source_version=2)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "one.seg").write_bytes(b"torn " + PERSON.encode() + b" rest")
+    (damaged / "two.seg").write_bytes(b"nothing of them")
+    return log, states, bins, damaged
+
+
+def profiles(log, bins, window=None):
+    rows = captured(log.new_rows(MODEL, None) if window is None else log.rows(MODEL, window), MODEL)
+    return profile_hours(
+        rows, bins, model=MODEL.name, time=TIME, version=VERSION, segments=MODEL.segments, zone=UTC_ZONE
+    )
+
+
+def test_no_byte_of_the_person_is_left_anywhere(home, tmp_path):
+    log, states, bins, damaged = home
+    repair = Reprofiling(MODEL.name, bins.bins_id, lambda window: profiles(log, bins, window))
+    before = states.total(MODEL.name, bins.bins_id, HOUR)
+    states.store_day_sums(datetime(2026, 4, 1, tzinfo=UTC))
+    erased = erase_entity(log, states, [PERSON], models=[repair], zone=UTC_ZONE, damaged=damaged)
+    assert erased.rows == {"predictions": 1, "outcomes": 1}
+    assert erased.hours == {MODEL.name: 1}
+    assert erased.files["predictions"] > 0
+    assert erased.set_aside == ["one.seg"]
+    left = [p.name for p in tmp_path.rglob("*") if p.is_file() and PERSON.encode() in p.read_bytes()]
+    assert left == []
+    after = states.total(MODEL.name, bins.bins_id, HOUR)
+    assert before.rows - after.rows == 1
+    fresh = DeltaProfileStates(tmp_path / "anew", FakeClock())
+    fresh.append(profiles(log, bins), source_version=0)
+    assert encode_profile(after) == encode_profile(fresh.total(MODEL.name, bins.bins_id, HOUR))
+    assert log.new_rows(MODEL, None).count() == 349
+    assert log.outcomes(MODEL.name, datetime(2027, 1, 1, tzinfo=UTC)).num_rows == 0
+
+
+def test_the_rewritten_rows_are_not_profiled_a_second_time(home):
+    log, states, bins, _ = home
+    watermark = states.watermark(MODEL.name, bins.bins_id)
+    erase_entity(log, states, [PERSON], models=[], zone=UTC_ZONE)
+    assert log.new_rows(MODEL, watermark).count() == 0
+
+
+def test_erasing_twice_and_erasing_nobody_change_nothing(home):
+    log, states, _, _ = home
+    erase_entity(log, states, [PERSON], models=[], zone=UTC_ZONE)
+    again = erase_entity(log, states, [PERSON, "nobody"], models=[], zone=UTC_ZONE)
+    assert again.rows == {"predictions": 0, "outcomes": 0}
+    assert log.new_rows(MODEL, None).count() == 349
+
+
+def test_an_installation_without_tables_has_nothing_to_erase(tmp_path):
+    log = DeltaLog(tmp_path, FakeClock())
+    erased = erase_entity(log, DeltaProfileStates(tmp_path, FakeClock()), ["x"], models=[], zone=UTC_ZONE)
+    assert sum(erased.rows.values()) == 0
