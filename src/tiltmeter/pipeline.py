@@ -100,6 +100,8 @@ def conclude(
     found = [verdict for part in judged for verdict in verdicts(part.metrics, part.rules)]
     rules = [rule for part in judged for rule in part.rules]
     metrics = [metric for part in judged for metric in part.metrics]
+    if is_live and not any(v.severity or v.clear_of for v in found) and not world.state.alerts(model.name):
+        return None  # the usual turn: nothing is wrong, nothing was wrong
     # Reading alerts and writing what became of them is one transaction: an acknowledgement in between would be lost.
     with world.state.transaction():
         changed = advance(Situation.of(world, model, rules), found, window=window, now=now)

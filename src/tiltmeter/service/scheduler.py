@@ -74,6 +74,7 @@ class Scheduler:
     _newest: dict[str, datetime] = field(default_factory=dict)
     _judged_until: dict[str, datetime] = field(default_factory=dict)
     _next_due: dict[str, datetime] = field(default_factory=dict)
+    _capacities: dict[str, tuple[datetime, float | None]] = field(default_factory=dict)
     _lease: Lease | None = None
 
     def turn(self, now: datetime) -> list[Run]:
@@ -142,7 +143,7 @@ class Scheduler:
         self._observed_at[model.name] = now
         seen = observe(model, self.world)
         if seen.hours:
-            ended = min(seen.hours[-1] + timedelta(hours=1), now)
+            ended = seen.hours[-1] + timedelta(hours=1)
             self._newest[model.name] = max(self._newest.get(model.name, ended), ended)
             log.info("window_profiled", model=model.name, hours=len(seen.hours), version=seen.version)
         return seen.hours
@@ -284,11 +285,17 @@ class Scheduler:
         return []
 
     def _capacity(self, model: Model, now: datetime) -> float | None:
-        query = MetricQuery(
-            model=model.name, metric="serving.capacity_rps", grain=Grain.HOUR, until=now, version="", segment=("", ""),
-            newest_only=True,
-        )  # fmt: skip
-        return next((m.value for m in self.world.state.metrics(query) if m.value is not None), None)
+        """Capacity as the last judged hour left it; asked once an hour."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        kept = self._capacities.get(model.name)
+        if kept is None or kept[0] != hour or kept[1] is None:
+            query = MetricQuery(
+                model=model.name, metric="serving.capacity_rps", grain=Grain.HOUR, until=now, version="",
+                segment=("", ""), newest_only=True,
+            )  # fmt: skip
+            found = next((m.value for m in self.world.state.metrics(query) if m.value is not None), None)
+            kept = self._capacities[model.name] = (hour, found)
+        return kept[1]
 
 
 def _mark(monitor: str, model: Model, grain: Grain) -> str:
