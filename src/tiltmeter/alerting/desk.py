@@ -6,6 +6,7 @@ gap stays, and is said at once when the reason ends.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.alerting.situation import Situation
     from tiltmeter.domain.message import Content
+    from tiltmeter.domain.rule import Rule
 
 FLAPPING_DIGEST = timedelta(hours=4)
 
@@ -47,13 +49,18 @@ class Desk:
     messages: list[Message] = field(default_factory=list)
     changed_alerts: dict[str, Alert] = field(default_factory=dict)
     changed_incidents: dict[str, None] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    queued: Counter[str] = field(default_factory=Counter)
     _by_id: dict[str, Alert] = field(default_factory=dict)
+    _rules: dict[str, Rule] = field(default_factory=dict)
 
     @classmethod
     def of(cls, situation: Situation, now: datetime) -> Desk:
         """A desk with nothing changed yet."""
         desk = cls(situation, now, dict(situation.alerts), {i.id: i for i in situation.incidents})
         desk._by_id.update({alert.id: alert for alert in desk.alerts.values()})
+        desk.queued.update(situation.load.messages)
+        desk._rules.update({rule.id: rule for rule in situation.rules.rules})
         return desk
 
     def put_alert(self, alert: Alert) -> None:
@@ -82,12 +89,18 @@ class Desk:
 
     def audible(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Those that people may be told about now."""
-        known, situation = list(self.alerts.values()), self.situation
+        known, there = self.alerts.values(), self.situation
         return [
             alert
             for alert in alerts
             if is_audible(
-                alert, situation.rules, alerts=known, silences=situation.silences, now=self.now, zone=situation.zone
+                alert,
+                self._rules.get(alert.rule),
+                there.rules,
+                alerts=known,
+                silences=there.silences,
+                now=self.now,
+                zone=there.zone,
             )
         ]
 
@@ -106,6 +119,7 @@ class Desk:
         for channel in dict.fromkeys(channels):
             new = channel not in incident.heard and kind in _OPENS
             said = MessageKind.FIRED if new else kind
+            self.queued[channel] += 1
             self.messages.append(
                 Message(
                     delivery_id=delivery_id(incident.id, channel, said, sequence),
@@ -144,8 +158,23 @@ def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -
     if not firing:
         _finish(desk, incident, members)
         return
+    if not incident.title or any(alert.fingerprint in desk.changed_alerts for alert in members):
+        incident = _described(desk, incident, members, firing)
+    if desk.situation.is_catching_up:
+        return
+    audible = desk.audible(firing)
+    if len(audible) < len(firing):
+        # What nobody may hear of now counts as untold: it is said again when the quiet ends and it still fires.
+        heard = {alert.id for alert in audible}
+        told = tuple(name for name in incident.told_alerts if name in heard)
+        incident = desk.put_incident(replace(incident, told_alerts=told))
+    if audible and not storm.holds(desk, incident, audible):
+        _tell(desk, desk.incidents[incident.id], audible, news)
+
+
+def _described(desk: Desk, incident: Incident, members: Sequence[Alert], firing: Sequence[Alert]) -> Incident:
     worst = max(alert.severity for alert in firing)
-    incident = desk.put_incident(
+    return desk.put_incident(
         replace(
             incident,
             state=IncidentState.OPEN,
@@ -157,11 +186,6 @@ def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -
             cause=incident.cause or wording.cause_of(desk.situation, members),
         )
     )
-    if desk.situation.is_catching_up:
-        return
-    audible = desk.audible(firing)
-    if audible and not storm.holds(desk, incident, audible):
-        _tell(desk, desk.incidents[incident.id], audible, news)
 
 
 def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequence[AlertEvent]) -> None:

@@ -82,7 +82,10 @@ def tick(situation: Situation, *, now: datetime) -> Advance:
 
 
 def _climb(desk: Desk, incident: Incident) -> None:
+    due = (incident.next_step_at, incident.repeat_at, incident.ack_expires_at)
     if incident.state is not IncidentState.OPEN or incident.told is Severity.NONE:
+        return
+    if not any(moment is not None and moment <= desk.now for moment in due):
         return
     audible = desk.audible(alert for alert in desk.members(incident) if alert.state is AlertState.FIRING)
     if not audible or storm.is_raging(desk):

@@ -85,8 +85,10 @@ def _belong_together(alert: Alert, other: Alert, inhibitions: Sequence[Inhibitio
 
 
 def _opened(desk: Desk, alert: Alert) -> Incident:
+    name = incident_id(alert.id)
+    desk.opened.add(name)
     return Incident(
-        incident_id(alert.id),
+        name,
         alert.subject.model,
         IncidentState.OPEN,
         Severity.NONE,

@@ -6,7 +6,6 @@ are kept for digests.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,12 +30,9 @@ MOST_MESSAGES = 25
 
 def is_raging(desk: Desk) -> bool:
     """Whether no incident may speak for itself now."""
-    told_now = {message.incident for message in desk.messages if message.kind is MessageKind.FIRED}
-    if desk.situation.load.incidents + len(told_now) > MOST_INCIDENTS:
+    if desk.situation.load.incidents + len(desk.opened) > MOST_INCIDENTS:
         return True
-    queued = Counter(message.channel for message in desk.messages if message.channel != "dashboard")
-    queued.update({name: count for name, count in desk.situation.load.messages.items() if name != "dashboard"})
-    return any(count >= MOST_MESSAGES for count in queued.values())
+    return any(count >= MOST_MESSAGES for name, count in desk.queued.items() if name != "dashboard")
 
 
 def holds(desk: Desk, incident: Incident, audible: Sequence[Alert]) -> bool:

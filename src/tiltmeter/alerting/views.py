@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from tiltmeter.domain.alert import AlertState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from tiltmeter.domain.alert import Alert, Silence
     from tiltmeter.domain.rule import Inhibition, MuteTiming, Rule, RuleSet
@@ -23,8 +23,10 @@ def labels_of(alert: Alert) -> dict[str, str]:
     return {**labels, "incident": alert.incident} if alert.incident else labels
 
 
-def silenced_by(alert: Alert, silences: Iterable[Silence], now: datetime) -> Silence | None:
+def silenced_by(alert: Alert, silences: Collection[Silence], now: datetime) -> Silence | None:
     """The active silence with the latest end that matches; None when nobody asked for quiet."""
+    if not silences:
+        return None
     labels = labels_of(alert)
     matching = [
         silence
@@ -90,12 +92,18 @@ def inhibited_by(alert: Alert, alerts: Iterable[Alert], inhibitions: Iterable[In
 
 
 def is_audible(
-    alert: Alert, rules: RuleSet, *, alerts: Iterable[Alert], silences: Iterable[Silence], now: datetime, zone: ZoneInfo
+    alert: Alert,
+    rule: Rule | None,
+    rules: RuleSet,
+    *,
+    alerts: Iterable[Alert],
+    silences: Collection[Silence],
+    now: datetime,
+    zone: ZoneInfo,
 ) -> bool:
     """Whether people may be told about a firing alert now."""
     if silenced_by(alert, silences, now) is not None:
         return False
-    rule = next((rule for rule in rules.rules if rule.id == alert.rule), None)
     if rule is not None and muted_by(rule, rules.mute_timings, now, zone):
         return False
     return inhibited_by(alert, alerts, rules.inhibitions) is None
