@@ -121,7 +121,7 @@ def _print(result: Result) -> None:
         out.print(f"\n{hidden} more features: --json or --html shows them (the first {FIRST_ROWS} stand here)")
     for feature in comparison.features.values():
         for hint in feature.hints:
-            remark(f"hint: {hint}")
+            remark(f"hint: {hint}" if feature.name in hint else f"hint: {feature.name}: {hint}")
 
 
 def _cells(feature: FeatureComparison) -> list[str]:

@@ -151,7 +151,11 @@ def _folded(
 
 
 def _remarks(result: Result) -> Markup | None:
-    hints = [hint for feature in result.comparison.features.values() for hint in feature.hints]
+    hints = [
+        hint if feature.name in hint else f"{shortened(feature.name)}: {hint}"
+        for feature in result.comparison.features.values()
+        for hint in feature.hints
+    ]
     lines = [*hints, *result.notes]
     if not lines:
         return None
