@@ -62,6 +62,7 @@ class FeatureTypes:
     """
 
     known: dict[str, pa.DataType] = field(default_factory=dict)
+    _folded: dict[str, str] = field(default_factory=dict)
 
     def learn(self, schema: pa.Schema) -> bool:
         """Take over what the table says; False when it contradicts what rows were typed by before."""
@@ -72,12 +73,18 @@ class FeatureTypes:
             stored = pa.string() if column.type in (pa.large_string(), pa.string_view()) else column.type
             agreed = agreed and self.known.get(column.name, stored) == stored
             self.known[column.name] = stored
+            self._folded[column.name.casefold()] = column.name
         return agreed
 
     def type_of(self, column: str, values: Sequence[Any]) -> pa.DataType | None:
-        """Type of a column, None for a new one without any value or beyond the limit."""
+        """Type of a column, None for a new one that has no value yet or may not be a column.
+
+        The schema ends a name at a NUL, and a Delta table may not have two names that differ in case alone: Spark would
+        refuse the whole table.
+        """
         found = self.known.get(column)
-        if found is None and len(self.known) < MOST_COLUMNS:
+        is_free = "\x00" not in column and self._folded.setdefault(column.casefold(), column) == column
+        if found is None and is_free and len(self.known) < MOST_COLUMNS:
             first = next((value for value in values if value is not None), None)
             found = _TYPES.get(type(first))
             if found is not None:
@@ -193,7 +200,7 @@ def _rescue_all(name: str, values: Sequence[Any], rescued: dict[int, dict[str, A
     for place, value in enumerate(values):
         if value is not None:
             rescued.setdefault(place, {})[name] = value
-            counts["columns_beyond_limit"] += 1
+            counts["columns_refused"] += 1
 
 
 def outcome_table(rows: Sequence[Mapping[str, Any]], *, ingest_us: int) -> pa.Table:

@@ -170,6 +170,7 @@ class StoredTable:
     _kept: Any = None
     _opened_at: float = 0.0
     _verified: int = -1
+    _was_there: bool = False
     _lock: Lock = field(default_factory=Lock)
 
     def exists(self) -> bool:
@@ -178,12 +179,22 @@ class StoredTable:
             return bool(DeltaTable.is_deltatable(self.files.root, self._options()))
 
     def create(self) -> None:
-        """Create the table with its pinned properties unless it exists."""
+        """Create the table with its pinned properties unless it exists.
+
+        Raises:
+            StoreError: it cannot be created, or it existed before and is gone.
+        """
         if self.exists():
+            self._was_there = True
             return
-        if self.files.is_local:
-            Path(self.files.root).parent.mkdir(parents=True, exist_ok=True)
+        if self._was_there:
+            # An unmounted volume looks like a missing table: rows written beside it would vanish when it comes back.
+            raise StoreError(
+                "the table was there and is gone", at=self.files.root, hint="is it mounted?", retryable=True
+            )
         with in_our_words(self.files.root):
+            if self.files.is_local:
+                Path(self.files.root).parent.mkdir(parents=True, exist_ok=True)
             DeltaTable.create(
                 self.files.root,
                 self.definition.columns,
