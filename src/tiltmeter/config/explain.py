@@ -38,7 +38,7 @@ def config_error(error: ValidationError, model: type[BaseModel], source: YamlSou
         return ConfigError(f'unknown key "{dotted(path)}"{also}', at=source.at(*path), hint=hint)
     if first["type"] == "missing":
         return ConfigError(f'"{dotted(path)}" is missing{also}', at=source.at(*path[:-1]))
-    cause = first.get("ctx", {}).get("error")
+    cause = getattr(first.get("ctx", {}).get("error"), "__cause__", None)
     if isinstance(cause, ConfigError):
         return ConfigError(f"{dotted(path)}: {cause.what}{also}", at=source.at(*path), hint=cause.hint)
     said = first["msg"][0].lower() + first["msg"][1:]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -14,14 +15,30 @@ from tiltmeter.config.units import duration, duration_text, share, size
 from tiltmeter.domain.errors import ConfigError
 from tiltmeter.domain.feature import FeatureKind
 
+T = TypeVar("T")
+
+
+def _read_by(parse: Callable[[object], T]) -> Callable[[object], T]:
+    """A parser as a validator: pydantic knows the place of a ValueError only."""
+
+    def read(value: object) -> T:
+        try:
+            return parse(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    return read
+
+
 Duration = Annotated[
-    timedelta, BeforeValidator(duration), PlainSerializer(duration_text, return_type=str, when_used="json")
+    timedelta, BeforeValidator(_read_by(duration)), PlainSerializer(duration_text, return_type=str, when_used="json")
 ]
-Size = Annotated[int, BeforeValidator(size)]
-Share = Annotated[float, BeforeValidator(share)]
+Size = Annotated[int, BeforeValidator(_read_by(size))]
+Share = Annotated[float, BeforeValidator(_read_by(share))]
 
 
-def _known_zone(name: str) -> str:
+def _known_zone(given: object) -> str:
+    name = str(given)
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -29,7 +46,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-Zone = Annotated[str, AfterValidator(_known_zone)]
+Zone = Annotated[str, AfterValidator(_read_by(_known_zone))]
 
 
 class Secret:
@@ -81,7 +98,7 @@ def _secret(value: object) -> Secret:
     return value if isinstance(value, Secret) else Secret(str(value))
 
 
-SecretField = Annotated[Any, BeforeValidator(_secret)]
+SecretField = Annotated[Any, BeforeValidator(_read_by(_secret))]
 
 
 class Part(BaseModel):

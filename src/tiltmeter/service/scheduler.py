@@ -288,7 +288,7 @@ class Scheduler:
         """Capacity as the last judged hour left it; asked once an hour."""
         hour = now.replace(minute=0, second=0, microsecond=0)
         kept = self._capacities.get(model.name)
-        if kept is None or kept[0] != hour or kept[1] is None:
+        if kept is None or kept[0] != hour:
             query = MetricQuery(
                 model=model.name, metric="serving.capacity_rps", grain=Grain.HOUR, until=now, version="",
                 segment=("", ""), newest_only=True,
