@@ -61,10 +61,13 @@ def _path(location: tuple[int | str, ...], source: YamlSource) -> tuple[int | st
     return tuple(path)
 
 
-def _is_below(node: object, part: int | str) -> bool:
-    if isinstance(node, list):
-        return isinstance(part, int) and part < len(node)
-    return isinstance(node, dict) and part in node
+def _below(node: object, part: int | str) -> tuple[object] | None:
+    """What stands under the part, in a tuple of one; None when nothing does."""
+    if isinstance(node, list) and isinstance(part, int) and part < len(node):
+        return (node[part],)
+    if isinstance(node, dict) and part in node:
+        return (node[part],)
+    return None
 
 
 def _keys(section: type[BaseModel]) -> Iterator[str]:

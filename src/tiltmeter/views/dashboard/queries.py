@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import FeatureProfile
-    from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.domain.severity import Severity
+    from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.ports import World
 
 PSI_STEPS = ((0.1, "watch"), (0.25, "warning"), (0.5, "critical"))
