@@ -37,7 +37,7 @@ def _compute(name, seen):
 
 @every_statistic
 @given(sides=counts())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_counts_give_a_finite_number_within_bounds_or_none_with_a_reason(name, sides):
     statistic, measured = _compute(name, cells_of(*sides))
     low, high = statistic.bounds
@@ -53,7 +53,7 @@ def test_any_counts_give_a_finite_number_within_bounds_or_none_with_a_reason(nam
 
 @every_statistic
 @given(sides=counts())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_equal_windows_do_not_drift(name, sides):
     side = [rows + 1 for rows in sides[0]]
     _, measured = _compute(name, cells_of(side, side))
@@ -84,7 +84,7 @@ def test_more_drift_gives_more(name):
 
 @every_statistic
 @given(sides=counts(least_cells=2), seed=st.integers(0, 1000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_order_of_cells_is_irrelevant_unless_declared(name, sides, seed):
     statistic = STATISTICS.load(name)
     order = np.random.default_rng(seed).permutation(len(sides[0]))

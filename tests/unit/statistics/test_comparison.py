@@ -242,9 +242,7 @@ _values = st.one_of(
 )
 
 
-@given(_values, _values)
-@settings(max_examples=300, deadline=None)
-def test_any_column_gives_finite_numbers_or_reasons(before, after):
+def _assert_finite_or_explained(before, after):
     hostile = [value for value in (*before, *after) if value is not None]
     words = any(isinstance(value, str) for value in hostile)
     if words and any(isinstance(value, float) for value in hostile):
@@ -261,6 +259,19 @@ def test_any_column_gives_finite_numbers_or_reasons(before, after):
         assert math.isfinite(value) if value is not None else found.why.get(name)
     assert sum(cell.reference for cell in found.cells) == len(before)
     assert sum(cell.current for cell in found.cells) == len(after)
+
+
+@given(_values, _values)
+@settings(max_examples=120, deadline=None)
+def test_any_column_gives_finite_numbers_or_reasons(before, after):
+    _assert_finite_or_explained(before, after)
+
+
+@pytest.mark.faults
+@given(_values, _values)
+@settings(max_examples=10_000, deadline=None)
+def test_ten_thousand_hostile_columns_give_finite_numbers_or_reasons(before, after):
+    _assert_finite_or_explained(before, after)
 
 
 def test_kinds_say_what_they_cannot_have():

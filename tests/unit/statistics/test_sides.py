@@ -84,7 +84,7 @@ def test_infinities_stand_outside_every_finite_quantile():
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=60), st.lists(st.floats(), max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_hostile_values_give_finite_numbers_in_order_or_none(fitted, values):
     bins = bins_of("f", fitted, FeatureKind.NUMERIC)
     side, why = described_side(bins, profile_of(bins, values))
@@ -100,7 +100,7 @@ def test_hostile_values_give_finite_numbers_in_order_or_none(fitted, values):
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=50), st.lists(st.floats(), max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_fine_bins_hold_every_value_once(fitted, values):
     bins = numeric_bins(fitted)
     profiles = [numeric_profile(bins, fitted), numeric_profile(bins, values)]
