@@ -160,8 +160,8 @@ class _Life:
         self._change(updated_at=self._window.end)
 
     def _pend(self, verdict: Verdict) -> None:
-        end = self._window.end
-        if self.alert.state is not AlertState.PENDING:
+        end, before = self._window.end, self.alert
+        if before.state is not AlertState.PENDING:
             self._begin(end)
         else:
             self._change(breaches=self.alert.breaches + 1, held=self.alert.held + self._elapsed)
@@ -171,7 +171,7 @@ class _Life:
                 state=AlertState.FIRING, fired_at=end, late=self._late, clears=0, transitions=self.alert.transitions + 1
             )
             self._transition("alert_fired", value=_value(verdict), why=verdict.why)
-        elif self.alert.breaches == 1:
+        elif self.alert.breaches == 1 or before.severity is not self.alert.severity:
             self._transition("alert_pending", value=_value(verdict))
 
     def _begin(self, end: datetime) -> None:
