@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tiltmeter.domain.errors import StoreError
 
 
+_MOST_FAILURES = 1_000
+
+
 class Waiting:
     """Positions up to which records are on the disk, and who waits for one.
 
@@ -20,7 +23,8 @@ class Waiting:
     """
 
     def __init__(self, wake: threading.Event) -> None:
-        self.reached = 0
+        self._reached = 0
+        self._failures: list[tuple[int, int, StoreError]] = []  # positions after the first, up to the second
         self._wake = wake
         self._lock = threading.Lock()
         self._futures: list[tuple[int, asyncio.Future[None]]] = []
@@ -36,7 +40,7 @@ class Waiting:
             StoreError: it never will be.
         """
         with self._lock:
-            if position <= self.reached:
+            if self._is_settled(position):
                 return
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._futures.append((position, future))
@@ -46,7 +50,7 @@ class Waiting:
     def block_until(self, position: int, seconds: float) -> bool:
         """As `until`, for code without an event loop; False when the time is over."""
         with self._lock:
-            if position <= self.reached:
+            if self._is_settled(position):
                 return True
             answer = _Answer()
             self._events.append((position, answer))
@@ -57,10 +61,21 @@ class Waiting:
             raise answer.error
         return True
 
+    def _is_settled(self, position: int) -> bool:
+        if position > self._reached:
+            return False
+        for after, until, error in self._failures:
+            if after < position <= until:
+                raise error
+        return True
+
     def release(self, position: int, error: StoreError | None = None) -> None:
         """The position is reached, or, with an error, never will be."""
         with self._lock:
-            self.reached = max(self.reached, position)
+            if error is not None and position > self._reached:
+                # Whoever asks later must not take a lost record for a kept one.
+                self._failures = [*self._failures[-_MOST_FAILURES:], (self._reached, position, error)]
+            self._reached = max(self._reached, position)
             futures = [future for at, future in self._futures if at <= position]
             events = [answer for at, answer in self._events if at <= position]
             self._futures = [waiter for waiter in self._futures if waiter[0] > position]

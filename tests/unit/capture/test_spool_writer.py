@@ -256,6 +256,9 @@ def test_a_disk_that_refuses_twice_tells_whoever_waits(tmp_path):
     with pytest.raises(StoreError):
         writer.block_until_durable(position, seconds=10)
     files.fail = set()
+    writer.block_until_durable(writer.put(b"c"), seconds=10)
+    with pytest.raises(StoreError):  # whoever asks later is not told that it was kept
+        writer.block_until_durable(position, seconds=10)
     writer.close()
 
 
