@@ -6,6 +6,7 @@ httpx is imported here and nowhere else in the channels, so that it can be swapp
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ def post(
         target = str(parsed.copy_with(host=public_address(host, parsed.port)))
         extensions = {"sni_hostname": host}
         sent_headers["Host"] = parsed.netloc.decode()
+    _silence_logs()
     deadline = clock.monotonic() + timeout_s
     try:
         with (
@@ -80,6 +82,12 @@ def post(
             return Answer(answer.status_code, body, {k.lower(): v for k, v in answer.headers.items()})
     except httpx.HTTPError as error:
         raise _network_error(error, host) from None  # the original carries the address, which may be a secret
+
+
+def _silence_logs() -> None:
+    # httpx logs every address at level INFO, and the address of a webhook is a secret.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def reach(url: str, *, timeout_s: float, at: str, public_only: bool = False) -> None:

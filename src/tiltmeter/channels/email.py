@@ -35,7 +35,7 @@ class SmtpSettings(ChannelPart):
     """`{kind: smtp, to: [ml-team@example.com], from: tiltmeter@example.com, url: "env:SMTP_URL"}`.
 
     The address is `smtp://user:password@host:587` (STARTTLS) or `smtps://user:password@host:465`; special characters in
-    the password are percent-encoded.
+    the password are percent-encoded. `tls: auto` asks for encryption on every host but the own one.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -44,7 +44,7 @@ class SmtpSettings(ChannelPart):
     to: tuple[str, ...] = Field(min_length=1)
     sender: str = Field(alias="from")
     url: SecretStr
-    tls: Literal["required", "none"] = "required"
+    tls: Literal["auto", "required", "none"] = "auto"
     ca_file: str | None = None
 
     @field_validator("url")
@@ -125,7 +125,7 @@ class EmailChannel:
     def _client(self) -> aiosmtplib.SMTP:
         secure = self._server.scheme == "smtps"
         host = self._server.hostname or ""
-        optional = self._settings.tls == "none" or _is_loopback(host)
+        optional = self._settings.tls == "none" or (self._settings.tls == "auto" and _is_loopback(host))
         context = ssl.create_default_context(cafile=self._settings.ca_file)
         if optional and not self._settings.ca_file:
             # Opportunistic on the own machine, or where the site said so: encrypted if offered, not verified.

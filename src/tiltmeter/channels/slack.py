@@ -60,6 +60,7 @@ _HINTS = {
 }
 
 _ID = re.compile(r"[CGD][A-Z0-9]{8,}")  # Slack's ids of channels; everything else is a name
+_CODE = re.compile(r"[a-z_]{1,60}")
 _CANNOT_LOOK = {
     "missing_scope",
     "channel_not_found",
@@ -308,11 +309,11 @@ class SlackChannel:
         code = _code(error)
         if status == 429 or code in _LIMITED:
             return self._limited(getattr(answer, "headers", {}))
-        if code in _UNKNOWN or status >= 500 or not code:
+        if code in _UNKNOWN or status >= 500 or (not code and status < 400):
             return self._error(f"Slack failed ({code or status})", unknown=True)
         if code in _LATER:
             return self._error(f"Slack is not available ({code})")
-        return self._error(f"Slack refused the message ({code})", retryable=False, hint=_HINTS.get(code))
+        return self._error(f"Slack refused the message ({code or status})", retryable=False, hint=_HINTS.get(code))
 
     def _by_status(self, status: int, body: str, headers: Any) -> DeliveryError:  # noqa: ANN401 - a header mapping
         words = body.strip().split()
@@ -349,8 +350,9 @@ class SlackChannel:
 
 
 def _code(error: SlackApiError) -> str:
-    answer = error.response
+    """Slack's own word for the error; empty when the answer was not Slack's (slack_sdk then quotes its text)."""
     try:
-        return str(answer.get("error") or "")
+        code = str(error.response.get("error") or "")
     except ValueError:  # slack_sdk: an answer that is no JSON object has no fields to get
         return ""
+    return code if _CODE.fullmatch(code) else ""
