@@ -96,9 +96,14 @@ def _outcomes(leads: Leads, rows: np.ndarray) -> pa.Table:
     )
 
 
+def entity_ids(leads: Leads) -> pa.Array:
+    """Ids of the leads, as the CRM writes them."""
+    return _ids("lead", None, leads.number)
+
+
 def reference_rows(leads: Leads, model: LeadModel) -> pa.Table:
     """The data set the model is judged against: features, entity id and the model's own score."""
-    columns = {"entity_id": _ids("lead", None, leads.number), "prediction": pa.array(model.score(leads.columns))}
+    columns = {"entity_id": entity_ids(leads), "prediction": pa.array(model.score(leads.columns))}
     return pa.table(columns | {name: to_arrow(column) for name, column in leads.columns.items()})
 
 

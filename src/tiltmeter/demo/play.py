@@ -13,9 +13,11 @@ from tiltmeter.demo.backfill import import_history
 from tiltmeter.demo.build import DemoWorld, build_demo_world, period_until
 from tiltmeter.demo.clock import SimulatedClock
 from tiltmeter.demo.installation import clear_folder, write_installation
+from tiltmeter.demo.remembering import RememberingState, StillLog, StillStates
 from tiltmeter.demo.replay import Replay
 from tiltmeter.demo.report import Report, build_report
 from tiltmeter.ingest.monitored_log import MonitoredLog
+from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.service.checkup import calendar_of
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
     from tiltmeter.demo.installation import Ports, Receivers
 
-Tell = Callable[[str, float], None] if TYPE_CHECKING else object
-"""Hears what is going on: a sentence, and the share of it that is done."""
+    Tell = Callable[[str, float], None]
+    """Hears what is going on: a sentence, and the share of it that is done."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +77,21 @@ def play(
     clock = SimulatedClock(period.end)
     log = stored_log(configuration, clock, configuration.models)
     length = period.end - period.start
-    rows = import_history(company, log, lambda day: tell("importing the history", (day - period.start) / length))
+    spool = configuration.placed(configuration.settings.capture.spool.path)
+    rows = import_history(
+        company,
+        spool=spool,
+        shipper=Shipper(spool, log, configuration.models, clock, damaged=folder / "damaged"),
+        log=log,
+        zone=configuration.zone,
+        tell=lambda day: tell("importing the history", (day - period.start) / length),
+    )
     clock.shown = period.start
     world = build_world(configuration, clock=clock, stored=log)
-    # The whole history lies in the table: every day of it is over, and is read once.
+    # The whole history lies in the tables: every day of it is over, and is read once.
     past = SimulatedClock(period.end + timedelta(days=2))
-    world = replace(world, log=MonitoredLog(log, past, None))
+    state = RememberingState(world.state)
+    world = replace(world, log=MonitoredLog(StillLog(log), past, None), states=StillStates(world.states), state=state)
     scheduler = Scheduler(
         world,
         calendar_of(configuration),
@@ -91,11 +102,11 @@ def play(
     )
     sender = Sender(world.state, world.channels, clock, rng=Random(seed), paced=False)
     replay = Replay(
-        clock, scheduler, sender, lambda moment: tell("letting time pass", (moment - period.start) / length)
+        clock, scheduler, sender, state, lambda moment: tell("letting time pass", (moment - period.start) / length)
     )
     episodes = replay.run(period.start, period.end)
     report = build_report(
         seed, period, company.incidents, episodes=episodes, world=world, rows=rows, seconds=time.monotonic() - began
     )
-    world.state.close()  # type: ignore[attr-defined]  # the SQL store holds connections
+    state.inner.close()
     return Played(company, configuration, report)

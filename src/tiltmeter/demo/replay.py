@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tiltmeter.demo.clock import SimulatedClock
+    from tiltmeter.demo.remembering import RememberingState
     from tiltmeter.domain.alert import Alert
     from tiltmeter.domain.run import Run
     from tiltmeter.service.scheduler import Scheduler
@@ -61,12 +62,14 @@ class Replay:
         clock: the clock that scheduler and sender look at.
         scheduler: as the service runs it.
         sender: as the service runs it, without the receivers' pace.
+        state: what both share.
         tell: hears of the simulated moment, for a progress bar.
     """
 
     clock: SimulatedClock
     scheduler: Scheduler
     sender: Sender
+    state: RememberingState
     tell: Callable[[datetime], None] = lambda _moment: None
     episodes: Episodes = field(default_factory=Episodes)
     turns: int = 0
@@ -93,12 +96,12 @@ class Replay:
         """One look at the clock; whether a live alert changed."""
         self.clock.shown = moment
         changed = False
-        messages = 0
         for run in self.scheduler.turn(moment):
             self.episodes.take(run)
-            messages += len(run.messages)
             changed = changed or run.window.grain is Grain.LIVE
-        self.sender.drain_once(moment)
+        if self.state.has_mail:
+            self.sender.drain_once(moment)
+            self.state.mail_is_out()
         self.turns += 1
         if moment.minute == 0:
             self.tell(moment)

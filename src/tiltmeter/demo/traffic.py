@@ -64,7 +64,9 @@ class LiveTraffic:
             times = np.sort(rng.integers(0, _MINUTE * 1_000_000, n)) + microseconds(self.now())
             leads = draw_leads(rng, times, _LIVE_NUMBERS + self._sent)
             self._sent += n
-            bodies = [{"lead_id": lead_id(int(leads.number[row])), **to_json(leads.columns, row)} for row in range(n)]
+            bodies: list[dict[str, object]] = [
+                {"lead_id": lead_id(int(leads.number[row])), **to_json(leads.columns, row)} for row in range(n)
+            ]
             for first in range(0, n, _MANY_EVERY):
                 block = bodies[first : first + _MANY_EVERY]
                 yield "/score-many", {"leads": block[:_MANY]}
