@@ -1,0 +1,133 @@
+"""A local server that speaks the parts of the Databricks API that are polled, with its faults. For tests and the demo.
+
+Answers are written by hand from the public reference of Jobs 2.2 and SQL statement execution 2.0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(slots=True)
+class DatabricksFault:
+    """One answer that is not the right one.
+
+    Args:
+        status: of the answer.
+        headers: such as Retry-After.
+        body: raw text of the answer.
+    """
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = '{"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "too many requests"}'
+
+
+@dataclass(slots=True, eq=False)
+class DatabricksServer:
+    """Serves job runs on 127.0.0.1 while the context is open.
+
+    Args:
+        token: the one that is accepted.
+        runs: runs as `jobs/runs/get` answers them, newest first.
+        page: runs of one page.
+        faults: answers given first, one a request.
+        statements: answers of the SQL API, in order; the first to `execute_statement`.
+    """
+
+    token: str = "dapi-test"  # noqa: S105 - of a server that exists in tests alone
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    page: int = 3
+    faults: deque[DatabricksFault] = field(default_factory=deque)
+    statements: deque[dict[str, Any]] = field(default_factory=deque)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    address: str = ""
+    _server: ThreadingHTTPServer | None = None
+
+    def __enter__(self) -> Self:
+        """Start serving on a port that the system chooses."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop serving."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def answer(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """Status and body of one request."""
+        if path.endswith("/jobs/runs/list"):
+            return 200, self._page(query)
+        if path.endswith("/jobs/runs/get"):
+            found = next((run for run in self.runs if str(run["run_id"]) == query.get("run_id")), None)
+            return (200, found) if found else (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
+        if "/sql/statements" in path and self.statements:
+            return 200, self.statements.popleft()
+        if path.endswith("/scim/v2/Me"):
+            return 200, {"userName": "tester"}
+        return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": path}
+
+    def _page(self, query: dict[str, str]) -> dict[str, Any]:
+        since = int(query.get("start_time_from", 0))
+        wanted = [run for run in self.runs if run.get("start_time", 0) >= since]
+        start = int(query.get("page_token") or 0)
+        part = [self._cut(run) for run in wanted[start : start + self.page]]
+        more = start + self.page < len(wanted)
+        return {"runs": part, "has_more": more} | ({"next_page_token": str(start + self.page)} if more else {})
+
+    def _cut(self, run: dict[str, Any]) -> dict[str, Any]:
+        # A list shows at most 100 tasks of a run; `has_more` says that the rest is in runs/get.
+        tasks = run.get("tasks", [])
+        return run | {"tasks": tasks[:100], "has_more": True} if len(tasks) > 100 else run
+
+
+def _handler(server: DatabricksServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            """Answer, or fail as told."""
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            server.requests.append((parts.path, query))
+            if parts.path.startswith("/.well-known"):
+                self._send(404, {}, "{}")
+            elif self.headers.get("Authorization") != f"Bearer {server.token}":
+                self._send(401, {}, '{"error_code": "UNAUTHENTICATED", "message": "invalid token"}')
+            elif server.faults:
+                fault = server.faults.popleft()
+                self._send(fault.status, fault.headers, fault.body)
+            else:
+                status, body = server.answer(parts.path, query)
+                self._send(status, {"X-Databricks-Org-Id": "6051234418418567"}, json.dumps(body))
+
+        def do_POST(self) -> None:
+            """As GET, the body kept."""
+            length = min(int(self.headers.get("Content-Length") or 0), 1_000_000)
+            server.posted.append(json.loads(self.rfile.read(length) or b"{}"))
+            self.do_GET()
+
+        def _send(self, status: int, headers: dict[str, str], text: str) -> None:
+            body = text.encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's signature
+            """Tests read `requests`."""
+
+    return Handler
