@@ -74,8 +74,10 @@ def _found(report: Report, folder: Path) -> list[str]:
     summary = report.summary
     rows = report.rows
     return [
-        f"{report.days} days, {rows['predictions']:,} predictions, {rows['outcomes']:,} outcomes in "
-        f"{report.seconds:.0f} s (seed {report.seed})",
+        (
+            f"{report.days} days, {rows['predictions']:,} predictions, {rows['outcomes']:,} outcomes in "
+            f"{report.seconds:.0f} s (seed {report.seed})"
+        ),
         *report.lines(),
         f"{summary.matched} of {summary.planted} planted incidents found, {summary.unexplained} alerts unexplained",
         f"messages   {folder / 'inbox'}",
@@ -88,8 +90,10 @@ def _opened(addresses: Addresses, folder: Path) -> list[str]:
         f"service    {addresses.service}  (/healthz, /metrics, /docs)",
         f"app        {addresses.app}/docs  (POST /score)",
         f"config     {folder / 'tiltmeter.yaml'}",
-        "Open the dashboard: the incidents above stand on the time line, and live requests arrive every second. "
-        "Ctrl-C ends everything.",
+        (
+            "Open the dashboard: the incidents above stand on the time line, and live requests arrive every second. "
+            "Ctrl-C ends everything."
+        ),
     ]
 
 
