@@ -181,8 +181,8 @@ def main(arguments: list[str]) -> int:
     chosen = options.parse_args(arguments)
     started = time.monotonic()
     null = [
-        calibrate(kind, n=n, m=m, times=chosen.comparisons, seed=chosen.seed)
-        for kind in KINDS
+        calibrate(kind, n=n, m=m, times=chosen.comparisons, seed=chosen.seed + number)
+        for number, kind in enumerate(KINDS)
         for n, m in ((1000, 5000), (200, 5000))
     ]
     called = [

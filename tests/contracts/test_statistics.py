@@ -49,6 +49,7 @@ def test_any_counts_give_a_finite_number_within_bounds_or_none_with_a_reason(nam
     assert set(measured.parts) == set(statistic.parts)
     for part in measured.parts.values():
         assert part is None or math.isfinite(part)
+    assert bool(measured.why) == (None in (measured.value, *measured.parts.values()))
 
 
 @every_statistic

@@ -194,7 +194,7 @@ def _numeric(
     _fences(cells, profiles, tested, numbers)
     names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
     numbers.fields["cells"] = _pictured(names, pooled)
-    numbers.fields["hints"] = stand_in_number(bins.name, cells, fine) + apart(*sides)
+    numbers.fields["hints"] = stand_in_number(bins.name, fine) + apart(*sides)
     return sides
 
 

@@ -11,7 +11,7 @@ from tiltmeter.statistics.edges import short_number
 
 if TYPE_CHECKING:
     from tiltmeter.domain.comparison import SideStatistics
-    from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins
+    from tiltmeter.domain.profile import LevelBins, LevelProfile
     from tiltmeter.statistics.edges import FineBins
 
 _LEAST_SHARE = 0.05
@@ -48,12 +48,11 @@ def nothing_in_common(reference: LevelProfile, current: LevelProfile) -> tuple[s
     return () if shared else (NO_OVERLAP,)
 
 
-def stand_in_number(name: str, bins: NumericBins, fine: FineBins) -> tuple[str, ...]:
+def stand_in_number(name: str, fine: FineBins) -> tuple[str, ...]:
     """A hint where one end of the values is a number that people write for "missing", such as 999 in `pdays`.
 
     Args:
         name: of the feature.
-        bins: frozen cells.
         fine: rows per fine bin of both sides.
     """
     rows = np.add.reduce(fine.counts, axis=0)
@@ -66,18 +65,9 @@ def stand_in_number(name: str, bins: NumericBins, fine: FineBins) -> tuple[str, 
             continue
         value, share = float(fine.edges[position]), int(rows[position]) / total
         alone = math.nextafter(float(fine.edges[position - 1]), math.inf) == value
-        if alone and value in _STAND_INS and share >= _LEAST_SHARE and _stands_apart(value, bins):
+        if alone and value in _STAND_INS and share >= _LEAST_SHARE:
             found.append(hint_of(name, share, short_number(value).replace(",", "")))
     return tuple(sorted(found))
-
-
-def _stands_apart(value: float, bins: NumericBins) -> bool:
-    # -1 among other negative numbers, or 99 as the end of a percentage, is a value like any other: a stand-in either
-    # lies at the very end of the baseline's range or beyond it.
-    if bins.range is None:
-        return False
-    least, greatest = math.nextafter(float(bins.edges[bins.range[0]]), math.inf), float(bins.edges[bins.range[1]])
-    return value <= least or value >= greatest
 
 
 def stand_in_level(name: str, bins: LevelBins, sides: tuple[LevelProfile, LevelProfile]) -> tuple[str, ...]:

@@ -125,6 +125,10 @@ def test_lost_levels_carry_what_they_held():
     assert lost_levels(bins, reference, reference).count == 0
 
 
+def test_one_row_is_enough_to_be_new():
+    assert _found(["a"], ["b"]).change.rows == 1
+
+
 def test_sides_without_rows_have_no_changes():
     bins = level_bins(["a"])
     nothing, one = level_profile(bins, []), level_profile(bins, ["a"])
