@@ -121,8 +121,9 @@ def detail(alert: Alert, key: str) -> str:
 
 
 def value_of(alert: Alert) -> float | None:
-    """The value to speak of: the one of the moment, else the worst of the episode."""
-    return alert.value if alert.value is not None else alert.peak
+    """The value to speak of: the one of the moment while it is in breach, else the worst of the episode."""
+    in_breach = alert.value is not None and alert.breached_at == alert.updated_at
+    return alert.value if in_breach or alert.peak is None else alert.peak
 
 
 def _feature(alert: Alert) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tiltmeter.alerting import wording
+from tiltmeter.alerting import storm_words
 from tiltmeter.alerting.identity import incident_id
 from tiltmeter.alerting.routing import channels_for
 from tiltmeter.alerting.situation import STORM_SPAN
@@ -64,7 +64,7 @@ def settle(desk: Desk) -> None:
             _say(desk, digest, held)
         elif not held:
             over = replace(digest, state=IncidentState.RESOLVED, resolved_at=desk.now, repeat_at=None)
-            content = wording.storm_over(over, now=desk.now)
+            content = storm_words.storm_over(over, now=desk.now)
             desk.put_incident(desk.say(over, MessageKind.RESOLVED, over.heard, content))
 
 
@@ -95,6 +95,6 @@ def _speak(desk: Desk, digest: Incident, level: Severity) -> None:
 
 def _say(desk: Desk, digest: Incident, held: Sequence[Incident]) -> None:
     channels = channels_for(desk.situation.rules, digest.severity)
-    content = wording.storm_digest(digest, held, desk.situation, now=desk.now)
+    content = storm_words.storm_digest(digest, held, desk.situation, now=desk.now)
     said = replace(digest, told=digest.severity, repeat_at=desk.now + STORM_SPAN, title=content.title)
     desk.say(said, MessageKind.DIGEST, channels, content)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from tiltmeter.alerting.causes import likely_cause
+from tiltmeter.alerting.news import names_of, news_line
 from tiltmeter.alerting.phrases import (
     clock_time,
     detail,
@@ -117,9 +118,11 @@ def content_of(
     rules = {rule.id: rule for rule in situation.rules.rules}
     rows = tuple(_row(alert, situation, rules) for alert in shown[:WORST])
     facts = _facts(incident, shown, situation, rules, now)
-    extra = _news_line(kind, incident, members, news, situation.zone, now, remark)
+    extra = news_line(kind, incident, members, news, situation.zone, now, remark)
     if extra:
         facts = {"Now": extra, **facts}
+    if kind is MessageKind.RESOLVED:
+        facts.pop("How bad", None)  # the effect says the worst; now it is fine
     return Content(
         title=incident.title or title_of(shown),
         effect=_effect(kind, incident, shown),
@@ -193,7 +196,7 @@ def _facts(
         facts["Found late"] = "rows came after the window was first judged"
     if any(alert.stale for alert in shown):
         facts["Stale"] = (
-            f"no fresh data for {_names([a for a in shown if a.stale])}; the state is frozen, not recovered"
+            f"no fresh data for {names_of([a for a in shown if a.stale])}; the state is frozen, not recovered"
         )
     if incident.acknowledged_by:
         taken = f", {clock_time(incident.acknowledged_at, situation.zone)}" if incident.acknowledged_at else ""
@@ -277,54 +280,6 @@ def _who(shown: Sequence[Alert]) -> str:
     return ", ".join(list(dict.fromkeys(said))[:3])
 
 
-def _names(alerts: Sequence[Alert]) -> str:
-    names = list(dict.fromkeys(name_of(a.subject.feature or a.subject.segment_value or a.rule) for a in alerts))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _news_line(
-    kind: MessageKind,
-    incident: Incident,
-    members: Sequence[Alert],
-    news: Sequence[AlertEvent],
-    zone: ZoneInfo,
-    now: datetime,
-    remark: str,
-) -> str:
-    by_fingerprint = {alert.fingerprint: alert for alert in members}
-
-    def about(event_kind: str) -> list[Alert]:
-        return [by_fingerprint[e.fingerprint] for e in news if e.kind == event_kind and e.fingerprint in by_fingerprint]
-
-    if kind is MessageKind.UPDATED:
-        return _update_line(about("alert_fired"), about("alert_stale"), about("alert_corrected"), about("alert_calmed"))
-    waited = length_of(now - (incident.escalated_at or incident.opened_at))
-    lines = {
-        MessageKind.WORSENED: f"now {incident.severity.word}",
-        MessageKind.ESCALATED: f"nobody acknowledged for {waited}: level {incident.step}",
-        MessageKind.REOPENED: f"back within 30 minutes, reopened {incident.reopened}×",
-        MessageKind.FLAPPING: "fires and recovers again and again; further changes come as a digest every 4 h",
-        MessageKind.REMINDED: remark or f"still {incident.severity.word}, {clock_time(now, zone)}",
-        MessageKind.ACKNOWLEDGED: f"acknowledged by {name_of(incident.acknowledged_by)}, {clock_time(now, zone)}",
-    }
-    return lines.get(kind, remark)
-
-
-def _update_line(
-    fired: Sequence[Alert], stale: Sequence[Alert], corrected: Sequence[Alert], calmed: Sequence[Alert]
-) -> str:
-    parts = []
-    if fired:
-        parts.append(f"{len(fired)} more: {_names(fired)}")
-    if stale:
-        parts.append(f"no fresh data for {_names(stale)}")
-    if corrected:
-        parts.append(f"corrected by late rows: {_names(corrected)} was fine in an earlier window")
-    if calmed:
-        parts.append(f"no longer flapping: {_names(calmed)}")
-    return "; ".join(parts) or "quiet time over, still firing"
-
-
 def _row(alert: Alert, situation: Situation, rules: dict[str, Rule]) -> Row:
     rule = rules.get(alert.rule)
     measure = measure_of(alert, rule.metric if rule else "")
@@ -406,39 +361,3 @@ def _footer(incident: Incident, shown: Sequence[Alert], situation: Situation, no
     if situation.next_check is not None:
         said.append(f"next check {local_time(situation.next_check, situation.zone)}")
     return " · ".join(said)
-
-
-def storm_digest(digest: Incident, held: Sequence[Incident], situation: Situation, *, now: datetime) -> Content:
-    """One message for many incidents."""
-    worst = sorted(held, key=lambda incident: (-incident.severity, incident.opened_at, incident.id))
-    rows = tuple(
-        Row(name_of(i.model), i.severity, i.severity.word, name_of(i.title) or i.id, "", _incident_link(situation, i))
-        for i in worst[:WORST]
-    )
-    critical = sum(1 for incident in held if incident.severity is Severity.CRITICAL)
-    plural = "s" if len(held) != 1 else ""
-    base = situation.public_url.rstrip("/")
-    return Content(
-        title=f"{len(held)} incident{plural} held back, {critical} critical",
-        effect="Too many incidents at once: this digest speaks for them until fewer come in. All are on the dashboard.",
-        facts={"Since": local_time(digest.opened_at, situation.zone, with_year=True)},
-        rows=rows,
-        more=max(0, len(held) - WORST),
-        actions=("Look for the one cause that they share before looking at each",),
-        links={"Dashboard": base + "/"} if base else {},
-        footer=f"{digest.id} · again at {clock_time(now, situation.zone)} + 10 min while it lasts",
-    )
-
-
-def storm_over(digest: Incident, *, now: datetime) -> Content:
-    """The end of a storm."""
-    return Content(
-        title="incidents are told one by one again",
-        effect=f"The storm is over after {length_of(now - digest.opened_at)}.",
-        footer=digest.id,
-    )
-
-
-def _incident_link(situation: Situation, incident: Incident) -> str:
-    base = situation.public_url.rstrip("/")
-    return f"{base}/incident?id={incident.id}" if base else ""
