@@ -106,16 +106,19 @@ class Privacy:
 
     def _kept(self, value: Any) -> Any:  # noqa: ANN401 - JSON has any shape
         if isinstance(value, dict):
-            anywhere = self._anywhere
-            return {
-                key: anywhere[key](item)
-                if key in anywhere
-                else (self._kept(item) if isinstance(item, dict | list) else item)
-                for key, item in value.items()
-                if anywhere.get(key) is not _drop
-            }
+            kept = dict(value)
+            for name, action in self._anywhere.items():  # a few names, while a body has dozens of keys
+                if name in kept:
+                    if action is _drop:
+                        del kept[name]
+                    else:
+                        kept[name] = action(kept[name])
+            for name, item in kept.items():
+                if type(item) is dict or type(item) is list:
+                    kept[name] = self._kept(item)
+            return kept
         if isinstance(value, list):
-            return [self._kept(item) if isinstance(item, dict | list) else item for item in value]
+            return [self._kept(item) for item in value]
         return value
 
 

@@ -27,8 +27,8 @@ MAGIC = b"TILTSEG1"
 _HEADER = Struct("<8s16s8sQQQ")
 _CRC = Struct("<I")
 _HEAD = Struct("<II")
+_FRAME = Struct("<8sIII")
 HEADER_BYTES = _HEADER.size + _CRC.size
-FRAME_BYTES = 8 + _CRC.size + _HEAD.size
 NO_LIMIT = 2**64 - 1
 CLOSING = 2**32 - 1
 _COUNT = Struct("<QI")
@@ -94,8 +94,9 @@ def encode_frame(payload: bytes, index: int, *, mark: bytes, seed: int) -> bytes
         mark: of the slot.
         seed: `frame_seed` of the segment.
     """
-    body = _HEAD.pack(len(payload), index) + payload
-    return mark + _CRC.pack(crc32(body, seed)) + body
+    length = len(payload)
+    check = crc32(payload, crc32(_HEAD.pack(length, index), seed))
+    return _FRAME.pack(mark, check, length, index) + payload
 
 
 def encode_closing(number: int, count: int, *, mark: bytes, seed: int) -> bytes:

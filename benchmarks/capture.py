@@ -1,0 +1,160 @@
+"""What capture costs the customer's process: CPU a request, time a record, syncs a second.
+
+    python benchmarks/capture.py [--requests 200000] [--json]
+
+The request benchmark runs an application in process, bare and watched in turns, and compares CPU time pair by pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from tiltmeter.capture.budget import Budget
+from tiltmeter.capture.fastapi import Capture
+from tiltmeter.capture.spool import SpoolWriter
+
+ROOMY = Budget(max_bytes=10**12, min_free=0.0)
+BODY = json.dumps(
+    {f"number_{n}": n * 1.25 for n in range(16)}
+    | {f"word_{n}": f"level-{n}" for n in range(9)}
+    | {"entity_id": "lead-1"}
+).encode()
+ANSWER = b'{"score": 0.4210731, "label": "warm"}'
+SCOPE_HEADERS = [
+    (b"host", b"api"),
+    (b"user-agent", b"bench"),
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(BODY)).encode()),
+    (b"accept", b"*/*"),
+]
+
+
+class Route:
+    """As much of a route as capture looks at."""
+
+    path = "/score"
+    methods = frozenset({"POST"})
+
+
+ROUTE = Route()
+
+
+async def application(scope, receive, send):
+    await receive()
+    scope["route"] = ROUTE
+    headers = [(b"content-length", b"37"), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": ANSWER})
+
+
+async def receive():
+    return {"type": "http.request", "body": BODY, "more_body": False}
+
+
+async def send(message):
+    pass
+
+
+async def cpu_microseconds(app, requests):
+    begun = time.process_time()
+    for _ in range(requests):
+        scope = {"type": "http", "method": "POST", "path": "/score", "root_path": "", "headers": SCOPE_HEADERS}
+        await app(scope, receive, send)
+    return (time.process_time() - begun) / requests * 1e6
+
+
+def request_cost(requests, **options):
+    """Added CPU a request in microseconds: median of the paired differences, and their quartiles."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-capture-"))
+    writer = SpoolWriter(folder, budget=ROOMY)
+    watched = Capture(application, model="lead-scoring", model_version="14", writer=writer, **options)
+    rounds, differences = 40, []
+
+    async def main():
+        await cpu_microseconds(watched, 2000)
+        await cpu_microseconds(application, 2000)
+        for _ in range(rounds):
+            bare = await cpu_microseconds(application, requests // rounds)
+            differences.append(await cpu_microseconds(watched, requests // rounds) - bare)
+
+    asyncio.run(main())
+    watched.close()
+    shutil.rmtree(folder)
+    low, middle, high = statistics.quantiles(differences, n=4)
+    return {"median_us": round(middle, 2), "quartiles_us": [round(low, 2), round(high, 2)], "requests": requests}
+
+
+def put_cost(records):
+    """Percentiles of one `put` of a 1,069-byte record, and records a second."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-put-"))
+    writer = SpoolWriter(folder, budget=ROOMY)
+    payload = bytes(1069)
+    writer.put(payload)
+    took = []
+    for _ in range(records):
+        begun = time.perf_counter_ns()
+        writer.put(payload)
+        took.append(time.perf_counter_ns() - begun)
+    begun = time.perf_counter()
+    for _ in range(records):
+        writer.put(payload)
+    rate = records / (time.perf_counter() - begun)
+    writer.close()
+    shutil.rmtree(folder)
+    took.sort()
+    return {
+        "p50_us": took[records // 2] / 1000,
+        "p99_us": took[records * 99 // 100] / 1000,
+        "records_per_second": round(rate),
+    }
+
+
+def group_commit(waiters, seconds):
+    """Records a second that are on the disk when their waiter goes on."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-disk-", dir=Path.cwd()))
+    writer = SpoolWriter(folder, budget=ROOMY, durability="disk")
+    payload = bytes(1069)
+    done = [0]
+
+    async def waiter(until):
+        while time.perf_counter() < until:
+            await writer.durable(writer.put(payload))
+            done[0] += 1
+
+    async def main():
+        until = time.perf_counter() + seconds
+        await asyncio.gather(*(waiter(until) for _ in range(waiters)))
+
+    asyncio.run(main())
+    writer.close()
+    shutil.rmtree(folder)
+    return {"waiters": waiters, "records_per_second": round(done[0] / seconds)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=200_000)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    found = {
+        "request_raw": request_cost(arguments.requests),
+        "request_reduced": request_cost(arguments.requests, drop=["word_3"]),
+        "put": put_cost(arguments.requests),
+        "group_commit": [group_commit(waiters, 3.0) for waiters in (16, 64, 256)],
+    }
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return
+    for name, value in found.items():
+        print(f"{name:18} {value}")
+
+
+if __name__ == "__main__":
+    main()
