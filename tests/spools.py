@@ -54,7 +54,8 @@ def outcome(number: int, *, converted: bool = True, recorded: datetime = START, 
 def fill(spool: Path, records, *, host: str = "api-1", seal_bytes: int = 8_000_000) -> None:
     """Write records through one worker and seal them."""
     writer = SpoolWriter(spool, host=host, seal_bytes=seal_bytes, threaded=False)
-    for record in records:
+    for place, record in enumerate(records):
         writer.put(record if isinstance(record, bytes) else encode_record(record))
-        writer.tend()
+        if place % 100 == 0:
+            writer.tend()
     writer.close()
