@@ -115,8 +115,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):  # a terminal that knows no arrows shows "?" instead of failing
             stream.reconfigure(errors="replace")
     given, is_debugging = _without_debug(given)
-    if not is_debugging:
-        sys.excepthook = _unexpected
     try:
         app(args=given, prog_name="tiltmeter")
     except TiltmeterError as error:
@@ -129,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         extra = _EXTRAS.get(missing, "local")
         fail(f'this needs the package {missing}, which is not installed; pip install "tiltmeter[{extra}]"', code=1)
+    finally:
+        if not is_debugging:  # typer puts a hook of its own in place while it runs
+            sys.excepthook = _unexpected
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
