@@ -192,12 +192,13 @@ class SlackChannel:
         """The root message edited and a reply in its thread; None when the root is gone."""
         text = slack_blocks.fallback_text(message)
         try:
-            if message.kind in _EDITS_ROOT and (message.content.facts or message.content.rows):
+            edits = message.kind in _EDITS_ROOT and bool(message.content.facts or message.content.rows)
+            if edits:
                 client.chat_update(channel=channel, ts=root, text=text, blocks=slack_blocks.root_blocks(message))
             post = _Post(
                 message.delivery_id,
                 text,
-                slack_blocks.note_blocks(message),
+                slack_blocks.note_blocks(message, short=edits),
                 broadcast=message.broadcast or message.kind in _BROADCAST,
             )
             _, ts = seen.get(post.id) or self._write(client, post, channel, thread=root)

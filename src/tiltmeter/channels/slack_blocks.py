@@ -64,15 +64,16 @@ def root_blocks(message: Message, *, repeated: bool = False) -> list[Block]:
     return within_limits(blocks)
 
 
-def note_blocks(message: Message) -> list[Block]:
-    """A reply in the thread: state, title, effect, who and what; the table stays in the root message."""
+def note_blocks(message: Message, *, short: bool) -> list[Block]:
+    """A reply in the thread: state, title, effect; with facts and table unless the root message shows them now."""
     sign, word = state_of(message)
     content = message.content
     blocks = [_section(f"{sign} *{word}* · {escape(one_line(titled(message), _TEXT))}")]
     if content.effect:
         blocks.append(_section(escape(clean_lines(content.effect, _TEXT))))
-    blocks += _facts(list(content.facts.items()))
-    blocks += _rows(content.rows[:WORST_SHOWN], left_out=0)
+    if not short:
+        blocks += _facts(content.facts.items())
+        blocks += _rows(content.rows[:WORST_SHOWN], left_out=0)
     if content.footer:
         blocks.append(_context(one_line(content.footer, _CONTEXT)))
     return within_limits(blocks)
