@@ -6,7 +6,7 @@ import json
 import struct
 import zlib
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from tiltmeter.profiling.feature_codec import (
     sum_inflated,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 BASELINE_MAGIC = b"tiltmeter baseline\n"
 FORMAT = 1
 _CHECKSUM_BYTES = 8
@@ -32,6 +35,7 @@ _DAMAGED = (zlib.error, struct.error, ValueError, KeyError, IndexError, TypeErro
 
 __all__ = [
     "canonical_bins",
+    "canonical_parts",
     "decode_baseline",
     "decode_bins",
     "decode_feature",
@@ -143,8 +147,15 @@ def decode_bins(state: bytes) -> Bins:
 
 def canonical_bins(bins: Bins) -> bytes:
     """Edges, levels, scales and roles in one fixed form, which `bins_id` is the hash of."""
+    return b"".join(canonical_parts(bins))
+
+
+def canonical_parts(bins: Bins) -> Iterator[bytes]:
+    """The pieces of `canonical_bins`: roles, then a feature each."""
     roles = {"score": bins.score, "label": bins.label, "entity": bins.entity, "others": sorted(bins.others)}
-    return _joined([_json(roles), *(_encoded_feature(one) for one in bins.features.values())])
+    yield _joined([_json(roles)])
+    for feature in bins.features.values():
+        yield _joined([_encoded_feature(feature)])
 
 
 def encode_baseline(reference: Reference) -> bytes:

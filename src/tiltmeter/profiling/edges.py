@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tiltmeter.domain.profile import NumericBins
-from tiltmeter.profiling.fixed_point import fixed_sums, mean_and_std, scale_of
+from tiltmeter.profiling.fixed_point import scale_of
 
 DECILES = 10
 FINE = 1024
@@ -86,7 +86,7 @@ def numeric_bins(values: np.ndarray, *, float32: bool) -> NumericBins:
     smallest, largest = float(baseline.values[0]), float(baseline.values[-1])
     limits = (_below(smallest), largest)
     fine = np.unique(np.concatenate([share_edges(baseline, FINE), limits]))
-    tukey, three_sigma = _tukey(*iqr), _three_sigma(baseline, center, scale)
+    tukey, three_sigma = _tukey(*iqr), _three_sigma(baseline)
     fences = [fence for pair in (tukey, three_sigma) if pair is not None for fence in pair]
     edges = np.unique(np.concatenate([deciles, fine, fences]))
     return NumericBins(
@@ -137,15 +137,16 @@ def _tukey(first: float, third: float) -> tuple[float, float] | None:
     return _below(low), high
 
 
-def _three_sigma(baseline: Weighted, center: float, scale: float) -> tuple[float, float] | None:
+def _three_sigma(baseline: Weighted) -> tuple[float, float] | None:
     """pred(mean − 3·std) and mean + 3·std of the baseline; None without a spread."""
-    sum1, sum2, extreme = fixed_sums(np.repeat(*baseline), center=center, scale=scale)
-    rows = int(baseline.counts.sum()) - extreme
+    rows = int(baseline.counts.sum())
     if rows < 2:
         return None
-    mean, std = mean_and_std(sum1, sum2, rows=rows, center=center, scale=scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.dot(baseline.values, baseline.counts) / rows)
+        std = math.sqrt(float(np.dot((baseline.values - mean) ** 2, baseline.counts)) / (rows - 1))
     low, high = mean - 3 * std, mean + 3 * std
-    if not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
+    if baseline.values.size == 1 or not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
         return None
     return _below(low), high
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Multiset
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import pyarrow as pa
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, TextBins
-from tiltmeter.profiling.codec import canonical_bins
+from tiltmeter.profiling.codec import canonical_parts
 from tiltmeter.profiling.columns import (
     NumberColumn,
     family,
@@ -70,7 +71,10 @@ def fit_bins(rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000, sample_
 
 def bins_hash(bins: Bins) -> str:
     """Hash of edges, levels, scales and roles: 16 hexadecimal characters."""
-    return blake2b(canonical_bins(bins), digest_size=8).hexdigest()
+    total = blake2b(digest_size=8)
+    for part in canonical_parts(bins):  # one feature at a time: ten thousand together take 300 MB
+        total.update(part)
+    return total.hexdigest()
 
 
 def feature_names(schema: pa.Schema, roles: ColumnRoles) -> list[str]:
@@ -79,19 +83,15 @@ def feature_names(schema: pa.Schema, roles: ColumnRoles) -> list[str]:
     Raises:
         UsageError: a named column does not exist.
     """
-    known = [name for name in schema.names if schema.names.count(name) == 1] if _has_twins(schema) else schema.names
+    known = {name: None for name, times in Multiset(schema.names).items() if times == 1}  # in order, quick to look up
     named = [*(roles.features or ()), *(role for role in (roles.score, roles.label, roles.entity) if role)]
     for name in named:
         if name not in known:
             raise UsageError(f'there is no column "{name}"', hint=did_you_mean(name, list(known)))
     apart = {roles.label, roles.entity, roles.time, *roles.ignore} - {roles.score}
-    chosen = known if roles.features is None else roles.features
+    chosen = list(known) if roles.features is None else roles.features
     names = [name for name in chosen if name not in apart and name != roles.score]
     return [*names, roles.score] if roles.score else names
-
-
-def _has_twins(schema: pa.Schema) -> bool:
-    return len(set(schema.names)) != len(schema.names)
 
 
 def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[Mapping[str, pa.Array], int, int]:
@@ -108,9 +108,8 @@ def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[Mapping[str,
             step *= 2
             kept = sum(part.num_rows for _, part in parts)
     batches = [part for _, part in parts]
-    arrays = {
-        name: _joined([_column(part, name, rows.schema) for part in batches], rows.schema, name) for name in names
-    }
+    schema = rows.schema
+    arrays = {name: _joined([_column(part, name, schema) for part in batches], schema, name) for name in names}
     return arrays, total, step
 
 

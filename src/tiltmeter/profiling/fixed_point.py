@@ -11,6 +11,8 @@ FRACTION_BITS = 40
 LIMB = 2.0**FRACTION_BITS
 """Weight of a limb, of the fixed point, and the largest |z| that is summed."""
 
+_INT64_SAFE = 2.0**62
+
 MAX_ROWS = 2**22
 """Rows whose 40-bit limbs an int64 can hold."""
 
@@ -49,8 +51,12 @@ def fixed_sums(values: np.ndarray, *, center: float, scale: float) -> tuple[int,
 
 
 def _limb_sum(whole: np.ndarray) -> int:
-    sign = np.sign(whole).astype(np.int64)
     left = np.abs(whole)
+    if left.size and left.max() < _INT64_SAFE:
+        # The same integers, in two halves that 2^22 rows cannot overflow.
+        integers = whole.astype(np.int64)
+        return (int((integers >> 32).sum()) << 32) + int((integers & 0xFFFFFFFF).sum())
+    sign = np.sign(whole).astype(np.int64)
     total = 0
     weight = 0
     while left.size and left.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter as Multiset
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -101,7 +102,8 @@ class Counter:
     def needed(self, schema: pa.Schema) -> list[str]:
         """Columns of the schema that counting reads, in their order. Names that occur twice are left out."""
         wanted = {*self.bins.features, self.bins.label, self.bins.entity}
-        return [name for name in schema.names if name in wanted and schema.names.count(name) == 1]
+        times = Multiset(schema.names)
+        return [name for name, count in times.items() if name in wanted and count == 1]
 
     def schema_profile(self, schema: pa.Schema) -> Profile:
         """A profile without rows that tells which columns are new or of another type."""
@@ -124,11 +126,12 @@ class Counter:
         columns: dict[str, Column] = {}
         retyped: dict[str, str] = {}
         names = batch.schema.names
+        positions = {name: position for position, name in enumerate(names)}
         for name in self.needed(batch.schema):
             bins = self.bins.features.get(name)
             if bins is None:
                 continue
-            column = column_for(batch.column(names.index(name)), bins, self._level_index(bins))
+            column = column_for(batch.column(positions[name]), bins, self._level_index(bins))
             if isinstance(column, WrongType):
                 retyped[name] = column.found
             else:

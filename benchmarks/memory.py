@@ -1,0 +1,89 @@
+"""Peak memory of streaming 30 features, each size in a process of its own; 100,000 levels; 10,000 features.
+
+    python benchmarks/memory.py
+
+Limits: 10M rows under 750 MB and at most 1.2 times 1M; 1M rows with 100,000 levels under 2 CPU s;
+10,000 features × 1,000 rows a side, fit and both profiles, under 10 CPU s and 1 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+
+import job
+from tiltmeter.domain.feature import ColumnRoles
+from tiltmeter.engines.local import LocalEngine, open_rows
+from tiltmeter.profiling.codec import decode_bins, encode_bins
+from tiltmeter.profiling.fit import fit_bins
+from tiltmeter.profiling.kernel import profile_rows
+
+LIMIT_MB, LIMIT_GROWTH, LIMIT_LEVELS_S, LIMIT_WIDE_S, LIMIT_WIDE_MB = 750, 1.2, 2.0, 10.0, 1_000
+
+
+def stream(rows: int) -> None:
+    """With stored bins, as every window is counted."""
+    bins = decode_bins((job.FOLDER / "bins.tmb").read_bytes())
+    profile_rows(open_rows(job.file(rows)), bins, threads=2)
+
+
+def levels() -> None:
+    rng = np.random.default_rng(1)
+    codes = pa.array(rng.integers(0, 100_000, 1_000_000), pa.int32())
+    names = pa.array([f"level-{code}" for code in range(100_000)])
+    table = pa.table({"c": pa.DictionaryArray.from_arrays(codes, names).cast(pa.string())})
+    started = time.process_time()
+    engine = LocalEngine()
+    rows = open_rows(table)
+    engine.profile(rows, engine.fit(rows, ColumnRoles()))
+    print(json.dumps({"cpu_s": time.process_time() - started}))
+
+
+def wide() -> None:
+    rng = np.random.default_rng(1)
+    sides = [pa.table({f"f{i:05d}": rng.normal(size=1_000) for i in range(10_000)}) for _ in range(2)]
+    started = time.process_time()
+    engine = LocalEngine()
+    bins = engine.fit(open_rows(sides[0]), ColumnRoles())
+    for side in sides:
+        engine.profile(open_rows(side), bins)
+    print(json.dumps({"cpu_s": time.process_time() - started}))
+
+
+def measured(task: str) -> dict[str, float]:
+    answer = subprocess.run([sys.executable, __file__, task], check=True, capture_output=True, text=True)
+    return {key: value for line in answer.stdout.splitlines() for key, value in json.loads(line).items()}
+
+
+def main() -> int:
+    fitted = fit_bins(open_rows(job.file(500_000, seed=3, shift=0.0)), ColumnRoles())
+    (job.FOLDER / "bins.tmb").write_bytes(encode_bins(fitted))
+    for rows in (1_000_000, 10_000_000):
+        job.file(rows)
+    small, large = measured("1000000")["peak_mb"], measured("10000000")["peak_mb"]
+    many, broad = measured("levels"), measured("wide")
+    rows = [
+        ("peak MB, 1M rows", small, LIMIT_MB),
+        ("peak MB, 10M rows", large, LIMIT_MB),
+        ("growth from 1M to 10M", large / small, LIMIT_GROWTH),
+        ("CPU s, 1M rows with 100,000 levels", many["cpu_s"], LIMIT_LEVELS_S),
+        ("CPU s, 10,000 features × 1,000 rows a side", broad["cpu_s"], LIMIT_WIDE_S),
+        ("peak MB of that", broad["peak_mb"], LIMIT_WIDE_MB),
+    ]
+    for what, value, limit in rows:
+        print(f"{what:45} {value:10.2f}  limit {limit:7.1f}  {'kept' if value <= limit else 'MISSED'}")
+    return 0 if all(value <= limit for _, value, limit in rows) else 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        {"levels": levels, "wide": wide}.get(sys.argv[1], lambda: stream(int(sys.argv[1])))()
+        print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        sys.exit(0)
+    sys.exit(main())
