@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiltmeter.cli.output import print_json, remark
+from tiltmeter.cli.installation import ConfigOption
+from tiltmeter.cli.output import console, print_json, remark, table
 from tiltmeter.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiltmeter.api.backtest import Backtest
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ports import World
 
 app = typer.Typer(help="Check rules, test them on series, replay history through them.")
 
@@ -69,3 +80,104 @@ def run_tests(file: FileArgument, as_json: JsonOption = False) -> None:
         print(f"{outcome.tests} tests, {outcome.expectations} expectations: {word}")
     if outcome.failures:
         raise typer.Exit(1)
+
+
+@app.command("backtest")
+def backtest(
+    config: ConfigOption = None,
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option("--rules", metavar="F", help="Rules to try; twice compares two files. Default: the configured."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model; needed where there are several.")] = None,
+    every: Annotated[str, typer.Option("--every", help="hour, day, week or month.")] = "day",
+    since: Annotated[str | None, typer.Option("--from", metavar="D", help="First day; default: first stored.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="D", help="Exclusive end; default: last stored.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="F", help="Write a page (one rules file).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay the stored history of a model through rules: what would have fired, and how often a week.
+
+    Example:
+        tiltmeter rules backtest --rules now.yaml --rules stricter.yaml --from 2026-09-01
+    """
+    from tiltmeter.api.backtest import replay
+    from tiltmeter.config.load import load_settings
+    from tiltmeter.config.rules import load_rules
+    from tiltmeter.wiring import build_world
+
+    configuration = load_settings(config)
+    world = build_world(configuration, with_channels=False)
+    watched = _model(world, model)
+    reference, history = _stored(world, watched, every, since, until)
+    tried = [(str(path), load_rules(path)) for path in rules or []] or [("configured", world.rules)]
+    found = [
+        (
+            name,
+            replay(reference, history, one, zone=world.zone, source=name, weights=watched.weights, model=watched.name),
+        )
+        for name, one in tried
+    ]
+    if html is not None:
+        found[0][1].to_html(html)
+        remark(f"written: {html}")
+    if as_json:
+        documents = {name: one.to_dict() for name, one in found}
+        print_json(found[0][1].to_dict() if len(found) == 1 else {"schema": "tiltmeter.rules-backtest/1", **documents})
+        return
+    _print_beside(found)
+
+
+def _model(world: World, name: str | None) -> Model:
+    from tiltmeter.domain.errors import UsageError
+    from tiltmeter.registry import did_you_mean
+
+    if name is None and len(world.models) == 1:
+        return next(iter(world.models.values()))
+    if name is None or name not in world.models:
+        hint = did_you_mean(name or "", list(world.models))
+        raise UsageError(f'there is no model "{name}"' if name else "say which model with --model", hint=hint)
+    return world.models[name]
+
+
+def _stored(
+    world: World, model: Model, every: str, since: str | None, until: str | None
+) -> tuple[Reference, list[tuple[Window, Profile | None]]]:
+    from tiltmeter.api.history import moment_of
+    from tiltmeter.domain.errors import EmptyWindow, UsageError
+    from tiltmeter.domain.window import Grain, windows_between
+    from tiltmeter.registry import did_you_mean
+
+    grains = [grain.value for grain in Grain if grain is not Grain.LIVE]
+    if every not in grains:
+        raise UsageError(f'"{every}" is no length of a window', hint=did_you_mean(every, grains))
+    bins = world.baselines.bins(model, world.clock.now())
+    span = world.states.span(model.name, bins.bins_id) if bins is not None else None
+    if bins is None or span is None:
+        raise EmptyWindow(f'nothing of the model "{model.name}" is stored yet', hint="let `tiltmeter serve` run first")
+    begin = moment_of(since, world.zone) if since is not None else span[0]
+    end = moment_of(until, world.zone) if until is not None else span[1]
+    windows = [w for w in windows_between(begin, end, Grain(every), world.zone) if begin <= w.start and w.end <= end]
+    reference = world.baselines.judging(model, windows[-1]) if windows else None
+    if reference is None:
+        raise EmptyWindow("no whole window lies in that span", hint="choose --from and --to further apart")
+    return reference, [(window, world.states.total(model.name, bins.bins_id, window)) for window in windows]
+
+
+def _print_beside(found: Sequence[tuple[str, Backtest]]) -> None:
+    columns = ("rules", "windows", "judged", "critical", "warning", "info", "messages", "a week")
+    cells = [
+        [
+            name,
+            str(len(one.windows)),
+            str(one.judged),
+            *(str(one.alerts[word]) for word in ("critical", "warning", "info")),
+            str(one.messages),
+            "–" if one.messages_per_week is None else f"{one.messages_per_week:.1f}",
+        ]
+        for name, one in found
+    ]
+    console().print(table(columns, cells, numbers=columns[1:]))
+    if len(found) > 1:
+        rates = " → ".join(f"{one.messages_per_week or 0.0:.1f}" for _, one in found)
+        print(f"messages a week: {rates}")
