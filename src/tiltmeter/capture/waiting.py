@@ -44,7 +44,8 @@ class Waiting:
                 return
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._futures.append((position, future))
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
         await future
 
     def block_until(self, position: int, seconds: float) -> bool:

@@ -37,6 +37,9 @@ _FRAME_ROOM = 64  # a frame's head, rounded up
 _RETRY_SECONDS = 1.0
 _ROOM_SECONDS = 1.0
 _ROOM_SECONDS_WHEN_FULL = 0.25
+_LINGER_FROM = 16
+_LINGER_SHARE = 0.5
+_LINGER_MOST_SECONDS = 0.002
 _ROOM_SHARE = 50  # counting the spool takes at most 2 % of the thread's time, however many segments wait
 
 
@@ -136,6 +139,7 @@ class SpoolWriter:
         self._room = 0
         self._room_due = 0.0
         self._retry_at = 0.0
+        self._linger = 0.0
         self._thread: threading.Thread | None = None
         self._stopping = False
 
@@ -296,6 +300,7 @@ class SpoolWriter:
             if segment is None:
                 return
             size, position, payloads = segment.size, self._position, len(segment.unsynced)
+        begun = self._monotonic()
         try:
             self._files.sync(segment.fd)
         except OSError:
@@ -304,6 +309,9 @@ class SpoolWriter:
         with self._lock:
             segment.synced = size
             del segment.unsynced[:payloads]
+        # Whoever is released comes back at about the same time: with many of them it pays to wait for the last one.
+        took = self._monotonic() - begun
+        self._linger = min(took * _LINGER_SHARE, _LINGER_MOST_SECONDS) if payloads >= _LINGER_FROM else 0.0
         self._waiting.release(position)
 
     def _rotate(self) -> None:
@@ -381,6 +389,8 @@ class SpoolWriter:
     def _run(self) -> None:
         while not self._stopping:
             self._wake.wait(self._pause())
+            if self._linger and self._waiting:
+                time.sleep(self._linger)
             self._wake.clear()
             try:
                 self.tend()
