@@ -7,9 +7,8 @@ any order gives the same profile to the last bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from heapq import nsmallest
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from zlib import crc32
 
 import numpy as np
 
@@ -34,7 +33,7 @@ NEW_LEVEL_CAP = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumericBins:
-    """Frozen cells of a numeric or datetime feature (epoch seconds). Bin i is `(edges[i-1], edges[i]]`, outer bins open.
+    """Frozen cells of a numeric or datetime feature (epoch seconds): bin i is `(edges[i-1], edges[i]]`, outer bins open.
 
     Args:
         edges: all edges in one ascending float64 vector without repeats: decile and fine edges, fences, pred(min), max.
@@ -297,12 +296,13 @@ def capped_levels(levels: dict[str, int], cap: int = NEW_LEVEL_CAP) -> dict[str,
     """
     if len(levels) <= cap:
         return levels
-    kept = nsmallest(cap, levels, key=_level_order)
-    return {name: levels[name] for name in kept}
-
-
-def _level_order(name: str) -> bytes:
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    names = list(levels)
+    order = np.fromiter((crc32(name.encode("utf-8", "surrogatepass")) for name in names), np.uint32, len(names))
+    limit = np.partition(order, cap - 1)[cap - 1]
+    kept = [names[position] for position in np.flatnonzero(order < limit)]
+    # Names of the same hash stand in the order of the alphabet.
+    ties = sorted(names[position] for position in np.flatnonzero(order == limit))
+    return {name: levels[name] for name in [*kept, *ties[: cap - len(kept)]]}
 
 
 def _added_features(

@@ -161,6 +161,8 @@ def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Arra
 def _feature_bins(name: str, array: pa.Array, roles: ColumnRoles, level_cap: int) -> FeatureBins:
     missing = tuple(roles.missing_values.get(name, ()))
     array = plain(array)
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = array.dictionary_encode()  # once, for kind and levels
     kind = roles.kinds.get(name) or _inferred(name, array, missing, roles)
     cells: NumericBins | LevelBins | TextBins
     if kind.is_binned:

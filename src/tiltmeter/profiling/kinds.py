@@ -53,9 +53,9 @@ def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
 
 def _text_kind(array: pa.Array, missing: Sequence[object]) -> FeatureKind:
     codes, dictionary = encoded(array)
-    present = codes[codes >= 0]
-    levels = np.unique(present)
-    if levels.size > TEXT_LEVELS and 2 * levels.size > present.size:
+    per_code = np.bincount(codes + 1, minlength=1)[1:]
+    levels = np.flatnonzero(per_code)
+    if levels.size > TEXT_LEVELS and 2 * levels.size > per_code.sum():
         return FeatureKind.TEXT
     if levels.size > 2 + len(missing):
         return FeatureKind.CATEGORICAL
