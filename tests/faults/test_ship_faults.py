@@ -4,47 +4,24 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
-import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from shipping import away, expect, ids_in, ship_until
 from spools import START, fill, request
 from tables import FakeClock
 from tiltmeter.capture.spool import sealed_segments
 from tiltmeter.domain.errors import StoreError
-from tiltmeter.domain.model import Model
-from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.table import WriteHandle
 
-MODEL = Model("lead-scoring")
-ALL_DAY = Window(START - timedelta(days=1), START + timedelta(days=1), Grain.DAY)
 SPAWN = multiprocessing.get_context("spawn")
-
-
-def ids_in(log: DeltaLog) -> Counter[str]:
-    rows = log.rows(MODEL, ALL_DAY)
-    return Counter(
-        pa.Table.from_batches(list(rows.batches(["request_id"])), pa.schema([rows.schema.field("request_id")]))[
-            "request_id"
-        ].to_pylist()
-    )
-
-
-def requests_in(log: DeltaLog) -> int:
-    return sum(state.requests for state in log.traffic(MODEL.name, ALL_DAY))
-
-
-def expect(log: DeltaLog, numbers) -> None:
-    assert ids_in(log) == Counter(f"r-{n}" for n in numbers)
-    assert requests_in(log) == len(numbers)
 
 
 class CutWires(WriteHandle):
@@ -99,36 +76,6 @@ def test_a_hundred_ambiguous_commits_lose_and_double_nothing(tmp_path):
     ambiguous(tmp_path, 100)
 
 
-def away(tmp_path: Path, seconds: int, *, per_second: int) -> tuple[float, int]:
-    """The table is away for a while of a faked clock; seconds to drain and the largest memory in MiB."""
-    import resource
-
-    clock = FakeClock(START)
-    tables = tmp_path / "tables"
-    log = DeltaLog(tables, clock)
-    shipper = Shipper(tmp_path / "spool", log, {}, clock)
-    fill(tmp_path / "spool", [request(0)])
-    shipper.turn(clock.now())
-    tables.rename(tmp_path / "gone")
-    tables.write_text("the volume is not mounted")
-    tries = shipper.counters["failed_turns"]
-    for second in range(0, seconds, 60):
-        first = 1 + second * per_second
-        fill(tmp_path / "spool", [request(n) for n in range(first, first + 60 * per_second)])
-        for _ in range(12):
-            clock.pass_(5)
-            shipper.turn(clock.now())
-    assert shipper.counters["failed_turns"] - tries <= seconds / 60 + 7, "no busy loop while the table is away"
-    tables.unlink()
-    (tmp_path / "gone").rename(tables)
-    begun = time.monotonic()
-    shipper.ship_once(flush=True)
-    took = time.monotonic() - begun
-    expect(log, range(1 + seconds * per_second))
-    assert sealed_segments(tmp_path / "spool") == []
-    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
 def test_minutes_without_a_table_are_caught_up(tmp_path):
     away(tmp_path, 300, per_second=5)
 
@@ -141,17 +88,6 @@ def test_an_hour_without_a_table_is_caught_up_in_five_minutes(tmp_path):
     print(f"drained 360,001 records in {took:.0f} s, {memory} MiB at most")
     assert took < 300
     assert memory < 400
-
-
-def ship_until(spool: str, tables: str, seconds: float) -> None:
-    clock = FakeClock(START + timedelta(minutes=1))
-    shipper = Shipper(spool, DeltaLog(tables, clock), {}, clock)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            shipper.ship_once(flush=True)
-        except StoreError:
-            continue
 
 
 def rivals(tmp_path: Path, *, shippers: int, segments: int, kills: int) -> None:
@@ -171,6 +107,8 @@ def rivals(tmp_path: Path, *, shippers: int, segments: int, kills: int) -> None:
         deadline = time.monotonic() + 120
         while sealed_segments(spool) and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert sealed_segments(spool) == [], "the rivals shipped everything themselves"
+        assert all(process.is_alive() for process in running)
     finally:
         for process in running:
             process.kill()
