@@ -35,7 +35,6 @@ _PREFIXES = {
     MessageKind.ESCALATED: "not acknowledged: ",
     MessageKind.REOPENED: "reopened: ",
     MessageKind.WORSENED: "worse: ",
-    MessageKind.DIGEST: "many incidents: ",
     MessageKind.META: "monitoring itself: ",
 }
 _SPACES = re.compile(r"\s+")

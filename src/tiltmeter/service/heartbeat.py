@@ -6,12 +6,15 @@ synthetic message arrives at, so it stops when any part of the way stops. `tiltm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from threading import Event
 
 from tiltmeter.alerting.advance import advance
 from tiltmeter.alerting.rules import verdicts
 from tiltmeter.alerting.situation import Situation
+from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.message import Message, Receipt
 from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.rule import Limit, Route, Rule, RuleSet
@@ -86,3 +89,12 @@ class Heartbeat:
         self._state.enqueue(synthetic_messages(self._clock.now()))
         self._last = moment
         return True
+
+    def run(self, stop: Event, tell: Callable[[str], None]) -> None:
+        """Keep the heart beating until told to stop; a failing database is told and tried again."""
+        while not stop.is_set():
+            try:
+                self.tick()
+            except StoreError as error:
+                tell(str(error))
+            stop.wait(min(self._every, 1.0))

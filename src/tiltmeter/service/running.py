@@ -18,6 +18,7 @@ from tiltmeter.capture.outcomes import record_outcome
 from tiltmeter.domain.model import Model
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.monitors.service_health import Health
+from tiltmeter.service import heartbeat
 from tiltmeter.service.checkup import access_of, calendar_of
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
@@ -91,7 +92,9 @@ class Service:
         shipper = Shipper(spool, inner, models, clock, damaged=home / "damaged", keep_raw=settings.capture.keep_raw)
         world = build_world(self.configuration, clock=clock, live=_unstored(shipper), models=models, stored=inner)
         self._remember_models(world, models)
-        sender = Sender(world.state, world.channels, clock, report=_reported)
+        channels = {**world.channels, heartbeat.CHANNEL: heartbeat.HeartbeatChannel(world.state)}
+        sender = Sender(world.state, channels, clock, report=_reported)
+        pulse = heartbeat.Heartbeat(world.state, clock, every=settings.heartbeat.every)
         scheduler = Scheduler(
             world, calendar_of(self.configuration), settings.schedule.realtime,
             settings.schedule.late_rows.reopen_for, f"{socket.gethostname()}/{os.getpid()}",
@@ -103,6 +106,7 @@ class Service:
         self._thread("shipper", shipper.run, self._stop)
         self._thread("scheduler", scheduler.run, self._stop)
         self._thread("sender", sender.run, self._stop)
+        self._thread("pulse", pulse.run, self._stop, lambda error: _reported("heartbeat_failed", {"error": error}))
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
         self._serve(create_app(world, operations, access), listening)
