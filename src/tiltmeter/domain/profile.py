@@ -33,7 +33,7 @@ NEW_LEVEL_CAP = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumericBins:
-    """Frozen cells of a numeric or datetime feature (epoch seconds): bin i is `(edges[i-1], edges[i]]`, outer bins open.
+    """Frozen cells of a number or datetime (epoch seconds): bin i is `(edges[i-1], edges[i]]`, outer bins open.
 
     Args:
         edges: all edges in one ascending float64 vector without repeats: decile and fine edges, fences, pred(min), max.
