@@ -77,7 +77,7 @@ class Counters:
             self._keep()
 
     def values(self) -> dict[str, int]:
-        """All counts so far."""
+        """All counts so far; none after the slot was given back, where they stay in its file."""
         with self._lock:
             return dict(self._counts)
 
