@@ -66,10 +66,8 @@ def post(
     host = urlsplit(url).hostname or ""
     target, extensions, sent_headers = url, {}, dict(headers)
     if public_only:
-        parsed = httpx.URL(url)
-        target = str(parsed.copy_with(host=public_address(host, parsed.port)))
+        target, sent_headers["Host"] = _pinned(url, host)
         extensions = {"sni_hostname": host}
-        sent_headers["Host"] = parsed.netloc.decode()
     _silence_logs()
     deadline = clock.monotonic() + timeout_s
     try:
@@ -80,6 +78,8 @@ def post(
         ):
             body = _read(answer, clock, deadline)
             return Answer(answer.status_code, body, {k.lower(): v for k, v in answer.headers.items()})
+    except httpx.InvalidURL:
+        raise DeliveryError(f"{host} is no address that can be used", retryable=False) from None
     except httpx.HTTPError as error:
         raise _network_error(error, host) from None  # the original carries the address, which may be a secret
 
@@ -88,6 +88,16 @@ def _silence_logs() -> None:
     # httpx logs every address at level INFO, and the address of a webhook is a secret.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _pinned(url: str, host: str) -> tuple[str, str]:
+    """The URL with the checked address in place of the name, and the name for the request."""
+    address = public_address(host, urlsplit(url).port)
+    try:
+        parsed = httpx.URL(url)
+        return str(parsed.copy_with(host=address)), parsed.netloc.decode()
+    except httpx.InvalidURL:
+        raise DeliveryError(f"{host} is no address that can be used", retryable=False) from None
 
 
 def reach(url: str, *, timeout_s: float, at: str, public_only: bool = False) -> None:

@@ -13,7 +13,7 @@ SEND_TIMEOUT_S = 15.0
 
 def is_reference(text: str) -> bool:
     """Whether a secret still stands as `env:NAME` or `file:PATH`."""
-    return text.startswith(("env:", "file:"))
+    return text.startswith(("env:", "file:")) and not text.startswith("file://")
 
 
 def _web_address(text: str) -> str:
