@@ -16,6 +16,7 @@ from tiltmeter.demo.installation import clear_folder, write_installation
 from tiltmeter.demo.remembering import RememberingState, StillLog, StillStates
 from tiltmeter.demo.replay import Replay
 from tiltmeter.demo.report import Report, build_report
+from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.monitored_log import MonitoredLog
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.service.checkup import calendar_of
@@ -91,7 +92,10 @@ def play(
     # The whole history lies in the tables: every day of it is over, and is read once.
     past = SimulatedClock(period.end + timedelta(days=2))
     state = RememberingState(world.state)
-    world = replace(world, log=MonitoredLog(StillLog(log), past, None), states=StillStates(world.states), state=state)
+    whole = Window(period.start, past.now(), Grain.LIVE)
+    world = replace(
+        world, log=MonitoredLog(StillLog(log), past, None), states=StillStates(world.states, whole), state=state
+    )
     scheduler = Scheduler(
         world,
         calendar_of(configuration),
@@ -99,6 +103,7 @@ def play(
         configuration.settings.schedule.late_rows.reopen_for,
         "demo",
         observe_every=timedelta(days=days + 2),
+        lease_time=timedelta(days=3 * (days + 2)),
     )
     sender = Sender(world.state, world.channels, clock, rng=Random(seed), paced=False)
     replay = Replay(
@@ -108,5 +113,5 @@ def play(
     report = build_report(
         seed, period, company.incidents, episodes=episodes, world=world, rows=rows, seconds=time.monotonic() - began
     )
-    state.inner.close()
+    state.close()
     return Played(company, configuration, report)

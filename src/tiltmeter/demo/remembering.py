@@ -6,21 +6,23 @@ to pass, so the tables have one version throughout; the state database changes t
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.domain.message import DeliveryStatus
+from tiltmeter.domain.window import Grain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
     from tiltmeter.domain.message import Delivery, Message
     from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.profile import Profile
     from tiltmeter.domain.run import Run
-    from tiltmeter.ports import ChannelState, Lease, MetricQuery
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ports import ChannelState, Lease, MetricQuery, StateKey
 
 
 @dataclass(slots=True, eq=False)
@@ -46,19 +48,21 @@ class StillLog:
 
 @dataclass(slots=True, eq=False)
 class StillStates:
-    """Stored profiles whose extent is asked once after each append.
+    """Stored profiles that are read once after each append; hours are then served from memory.
 
     Args:
         inner: stored profiles.
+        period: hours that are asked for.
     """
 
     inner: Any
+    period: Window
     _kept: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stored profiles have
         return getattr(self.inner, name)
 
-    def append(self, states: Any, *, source_version: int | None) -> None:  # noqa: ANN401 - as the port
+    def append(self, states: Mapping[StateKey, Profile], *, source_version: int | None) -> None:
         """As the port."""
         self.inner.append(states, source_version=source_version)
         self._kept.clear()
@@ -78,6 +82,26 @@ class StillStates:
         found: tuple[list[str], list[tuple[str, str]]] = self._once("subjects", model, bins_id)
         return found
 
+    def hours(
+        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+    ) -> dict[datetime, Profile]:
+        """As the port."""
+        key = ("hours", model, bins_id, version, *segment)
+        if key not in self._kept:
+            self._kept[key] = self.inner.hours(model, bins_id, self.period, version=version, segment=segment)
+        return {start: profile for start, profile in self._kept[key].items() if start in window}
+
+    def total(
+        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+    ) -> Profile | None:
+        """As the port."""
+        found: Profile | None
+        if window.grain is Grain.HOUR:
+            found = next(iter(self.hours(model, bins_id, window, version=version, segment=segment).values()), None)
+        else:
+            found = self.inner.total(model, bins_id, window, version=version, segment=segment)
+        return found
+
     def _once(self, name: str, model: str, bins_id: str) -> Any:  # noqa: ANN401 - of three methods
         key = (name, model, bins_id)
         if key not in self._kept:
@@ -85,48 +109,61 @@ class StillStates:
         return self._kept[key]
 
 
+_ALERTS, _INCIDENTS, _NUMBERS, _CHANNELS = "alerts", "incidents", "numbers", "channels"
+
+
 @dataclass(slots=True, eq=False)
 class RememberingState:
-    """A state store that reads again only after a write, and opens a transaction only for a write.
+    """A state store that reads again only what was written since.
 
     Args:
         inner: the state store.
     """
 
     inner: Any
-    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    _kept: dict[str, dict[tuple[Any, ...], Any]] = field(default_factory=dict)
+    _marks: dict[str, str | None] = field(default_factory=dict)
     _has_mail: bool = True
-    _stack: ExitStack | None = None
-    _is_begun: bool = False
+    _lease: Lease | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the state store has
         return getattr(self.inner, name)
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether something may be due."""
+        return self._has_mail
+
+    def mail_is_out(self) -> None:
+        """Everything that was due is sent: nothing more is claimed unless something waits or is put in."""
+        self._has_mail = bool(self.inner.deliveries(status=DeliveryStatus.QUEUED))
 
     # ---- reading
 
     def alerts(self, model: str | None = None, *, open_only: bool = True) -> dict[str, Alert]:
         """As the port."""
         found: dict[str, Alert] = self._once(
-            ("alerts", model, open_only), lambda: self.inner.alerts(model, open_only=open_only)
+            _ALERTS, (model, open_only), lambda: self.inner.alerts(model, open_only=open_only)
         )
         return dict(found)
 
     def incidents(self, model: str | None = None, *, open_only: bool = True, limit: int = 1000) -> list[Incident]:
         """As the port."""
         found: list[Incident] = self._once(
-            ("incidents", model, open_only, limit),
+            _INCIDENTS,
+            (model, open_only, limit),
             lambda: self.inner.incidents(model, open_only=open_only, limit=limit),
         )
         return list(found)
 
     def incident(self, incident_id: str) -> Incident | None:
         """As the port."""
-        found: Incident | None = self._once(("incident", incident_id), lambda: self.inner.incident(incident_id))
+        found: Incident | None = self._once(_INCIDENTS, (incident_id,), lambda: self.inner.incident(incident_id))
         return found
 
     def silences(self, now: datetime) -> list[Silence]:
         """As the port; people silence nothing while time is simulated."""
-        found: list[Silence] = self._once(("silences",), lambda: self.inner.silences(now))
+        found: list[Silence] = self._once("silences", (), lambda: self.inner.silences(now))
         return list(found)
 
     def metrics(self, query: MetricQuery) -> list[Metric]:
@@ -134,79 +171,80 @@ class RememberingState:
         if not query.newest_only:
             found: list[Metric] = self.inner.metrics(query)
             return found
-        kept: list[Metric] = self._once(("metrics", replace(query, until=None)), lambda: self.inner.metrics(query))
+        key = (replace(query, until=None),)
+        kept: list[Metric] = self._once(_NUMBERS, key, lambda: self.inner.metrics(query))
         return list(kept)
 
     def channel_states(self) -> list[ChannelState]:
         """As the port."""
-        found: list[ChannelState] = self._once(("channels",), self.inner.channel_states)
+        found: list[ChannelState] = self._once(_CHANNELS, (), self.inner.channel_states)
         return list(found)
+
+    def watermark(self, name: str) -> str | None:
+        """As the port."""
+        if name not in self._marks:
+            self._marks[name] = self.inner.watermark(name)
+        return self._marks[name]
 
     # ---- writing
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """As the port; begun by the first write inside of it."""
-        if self._stack is not None:
-            yield
-            return
-        try:
-            with ExitStack() as stack:
-                self._stack = stack
-                yield
-        finally:
-            self._stack, self._is_begun = None, False
+    def set_watermark(self, name: str, value: str) -> None:
+        """As the port."""
+        self._marks[name] = value
+        self.inner.set_watermark(name, value)
 
     def commit(self, run: Run, *, lease: Lease | None = None) -> bool:
         """As the port."""
-        self._wrote(mail=bool(run.messages))
+        if run.alerts or run.events:
+            self._forget(_ALERTS)
+        if run.incidents or run.messages:
+            self._forget(_INCIDENTS, _CHANNELS)
+        self._forget(_NUMBERS)
+        self._has_mail = self._has_mail or bool(run.messages)
         done: bool = self.inner.commit(run, lease=lease)
         return done
 
     def save_incident(self, incident: Incident, messages: Sequence[Message], events: Sequence[AlertEvent] = ()) -> None:
         """As the port."""
-        self._wrote(mail=bool(messages))
+        self._forget(_ALERTS, _INCIDENTS, _CHANNELS)
+        self._has_mail = self._has_mail or bool(messages)
         self.inner.save_incident(incident, messages, events)
 
     def enqueue(self, messages: Sequence[Message]) -> None:
         """As the port."""
-        if messages:
-            self._wrote(mail=True)
-            self.inner.enqueue(messages)
+        self._forget(_INCIDENTS, _CHANNELS)
+        self._has_mail = self._has_mail or bool(messages)
+        self.inner.enqueue(messages)
 
     def claim(self, now: datetime, **options: Any) -> Delivery | None:  # noqa: ANN401 - as the port
-        """As the port; nothing is due while nothing was put in."""
-        if not self._has_mail:
-            return None
-        self._wrote(mail=True)
+        """As the port."""
+        self._forget(_CHANNELS)
         found: Delivery | None = self.inner.claim(now, **options)
         return found
 
     def settle(self, delivery: Delivery, status: DeliveryStatus, **options: Any) -> bool:  # noqa: ANN401 - as the port
         """As the port."""
-        self._wrote(mail=True)
+        self._forget(_INCIDENTS, _CHANNELS)
         done: bool = self.inner.settle(delivery, status, **options)
         return done
 
-    def mail_is_out(self) -> None:
-        """Everything was sent: there is nothing to claim until something is put in."""
-        self._has_mail = bool(self.inner.deliveries(status=DeliveryStatus.QUEUED))
+    def take_lease(self, name: str, holder: str, *, now: datetime, ttl: timedelta) -> Lease | None:
+        """As the port."""
+        self._lease = self.inner.take_lease(name, holder, now=now, ttl=ttl)
+        return self._lease
 
-    def _wrote(self, *, mail: bool) -> None:
-        self._kept.clear()
-        self._has_mail = self._has_mail or mail
-        if self._stack is not None and not self._is_begun:
-            self._is_begun = True
-            self._stack.enter_context(self.inner.transaction())
+    def close(self) -> None:
+        """Give the lease back, so that the real service can begin at once, and close the database."""
+        if self._lease is not None:
+            self.inner.release_lease(self._lease)
+        self.inner.close()
 
-    def _once(self, key: tuple[Any, ...], ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - of several methods
-        if self._is_begun:
-            return ask()
-        if key not in self._kept:
-            self._kept[key] = ask()
-        return self._kept[key]
+    def _forget(self, *groups: str) -> None:
+        for group in groups:
+            self._kept.pop(group, None)
 
-    @property
-    def has_mail(self) -> bool:
-        """Whether something may be due."""
-        return self._has_mail
+    def _once(self, group: str, key: tuple[Any, ...], ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - of several methods
+        kept = self._kept.setdefault(group, {})
+        if key not in kept:
+            kept[key] = ask()
+        return kept[key]

@@ -25,6 +25,7 @@ FINE_STEP = timedelta(minutes=1)
 FINE_FOR = timedelta(minutes=10)
 """Time goes in quarters of an hour, and minute by minute while a live alert changes."""
 
+_A_DAY = timedelta(days=1)
 _PAST_THE_MARK = timedelta(seconds=30)
 """Turns stand half a minute after the full quarter, so that what became due then is seen at once."""
 
@@ -83,14 +84,21 @@ class Replay:
         """
         moment, fine_until = start + _PAST_THE_MARK, start
         while moment < end:
-            if self._turn(moment):
-                fine_until = moment + FINE_FOR
-            mark = moment - _PAST_THE_MARK
-            coarse = start + STEP * ((mark - start) // STEP + 1)
-            following = min(coarse, mark + FINE_STEP) if moment < fine_until else coarse
-            moment = following + _PAST_THE_MARK
-        self._turn(end)
+            # A simulated day is one transaction: the disk is waited for thirty times, not thirty thousand.
+            with self.state.transaction():
+                midnight = moment + _A_DAY
+                while moment < min(end, midnight):
+                    if self._turn(moment):
+                        fine_until = moment + FINE_FOR
+                    moment = self._next(start, moment, is_fine=moment < fine_until)
+        with self.state.transaction():
+            self._turn(end)
         return self.episodes
+
+    def _next(self, start: datetime, moment: datetime, *, is_fine: bool) -> datetime:
+        mark = moment - _PAST_THE_MARK
+        coarse = start + STEP * ((mark - start) // STEP + 1)
+        return (min(coarse, mark + FINE_STEP) if is_fine else coarse) + _PAST_THE_MARK
 
     def _turn(self, moment: datetime) -> bool:
         """One look at the clock; whether a live alert changed."""
