@@ -112,10 +112,10 @@ def test_the_history_has_a_page_of_its_own(folder, history):
 
 def test_comparing_the_bank_sets_takes_less_than_two_seconds(folder):
     took = []
-    for _ in range(3):
+    for _ in range(5):
         before = os.times()
         assert tiltmeter("compare", "baseline.csv", "2008-11.csv", *COLUMNS, "--json", cwd=folder).code == 0
         after = os.times()
         took.append(after.children_user - before.children_user + after.children_system - before.children_system)
-    # Seconds of the processor, the best of three: other tests run at the same time.
+    # Seconds of the processor, the best of five: other tests run at the same time.
     assert min(took) < 2.0
