@@ -23,7 +23,7 @@ from tiltmeter.testing.receivers import (
 HOOK_SECRET = "whsec_" + "QUJD" * 10
 TOKEN = "xoxb-canary-token"
 KEY = "R0UTINGKEYCANARY0000000000000000"
-QUICK = {"timeout_s": 1}
+QUICK = {"timeout_s": 2}
 SLACK_MARKUP = ("<!channel>", "<@U123>", "<https://evil", "<script>")
 
 
