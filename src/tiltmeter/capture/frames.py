@@ -102,7 +102,7 @@ def frame_rows(frame: Any, columns: FrameColumns, privacy: Privacy) -> FrameRows
     """
     table = arrow_table(frame)
     _check_names(table, columns)
-    roles = {role: privacy.column(name, table.column(name)) for role, name in columns.roles.items()}
+    roles = {role: private_column(privacy, name, table.column(name)) for role, name in columns.roles.items()}
     arrays = {role: _role(role, column) for role, column in roles.items() if column is not None}
     apart = {*columns.roles.values(), *columns.ignore}
     wanted = columns.features if columns.features is not None else table.column_names
@@ -111,7 +111,7 @@ def frame_rows(frame: Any, columns: FrameColumns, privacy: Privacy) -> FrameRows
     for name in wanted:
         if name in apart:
             continue
-        kept = privacy.column(name, table.column(name))
+        kept = private_column(privacy, name, table.column(name))
         typed = None if kept is None else _feature(kept, name, rescued)
         if typed is not None:
             arrays[FEATURE_PREFIX + name] = typed
@@ -125,6 +125,18 @@ def frame_rows(frame: Any, columns: FrameColumns, privacy: Privacy) -> FrameRows
     if not arrays:
         arrays["prediction"] = pa.nulls(table.num_rows, _NUMBER)
     return FrameRows(pa.table(arrays), scored, ignored)
+
+
+def private_column(privacy: Privacy, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """A column without what must not be stored, None when it is dropped."""
+    change = privacy.change(name)
+    if change is None:
+        return column
+    if privacy.drops(name):
+        return None
+    levels = column.combine_chunks().dictionary_encode()
+    changed = pa.array([None if value is None else change(value) for value in levels.dictionary.to_pylist()])
+    return pa.chunked_array([changed.take(levels.indices)])
 
 
 def _check_names(table: pa.Table, columns: FrameColumns) -> None:

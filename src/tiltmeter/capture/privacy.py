@@ -82,18 +82,14 @@ class Privacy:
             _apply(kept, parts, action)
         return kept
 
-    def column(self, name: str, column: Any) -> Any:  # noqa: ANN401 - a pyarrow column; this module is light
-        """An Arrow column without what must not be stored, None when it is dropped."""
-        action = self._anywhere.get(name) or next((act for parts, act in self._paths if ".".join(parts) == name), None)
-        if action is None:
-            return column
-        if action is _drop:
-            return None
-        import pyarrow as pa
+    def drops(self, name: str) -> bool:
+        """Whether a column of this name is left out."""
+        return self.change(name) is _drop
 
-        levels = column.combine_chunks().dictionary_encode()
-        changed = pa.array([None if value is None else action(value) for value in levels.dictionary.to_pylist()])
-        return pa.chunked_array([changed.take(levels.indices)])
+    def change(self, name: str) -> Callable[[Any], Any] | None:
+        """What becomes of each value of a column of this name; None when it stays as it is."""
+        exact = (action for parts, action in self._paths if ".".join(parts) == name)
+        return self._anywhere.get(name) or next(exact, None)
 
     def logged(self, said: LoggedFields) -> LoggedFields:
         """A logged record without what must not be stored."""
