@@ -67,7 +67,9 @@ class SmtpReceiver:
         self.inbox = Inbox(folder)
         self.mails: list[EmailMessage] = []
         self.recipients: list[tuple[str, ...]] = []
-        self._factory = _server_factory(self, login=login, tls=tls, tls_only=tls_only)
+        self._sessions: list[Any] = []
+        build = _server_factory(self, login=login, tls=tls, tls_only=tls_only)
+        self._factory = lambda: self._remembered(build())
         self._port = port
         self._faults: list[list[Any]] = []
         self._lock = Lock()
@@ -152,6 +154,10 @@ class SmtpReceiver:
         number = f"{len(self.mails):04d}-{str(mail['Message-ID']).strip('<>')}"
         self.inbox.keep(number, record, title=str(mail["Subject"]), body=f"<table>{head}</table><hr>{framed}")
 
+    def _remembered(self, session: Any) -> Any:  # noqa: ANN401 - an aiosmtpd session
+        self._sessions = [*(old for old in self._sessions if old.transport is not None), session]
+        return session
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(self._loop.create_server(self._factory, "127.0.0.1", self._port))
@@ -159,9 +165,12 @@ class SmtpReceiver:
         self._started.set()
         self._loop.run_forever()
         server.close()
+        for session in self._sessions:
+            if session.transport is not None:
+                session.transport.abort()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.sleep(0.01))  # lets cut connections and cancelled tasks end
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
