@@ -99,6 +99,9 @@ def rivals(tmp_path: Path, *, shippers: int, segments: int, kills: int) -> None:
         for number in range(segments):
             fill(spool, [request(n) for n in range(10 * number, 10 * number + 10)], host=f"api-{number % 3}")
             if number < kills:
+                started = time.monotonic() + 60
+                while len(sealed_segments(spool)) > 2 and time.monotonic() < started:
+                    time.sleep(0.01)  # the rivals are at work when one of them dies
                 victim = running.pop(0)
                 os.kill(victim.pid, signal.SIGKILL)
                 victim.join(30)

@@ -89,6 +89,7 @@ class Shipper:
         every: time between two commits.
         flush_every: time between two writes of traffic.
         keep_raw: `never`, `unmapped` or `always`.
+        loaded_bytes: typed rows kept in memory between scan and commit.
     """
 
     spool: Path | str
@@ -100,6 +101,7 @@ class Shipper:
     every: timedelta = timedelta(seconds=5)
     flush_every: timedelta = timedelta(seconds=60)
     keep_raw: str = "unmapped"
+    loaded_bytes: int = LOADED_BYTES
     live: LiveTraffic = field(default_factory=LiveTraffic)
     counters: Counter[str] = field(default_factory=Counter)
     routes: dict[str, RouteReport] = field(default_factory=dict)
@@ -125,8 +127,9 @@ class Shipper:
         total = Shipped()
         while True:
             scanned = self._scan(now)
-            total += self._commit(now)
-            if not scanned:
+            turn = self._commit(now)
+            total += turn
+            if not scanned and not turn.segments:
                 break
         self.counters["dropped"] = _dropped(self.spool)
         total += Shipped(self._batches().ship(now), waiting=total.waiting)
@@ -249,7 +252,7 @@ class Shipper:
         for segment in waiting:
             if segment.path in self._pending:
                 continue
-            if loaded > LOADED_BYTES:
+            if loaded > self.loaded_bytes:
                 break
             found = self._read(segment, now)
             if found is None:

@@ -21,8 +21,8 @@ def log(tmp_path):
     return DeltaLog(tmp_path, FakeClock(NOW))
 
 
-def bring(log, columns, *, now=NOW, **options):
-    return import_outcomes(Frame(pa.table(columns)), log, now=now, zone=BERLIN, **options)
+def bring(log, file, *, now=NOW, **options):
+    return import_outcomes(Frame(pa.table(file)), log, now=now, zone=BERLIN, **options)
 
 
 FILE = {

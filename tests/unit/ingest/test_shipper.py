@@ -213,3 +213,14 @@ def test_a_corrected_outcome_wins_whatever_the_order_of_arrival(tmp_path, shippe
     shipper.ship_once(flush=True)
     found = {row["outcome_id"]: row["converted"] for row in log.outcomes("any-model", START).to_pylist()}
     assert found == {"o-1": True, "o-2": True}
+
+
+def test_a_backlog_larger_than_memory_is_drained_in_one_turn(tmp_path, shipper, log):
+    for part in range(12):
+        fill(tmp_path / "spool", [request(n) for n in range(100 * part, 100 * part + 100)])
+    shipper.loaded_bytes = 100_000
+    shipper._scan(START)
+    assert 0 < len(shipper._pending) < 12
+    shipped = shipper.ship_once(flush=True)
+    assert (shipped.predictions, shipped.waiting) == (1200, 0)
+    assert log.new_rows(MODEL, None).count() == 1200
