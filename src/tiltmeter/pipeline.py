@@ -10,19 +10,21 @@ are `observe`, then `judge`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter.alerting.advance import Situation, advance
 from tiltmeter.alerting.rules import verdicts
+from tiltmeter.alerting.situation import Change
 from tiltmeter.domain.run import Run
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.drift import drifted_features, drifted_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
 
     from tiltmeter.domain.alert import Verdict
     from tiltmeter.domain.metric import Metric
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
     from tiltmeter.domain.rule import Rule
     from tiltmeter.domain.window import Window
     from tiltmeter.monitors.registered import Monitor
-    from tiltmeter.ports import Lease, World
+    from tiltmeter.ports import Lease, StateKey, World
+
+
+DEPLOY_BEFORE = timedelta(hours=24)
+"""A version that came this long before a window may still be what moved it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,29 @@ def observe(model: Model, world: World) -> Observed:
         new, bins, model=model.name, time="__time", version="__version", segments=model.segments, zone=world.zone
     )
     world.states.append(profiles, source_version=new.version)
+    _remember_versions(world, model, profiles)
     return Observed(new.version, tuple(sorted({key.window_start for key in profiles})))
 
 
-def judge(monitor: Monitor, model: Model, window: Window, world: World, *, lease: Lease | None = None) -> Run | None:
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How a calendar window comes to be judged after its time.
+
+    Args:
+        is_late: it was judged before and is judged again because of late rows.
+        is_catching_up: more missed windows follow: states move, people are told with the last one.
+        late_windows: windows made up for before this one.
+    """
+
+    is_late: bool = False
+    is_catching_up: bool = False
+    late_windows: int = 0
+
+
+def judge(
+    monitor: Monitor, model: Model, window: Window, world: World, *, lease: Lease | None = None,
+    lateness: Lateness = Lateness(),
+) -> Run | None:  # fmt: skip
     """Judge one calendar window; when it is due, or reopened by late rows.
 
     Returns:
@@ -70,7 +95,7 @@ def judge(monitor: Monitor, model: Model, window: Window, world: World, *, lease
     if not metrics:
         return None
     judged = Judged(metrics, rules_for(monitor.name, window, world))
-    return conclude(monitor.name, model, window, [judged], world, lease=lease)
+    return conclude(monitor.name, model, window, [judged], world, lease=lease, lateness=lateness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +108,7 @@ class Judged:
 
 def conclude(
     monitor: str, model: Model, window: Window, judged: Sequence[Judged], world: World, *,
-    lease: Lease | None = None, is_live: bool = False,
+    lease: Lease | None = None, is_live: bool = False, lateness: Lateness = Lateness(),
 ) -> Run | None:  # fmt: skip
     """Metrics -> verdicts -> alerts -> messages, in one transaction.
 
@@ -95,6 +120,7 @@ def conclude(
         world: everything else.
         lease: the right to judge; a holder that lost it cannot commit.
         is_live: live numbers are kept only when they change an alert.
+        lateness: whether the window is judged after its time.
     """
     now = world.clock.now()
     found = [verdict for part in judged for verdict in verdicts(part.metrics, part.rules)]
@@ -104,7 +130,11 @@ def conclude(
         return None  # the usual turn: nothing is wrong, nothing was wrong
     # Reading alerts and writing what became of them is one transaction: an acknowledgement in between would be lost.
     with world.state.transaction():
-        changed = advance(Situation.of(world, model, rules), found, window=window, now=now)
+        situation = replace(
+            Situation.of(world, model, rules), changes=_changes(world, model, window), is_late=lateness.is_late,
+            is_catching_up=lateness.is_catching_up, late_windows=lateness.late_windows,
+        )  # fmt: skip
+        changed = advance(situation, found, window=window, now=now)
         if is_live and not (changed.alerts or changed.events or changed.messages or changed.incidents):
             return None
         version = next((m.source_version for m in metrics if m.source_version is not None), None)
@@ -114,6 +144,32 @@ def conclude(
             changed.alerts, changed.events, changed.incidents, changed.messages,
         )  # fmt: skip
         return run if world.state.commit(run, lease=lease) else None
+
+
+def _changes(world: World, model: Model, window: Window) -> tuple[Change, ...]:
+    """Model versions first seen shortly before or in the window: a deploy is the likeliest cause of anything."""
+    first_seen = world.state.watermark(f"versions:{model.name}")
+    known: dict[str, str] = json.loads(first_seen) if first_seen else {}
+    moments = {version: datetime.fromisoformat(text) for version, text in known.items()}
+    oldest = min(moments.values(), default=window.start)
+    return tuple(
+        Change(moment, f"version {version} since {moment.astimezone(world.zone):%a %d %b %H:%M}")
+        for version, moment in sorted(moments.items(), key=lambda item: item[1])
+        if moment > oldest and window.start - DEPLOY_BEFORE <= moment < window.end
+    )
+
+
+def _remember_versions(world: World, model: Model, profiles: Iterable[StateKey]) -> None:
+    """Keep the first hour of every model version."""
+    key = f"versions:{model.name}"
+    known: dict[str, str] = json.loads(world.state.watermark(key) or "{}")
+    before = dict(known)
+    for state in profiles:
+        first = state.window_start.isoformat()
+        if state.model_version and first < known.get(state.model_version, "9"):
+            known[state.model_version] = first
+    if known != before:
+        world.state.set_watermark(key, json.dumps(known, sort_keys=True))
 
 
 def rules_for(monitor: str, window: Window, world: World) -> list[Rule]:

@@ -6,6 +6,7 @@ runs as the real one, which is how the demo and the back-fill work.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.registered import MONITORS, SCHEDULE
 from tiltmeter.monitors.service_health import Health
 from tiltmeter.monitors.serving import live_freshness, live_health, live_jobs, live_traffic, live_usual_traffic
-from tiltmeter.pipeline import Judged, conclude, judge, observe
+from tiltmeter.pipeline import Judged, Lateness, conclude, judge, observe
 from tiltmeter.ports import MetricQuery
 from tiltmeter.service.people import pass_time
 
@@ -158,7 +159,8 @@ class Scheduler:
                     continue
                 windows = {window_at(hour, grain, self.world.zone) for hour in hours if hour < judged_until}
                 for window in sorted(w for w in windows if w.end <= judged_until and now - w.end <= self.reopen_for):
-                    run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease)
+                    late = Lateness(is_late=True)
+                    run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease, lateness=late)
                     runs.extend([run] if run else [])
         return runs
 
@@ -171,8 +173,13 @@ class Scheduler:
             for name in monitors
             for window in self._due(model, name, grain, now)
         ]
+        waiting = Counter((grain, name) for _, grain, name, _ in due)
+        missed = dict(waiting)
         for _, grain, name, window in sorted(due, key=lambda entry: (entry[0], entry[3].length)):
-            run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease)
+            waiting[grain, name] -= 1
+            # Windows that were missed move the alerts; people hear of the outcome once, with the last one.
+            lateness = Lateness(is_catching_up=waiting[grain, name] > 0, late_windows=missed[grain, name] - 1)
+            run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease, lateness=lateness)
             # A crash before this line judges the window again, and the store finds that nothing changed.
             mark = _mark(name, model, grain)
             self.world.state.set_watermark(mark, window.end.isoformat())

@@ -148,6 +148,11 @@ class StoredBaselines:
         self.state.set_watermark(key, bins.bins_id)
         return bins, profile
 
+    def _place(self, selector: BaselineSelector) -> str:
+        """The selector in words that stay true when the whole home is moved."""
+        home = f"{self.folder.parent}/"
+        return _described(replace(selector, data=selector.data.removeprefix(home)))
+
     def _rows(self, model: Model, selector: BaselineSelector, now: datetime) -> Rows | None:
         if selector.data:
             return self.sources.data(selector.data, model)
