@@ -10,21 +10,20 @@ are `observe`, then `judge`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter.alerting.advance import Situation, advance
+from tiltmeter.alerting.deploys import recent_deploys, remember_versions
 from tiltmeter.alerting.rules import verdicts
-from tiltmeter.alerting.situation import Change
 from tiltmeter.domain.run import Run
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.drift import drifted_features, drifted_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from tiltmeter.domain.alert import Verdict
     from tiltmeter.domain.metric import Metric
@@ -32,11 +31,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.rule import Rule
     from tiltmeter.domain.window import Window
     from tiltmeter.monitors.registered import Monitor
-    from tiltmeter.ports import Lease, StateKey, World
-
-
-DEPLOY_BEFORE = timedelta(hours=24)
-"""A version that came this long before a window may still be what moved it."""
+    from tiltmeter.ports import Lease, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def observe(model: Model, world: World) -> Observed:
         new, bins, model=model.name, time="__time", version="__version", segments=model.segments, zone=world.zone
     )
     world.states.append(profiles, source_version=new.version)
-    _remember_versions(world, model, profiles)
+    remember_versions(world, model, profiles)
     return Observed(new.version, tuple(sorted({key.window_start for key in profiles})))
 
 
@@ -131,7 +126,7 @@ def conclude(
     # Reading alerts and writing what became of them is one transaction: an acknowledgement in between would be lost.
     with world.state.transaction():
         situation = replace(
-            Situation.of(world, model, rules), changes=_changes(world, model, window), is_late=lateness.is_late,
+            Situation.of(world, model, rules), changes=recent_deploys(world, model, window), is_late=lateness.is_late,
             is_catching_up=lateness.is_catching_up, late_windows=lateness.late_windows,
         )  # fmt: skip
         changed = advance(situation, found, window=window, now=now)
@@ -144,32 +139,6 @@ def conclude(
             changed.alerts, changed.events, changed.incidents, changed.messages,
         )  # fmt: skip
         return run if world.state.commit(run, lease=lease) else None
-
-
-def _changes(world: World, model: Model, window: Window) -> tuple[Change, ...]:
-    """Model versions first seen shortly before or in the window: a deploy is the likeliest cause of anything."""
-    first_seen = world.state.watermark(f"versions:{model.name}")
-    known: dict[str, str] = json.loads(first_seen) if first_seen else {}
-    moments = {version: datetime.fromisoformat(text) for version, text in known.items()}
-    oldest = min(moments.values(), default=window.start)
-    return tuple(
-        Change(moment, f"version {version} since {moment.astimezone(world.zone):%a %d %b %H:%M}")
-        for version, moment in sorted(moments.items(), key=lambda item: item[1])
-        if moment > oldest and window.start - DEPLOY_BEFORE <= moment < window.end
-    )
-
-
-def _remember_versions(world: World, model: Model, profiles: Iterable[StateKey]) -> None:
-    """Keep the first hour of every model version."""
-    key = f"versions:{model.name}"
-    known: dict[str, str] = json.loads(world.state.watermark(key) or "{}")
-    before = dict(known)
-    for state in profiles:
-        first = state.window_start.isoformat()
-        if state.model_version and first < known.get(state.model_version, "9"):
-            known[state.model_version] = first
-    if known != before:
-        world.state.set_watermark(key, json.dumps(known, sort_keys=True))
 
 
 def rules_for(monitor: str, window: Window, world: World) -> list[Rule]:
