@@ -1,0 +1,134 @@
+"""The whole sentence on one machine: a company, its past, its incidents, and what Tiltmeter said about them."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+REQUIRED = {"unit-change", "new-level", "missing-jump", "slow-deploy", "error-burst", "score-shift", "job-absent"}
+CHANNELS = {"info": {"dashboard"}, "warning": {"slack"}, "critical": {"slack", "email", "pagerduty"}}
+
+
+def _command(*arguments):
+    return [sys.executable, "-m", "tiltmeter.cli.app", "demo", *arguments]
+
+
+def _play(folder, seed, *, timeout):
+    done = subprocess.run(
+        _command("--dir", str(folder), "--seed", str(seed), "--no-serve", "--json"),
+        capture_output=True, timeout=timeout, check=False, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, f"seed {seed}: {done.stderr[-2000:]}"
+    return json.loads(done.stdout)
+
+
+def _check(found, folder):
+    seed, summary = found["seed"], found["summary"]
+    loud = [alert for alert in found["alerts"] if alert["severity"] in ("warning", "critical")]
+    strays = [alert for alert in loud if alert["planted"] is None]
+    assert not strays, f"seed {seed}: {strays}"
+    matched = {alert["planted"] for alert in loud}
+    assert REQUIRED <= matched, f"seed {seed}: missed {REQUIRED - matched}"
+    assert (summary["planted"], summary["matched"], summary["missed"], summary["unexplained"]) == (7, 7, 0, 0)
+    assert summary["quiet_share"] >= 0.6
+    assert summary["features"] >= 20
+    assert 270_000 <= found["rows"]["predictions"] <= 330_000
+    planted = {incident["id"]: incident for incident in found["planted"]}
+    for alert in found["alerts"]:
+        told = {delivery["channel"] for delivery in alert["deliveries"]}
+        assert told == CHANNELS[alert["severity"]], f"seed {seed}: {alert}"
+        assert {delivery["status"] for delivery in alert["deliveries"]} == {"sent"}, f"seed {seed}: {alert}"
+        if alert["planted"]:
+            incident = planted[alert["planted"]]
+            assert alert["subject"] in incident["may_move"]
+            assert datetime.fromisoformat(alert["since"]) >= datetime.fromisoformat(incident["from"])
+            assert alert["delay_windows"] <= 2
+    for name, incident in planted.items():
+        if incident["required"]:
+            worst = {alert["severity"] for alert in loud if alert["planted"] == name}
+            assert incident["severity"] in worst, f"seed {seed}: {name} reached {worst}"
+    for channel in CHANNELS["critical"]:
+        inbox = folder / "inbox" / channel
+        assert any(inbox.glob("*.json"))
+        assert any(inbox.glob("*.html"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("draw", [1, 2])
+def test_every_planted_incident_is_found_and_nothing_else_on_a_seed_drawn_now(tmp_path, draw):
+    _check(_play(tmp_path, secrets.randbelow(10**6), timeout=850), tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("draw", range(30))
+def test_thirty_seeds_drawn_now(tmp_path, draw):
+    _check(_play(tmp_path, secrets.randbelow(10**6), timeout=3500), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_live_requests_reach_the_service_and_ctrl_c_ends_everything(tmp_path):
+    demo = subprocess.Popen(
+        _command("--dir", str(tmp_path), "--days", "8", "--seed", "5"),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        lines = []
+        for line in demo.stdout:
+            lines.append(line)
+            if line.startswith("Open the dashboard"):
+                break
+        assert demo.poll() is None, "".join(lines)
+        named = dict(line.split(None, 2)[:2] for line in lines if line.startswith(("dashboard", "service", "app")))
+        assert httpx.get(named["dashboard"], timeout=20).is_success
+        until = time.monotonic() + 60
+        while not (counted := _live_requests(named["service"])) and time.monotonic() < until:
+            time.sleep(0.5)
+        assert counted > 0
+    finally:
+        os.kill(demo.pid, signal.SIGINT)
+        assert demo.wait(timeout=60) == 0
+    for address in named.values():
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(address, timeout=5)
+
+
+def _live_requests(service):
+    live = httpx.get(f"{service}/live", timeout=10).json()
+    return sum(state["requests"] for state in live["states"])
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = subprocess.run(_command("--dir", str(tmp_path)), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "holds files that are not a demo's" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("days", ["7", "121"])
+def test_a_history_that_holds_no_incidents_is_refused_in_one_sentence(tmp_path, days):
+    done = subprocess.run(
+        _command("--dir", str(tmp_path), "--days", days), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"a history of {days} days" in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence():
+    done = subprocess.run(_command("--dir", "/proc/demo"), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert Path("/proc/demo").exists() is False
