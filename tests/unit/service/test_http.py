@@ -1,0 +1,204 @@
+"""The HTTP API over a real state database: every route, every role, hostile input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from starlette.testclient import TestClient
+
+from tiltmeter.config.rules import load_rules
+from tiltmeter.domain.alert import Incident, IncidentState
+from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.model import Model
+from tiltmeter.domain.run import Run
+from tiltmeter.domain.severity import Severity
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.ports import World
+from tiltmeter.service.access import Access, Role
+from tiltmeter.service.http import MAX_BODY_BYTES, create_app
+from tiltmeter.service.operations import RunningOperations
+from tiltmeter.state.sql import SqlStateStore
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+HOUR = Window(NOW - timedelta(hours=1), NOW, Grain.HOUR)
+KEYS = {Role.READ: "r", Role.OUTCOMES: "o", Role.OPERATE: "w"}
+
+
+@dataclass
+class StillClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class NoBaselines:
+    def judging(self, model, window):
+        return None
+
+    def bins(self, model, now):
+        return None
+
+    def progress(self, model):
+        return 140, 1000
+
+
+class EmptyLog:
+    def batch_runs(self, since):
+        return [{"job_name": "nightly", "start_time": NOW, "result_state": "SUCCESS"}]
+
+
+@dataclass
+class Spool:
+    outcomes: list = field(default_factory=list)
+
+
+@pytest.fixture
+def spool():
+    return Spool()
+
+
+@pytest.fixture
+def world(tmp_path):
+    clock = StillClock()
+    state = SqlStateStore("sqlite:state.db", clock, home=tmp_path)
+    metric = Metric("drift.psi", Subject("lead-scoring", feature="<b>size</b>"), HOUR, 0.31, n_current=500)
+    rows = Metric("features.rows", Subject("lead-scoring"), HOUR, 500.0, n_current=500)
+    incident = Incident(
+        "inc_1", "lead-scoring", IncidentState.OPEN, Severity.CRITICAL, NOW, NOW, title="<script>1</script>"
+    )
+    state.commit(Run("features", "lead-scoring", HOUR, NOW, 1, (metric, rows), incidents=(incident,)))
+    yield World(
+        clock=clock, zone=ZoneInfo("UTC"), engine=None, log=EmptyLog(), states=None, baselines=NoBaselines(),
+        state=state, models={"lead-scoring": Model("lead-scoring")}, rules=load_rules(None),
+    )  # fmt: skip
+    state.close()
+
+
+@pytest.fixture
+def app(world, spool):
+    operations = RunningOperations(world, None, spool.outcomes.append, lambda: {"baseline": "learning"})
+    return create_app(world, operations, Access(KEYS))
+
+
+@pytest.fixture
+def client(app):
+    return TestClient(app, headers={"authorization": "Bearer w"}, raise_server_exceptions=True)
+
+
+READ = [
+    "/api/v1/models",
+    "/api/v1/models/lead-scoring/metrics",
+    "/api/v1/models/lead-scoring/windows",
+    "/api/v1/jobs",
+    "/api/v1/incidents",
+    "/api/v1/incidents/inc_1",
+    "/metrics",
+    "/live",
+]
+
+
+@pytest.mark.parametrize("path", READ)
+def test_every_reading_route_asks_for_a_key_and_answers_its_reader(app, path):
+    assert TestClient(app).get(path).status_code == 401
+    assert TestClient(app).get(path, headers={"authorization": "Bearer o"}).status_code == 403
+    assert TestClient(app).get(path, headers={"authorization": "Bearer r"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/v1/incidents/inc_1/ack", {}),
+        ("POST", "/api/v1/silences", {"matchers": {"feature": "x"}, "minutes": 5, "reason": "test"}),
+        ("DELETE", "/api/v1/silences/sil_1", None),
+    ],
+)
+def test_every_operating_route_refuses_a_reader(app, method, path, body):
+    answer = TestClient(app).request(method, path, json=body, headers={"authorization": "Bearer r"})
+    assert answer.status_code == 403
+
+
+def test_health_needs_no_key_and_readiness_says_what_is_missing(app):
+    assert TestClient(app).get("/healthz").text == "ok"
+    answer = TestClient(app).get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["not_ready"] == {"baseline": "learning"}
+
+
+def test_metrics_are_found_by_name_feature_and_time(client):
+    found = client.get(
+        "/api/v1/models/lead-scoring/metrics", params={"metric": "drift.psi", "feature": "<b>size</b>"}
+    ).json()
+    assert [m["value"] for m in found] == [0.31]
+    later = client.get("/api/v1/models/lead-scoring/metrics", params={"from": "2027-01-01T00:00:00Z"}).json()
+    assert later == []
+
+
+def test_an_unknown_name_is_answered_with_the_closest_one(client):
+    assert "lead-scoring" in client.get("/api/v1/models/lead-scorin/metrics").json()["detail"]
+    answer = client.get("/api/v1/models/lead-scoring/metrics", params={"metric": "drift.pis"})
+    assert answer.status_code == 422
+    assert "drift.psi" in answer.json()["detail"]
+
+
+def test_an_acknowledgement_counts_once_and_names_who(client, world):
+    first = client.post("/api/v1/incidents/inc_1/ack", json={"by": "anna", "note": "on it"}).json()
+    again = client.post("/api/v1/incidents/inc_1/ack", json={"by": "bert"}).json()
+    assert first["acknowledged_by"] == again["acknowledged_by"] == "anna"
+    kept = world.state.incident("inc_1")
+    assert kept is not None
+    assert kept.note == "on it"
+    assert client.post("/api/v1/incidents/inc_none/ack").status_code == 404
+
+
+def test_a_silence_starts_and_ends(client, world):
+    made = client.post("/api/v1/silences", json={"matchers": {"feature": "x"}, "minutes": 60, "reason": "backfill"})
+    assert made.status_code == 201
+    assert [s.reason for s in world.state.silences(NOW)] == ["backfill"]
+    assert client.delete(f"/api/v1/silences/{made.json()['id']}").json() == {"ended": True}
+    assert client.delete("/api/v1/silences/sil_none").status_code == 404
+
+
+def test_outcomes_are_accepted_with_a_time_zone_only(client, spool):
+    good = [{"entity_id": "lead-1", "converted": True, "at": "2026-11-23T06:00:00Z", "revenue": 1200.0}]
+    assert client.post("/api/v1/outcomes", json=good).json() == {"accepted": 1}
+    assert spool.outcomes[0]["entity_id"] == "lead-1"
+    naive = [{**good[0], "at": "2026-11-23T06:00:00"}]
+    assert client.post("/api/v1/outcomes", json=naive).status_code == 422
+    assert len(spool.outcomes) == 1
+
+
+def test_a_body_over_the_limit_is_refused(client):
+    answer = client.post("/api/v1/outcomes", content=b"[" + b" " * MAX_BODY_BYTES + b"]")
+    assert answer.status_code == 413
+
+
+def test_prometheus_text_escapes_hostile_names(client):
+    text = client.get("/metrics").text
+    assert (
+        'tiltmeter_feature_psi{model="lead-scoring",model_version="",feature="<b>size</b>",window="hour"} 0.31' in text
+    )
+    assert 'tiltmeter_alerts_open{severity="critical"} 1.0' in text
+
+
+@pytest.mark.slow
+def test_generated_requests_never_meet_an_error_of_ours(app):
+    import schemathesis
+    from hypothesis import HealthCheck, given, settings
+
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+
+    for operation in schema.get_all_operations():
+        strategy = operation.ok().as_strategy()
+
+        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+        @given(case=strategy)
+        def talk(case):
+            answer = case.call(headers={"authorization": "Bearer w"})
+            assert answer.status_code < 500 or case.path == "/readyz", (case.method, case.path, answer.text)
+
+        talk()
