@@ -15,9 +15,10 @@ from tiltmeter.demo.world import JOB_NAME, MODEL_NAME
 from tiltmeter.engines.local.tables import TableRows
 from tiltmeter.ingest.outcomes import import_outcomes
 from tiltmeter.store.schema import TRAFFIC
+from tiltmeter.store.snapshot import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
     from zoneinfo import ZoneInfo
@@ -82,6 +83,13 @@ def import_history(
     return {
         "predictions": shipped.predictions, "outcomes": outcomes.written, "batch_runs": len(world.history.runs),
     }  # fmt: skip
+
+
+def traffic_batches(log: DeltaLog) -> Iterator[pa.RecordBatch]:
+    """Rows of the `traffic` table, as they were stored."""
+    stored = snapshot(log.table(TRAFFIC.name))
+    if stored is not None:
+        yield from stored.rows().batches()
 
 
 def _log(job: BatchJob, rows: pa.Table, columns: tuple[str, ...]) -> None:

@@ -168,7 +168,7 @@ models:
 routes:
   - {severity: info, to: [dashboard]}
   - {severity: warning, to: [dashboard, slack], repeat: 24h}
-  - {severity: critical, escalation: critical, repeat: 4h}
+  - {severity: critical, escalation: critical, repeat: 12h}
 escalation:
   critical:
     ack_expires: 8h

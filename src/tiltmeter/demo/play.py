@@ -9,15 +9,15 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tiltmeter.config.load import load_settings
-from tiltmeter.demo.backfill import import_history
+from tiltmeter.demo.backfill import import_history, traffic_batches
 from tiltmeter.demo.build import DemoWorld, build_demo_world, period_until
 from tiltmeter.demo.clock import SimulatedClock
 from tiltmeter.demo.installation import clear_folder, write_installation
 from tiltmeter.demo.remembering import RememberingState, StillLog, StillStates
 from tiltmeter.demo.replay import Replay
 from tiltmeter.demo.report import Report, build_report
+from tiltmeter.demo.still_traffic import StillTraffic
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.ingest.monitored_log import MonitoredLog
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.service.checkup import calendar_of
 from tiltmeter.service.scheduler import Scheduler
@@ -89,12 +89,13 @@ def play(
     )
     clock.shown = period.start
     world = build_world(configuration, clock=clock, stored=log)
-    # The whole history lies in the tables: every day of it is over, and is read once.
-    past = SimulatedClock(period.end + timedelta(days=2))
+    # The whole history lies in the tables, and nothing is added while time passes over it.
     state = RememberingState(world.state)
-    whole = Window(period.start, past.now(), Grain.LIVE)
     world = replace(
-        world, log=MonitoredLog(StillLog(log), past, None), states=StillStates(world.states, whole), state=state
+        world,
+        log=StillLog(world.log, StillTraffic.of(traffic_batches(log))),
+        states=StillStates(world.states, Window(period.start, period.end + timedelta(hours=1), Grain.LIVE)),
+        state=state,
     )
     scheduler = Scheduler(
         world,

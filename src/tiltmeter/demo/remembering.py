@@ -7,6 +7,7 @@ to pass, so the tables have one version throughout; the state database changes t
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.domain.message import DeliveryStatus
@@ -14,36 +15,44 @@ from tiltmeter.domain.window import Grain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
+    from tiltmeter.demo.still_traffic import StillTraffic
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
     from tiltmeter.domain.message import Delivery, Message
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.profile import Profile
     from tiltmeter.domain.run import Run
+    from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.domain.window import Window
     from tiltmeter.ports import ChannelState, Lease, MetricQuery, StateKey
 
 
 @dataclass(slots=True, eq=False)
 class StillLog:
-    """Tables that get no new version while time is simulated.
+    """A log whose tables get no new version while time is simulated.
 
     Args:
-        inner: a stored log.
+        inner: as monitors see it.
+        requests: of the whole history.
     """
 
     inner: Any
-    _versions: dict[str, int | None] = field(default_factory=dict)
+    requests: StillTraffic
+    _runs: list[dict[str, Any]] | None = None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stored log has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the log has
         return getattr(self.inner, name)
 
-    def version(self, name: str) -> int | None:
-        """Of a table, asked once."""
-        if name not in self._versions:
-            self._versions[name] = self.inner.version(name)
-        return self._versions[name]
+    def traffic(self, model: str, window: Window) -> list[TrafficState]:
+        """As the port."""
+        return self.requests.states(model, window)
+
+    def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
+        """As the port."""
+        if self._runs is None:
+            self._runs = self.inner.batch_runs(datetime.min.replace(tzinfo=UTC))
+        return [run for run in self._runs if run["start_time"] >= since]
 
 
 @dataclass(slots=True, eq=False)

@@ -77,6 +77,7 @@ def train(leads: Leads, version: str) -> LeadModel:
     """
     # A second to import: only who trains or scores pays for it.
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     codes = {name: {level: code for code, level in enumerate(levels)} for name, levels in CATEGORIES.items()}
     categorical = list(range(len(NUMERIC), len(NUMERIC) + len(CATEGORIES)))
@@ -91,7 +92,9 @@ def train(leads: Leads, version: str) -> LeadModel:
         random_state=0,
     )
     untrained = LeadModel(classifier, codes, version)
-    classifier.fit(untrained._matrix(leads.columns), leads.converts)  # noqa: SLF001 - the same class's own encoding
+    # Trees this small are not worth a second thread, which on a busy machine mostly waits for the first.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        classifier.fit(untrained._matrix(leads.columns), leads.converts)  # noqa: SLF001 - the same class's own encoding
     return untrained
 
 
