@@ -125,7 +125,7 @@ class MonitoredLog:
         known = self.inner.outcomes(model.name, until).select(["entity_id", "converted", "revenue", "currency"])
         known = known.group_by("entity_id").aggregate([("converted", "max"), ("revenue", "sum"), ("currency", "max")])
         joined = last.join(known, keys=ENTITY, right_keys="entity_id", join_type="left outer")
-        converted = joined["converted_max"].fill_null(value=False).to_numpy(zero_copy_only=False)
+        converted = pc.fill_null(joined["converted_max"], fill_value=False).to_numpy(zero_copy_only=False)
         revenue = joined["revenue_sum"].fill_null(0.0).to_numpy(zero_copy_only=False)
         currency = pc.max(joined["currency_max"]).as_py() or ""
         score = joined[f"{SCORE}_last"].to_numpy(zero_copy_only=False)
