@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import ssl
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -126,10 +127,9 @@ class EmailChannel:
         secure = self._server.scheme == "smtps"
         host = self._server.hostname or ""
         optional = self._settings.tls == "none" or (self._settings.tls == "auto" and _is_loopback(host))
-        context = ssl.create_default_context(cafile=self._settings.ca_file)
-        if optional and not self._settings.ca_file:
-            # Opportunistic on the own machine, or where the site said so: encrypted if offered, not verified.
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        ca_file = self._settings.ca_file
+        # Opportunistic on the own machine, or where the site said so: encrypted if offered, not verified.
+        context = _tls(str(ca_file) if ca_file else None, is_verified=not optional or bool(ca_file))
         return aiosmtplib.SMTP(
             hostname=host,
             port=self._server.port or _PORTS[self._server.scheme],
@@ -216,6 +216,16 @@ def _certificate_failed(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+@lru_cache(maxsize=8)
+def _tls(ca_file: str | None, *, is_verified: bool) -> ssl.SSLContext:
+    """One context for all mails: reading the trusted certificates takes longer than sending one."""
+    if is_verified:
+        return ssl.create_default_context(cafile=ca_file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _is_loopback(host: str) -> bool:
