@@ -6,14 +6,21 @@ from pathlib import Path
 
 import streamlit as st
 
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER
 from tiltmeter.views.dashboard.pages import PAGES
 
-st.set_page_config(page_title="Tiltmeter", layout="wide", page_icon="📐")
-_FOLDER = Path(__file__).parent / "pages"
+# A picture of our own: an icon font would be fetched from another host.
+st.set_page_config(page_title="Tiltmeter", layout="wide", page_icon=str(Path(__file__).parent / "icon.svg"))
 st.navigation(
     [
-        st.Page(_FOLDER / file, title=title, url_path=path or None, default=not path)
-        for file, title, path in PAGES.values()
+        st.Page(
+            PAGES_FOLDER / page.file,
+            title=page.title,
+            url_path=page.path or None,
+            default=not page.path,
+            visibility="visible" if page.is_listed else "hidden",
+        )
+        for page in PAGES.values()
     ],
     position="top",
 ).run()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS
-from tiltmeter.views.dashboard.queries import Card, series
+from tiltmeter.views.dashboard.queries import drift_heatmap, series
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -17,58 +18,92 @@ if TYPE_CHECKING:
     from tiltmeter.ports import World
     from tiltmeter.views.dashboard.queries import Scope
 
+_TREND = 72
+"""Newest values of a trend line: three days of hours."""
 
-def overview_cards(here: World, scope: Scope, open_now: list[Incident]) -> list[Card]:
-    """Health, latency, throughput, errors, drift and conversion."""
-    worst = max((i.severity for i in open_now), default=Severity.NONE)
-    health = Card(
-        "Health",
-        "ok" if worst is Severity.NONE else worst.word,
-        f"{len(open_now)} open incident{'s' if len(open_now) != 1 else ''}",
-        worst,
-    )
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One number of the first row: its words, its trend and how it stands."""
+
+    title: str
+    value: str
+    note: str
+    severity: Severity
+    trend: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How a stored metric becomes a card."""
+
+    title: str
+    metric: str
+    form: str
+    grain: Grain
+    warning: float | None = None
+    critical: float | None = None
+    absent: str = "no data"
+
+
+def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[Card]:
+    """Health, latency, throughput, errors, drift and conversion.
+
+    Args:
+        here: what is read.
+        scope: what is shown.
+        touching: incidents that touch the shown span, open ones included.
+    """
+    mature = scope.model.outcomes.mature_after.days
+    no_log = "no request log"
     return [
-        health,
-        _number(here, scope, "P95 latency", "serving.latency_ms.p95", "{:.0f} ms", Grain.HOUR, warning=500),
-        _number(here, scope, "Throughput", "serving.requests_per_second", "{:.2f} / s", Grain.HOUR),
-        _number(here, scope, "Error rate", "serving.error_rate", "{:.2%}", Grain.HOUR, critical=0.01),
+        _health(scope, touching),
+        _number(here, scope, Measure("P95 latency", "serving.latency_ms.p95", "{:,.0f} ms", Grain.HOUR, 500, None, no_log)),
+        _number(here, scope, Measure("Throughput", "serving.requests_per_second", "{:,.2f} / s", Grain.HOUR, None, None, no_log)),
+        _number(here, scope, Measure("Error rate", "serving.error_rate", "{:.2%}", Grain.HOUR, None, 0.01, no_log)),
         _drifting(here, scope),
-        _number(here, scope, "Conversion", "outcomes.conversion_rate", "{:.1%}", Grain.DAY),
-    ]
+        _number(here, scope, Measure("Conversion", "outcomes.conversion_rate", "{:.1%}", Grain.DAY, None, None, f"known after {mature} days")),
+    ]  # fmt: skip
 
 
-def _number(
-    here: World, scope: Scope, title: str, metric: str, form: str, grain: Grain, *, warning: float | None = None,
-    critical: float | None = None,
-) -> Card:  # fmt: skip
-    table = series(here, scope, metric, grain=grain)
+def _health(scope: Scope, touching: list[Incident]) -> Card:
+    open_now = [i for i in touching if i.resolved_at is None]
+    worst = max((i.severity for i in open_now), default=Severity.NONE)
+    days = max(2, (scope.end - scope.start).days + 1)
+    moments = [scope.end - timedelta(days=back) for back in range(days - 1, -1, -1)]
+    trend = tuple(
+        float(sum(i.opened_at <= m and (i.resolved_at is None or i.resolved_at > m) for i in touching)) for m in moments
+    )
+    count = len(open_now)
+    said = f"{count} open incident{'' if count == 1 else 's'}"
+    return Card("Health", "ok" if worst is Severity.NONE else worst.word, said, worst, trend)
+
+
+def _number(here: World, scope: Scope, wanted: Measure) -> Card:
+    table = series(here, scope, wanted.metric, grain=wanted.grain)
     known = table.dropna(subset=["value"])
     if not len(known):
-        return Card(title, "–", "no data", Severity.NONE)
+        return Card(wanted.title, "–", wanted.absent, Severity.NONE)
     newest = known.iloc[-1]
     value = float(newest["value"])
     severity = Severity.NONE
-    if critical is not None and value > critical:
+    if wanted.critical is not None and value > wanted.critical:
         severity = Severity.CRITICAL
-    elif warning is not None and value > warning:
+    elif wanted.warning is not None and value > wanted.warning:
         severity = Severity.WARNING
-    note = f"n = {int(newest['rows']):,}" + (", not judged" if newest["status"] != "ok" else "")
-    return Card(title, form.format(value), note, severity, tuple(float(v) for v in known["value"].tail(72)))
+    span = "last hour" if wanted.grain is Grain.HOUR else "matured"
+    note = f"n = {int(newest['rows']):,}, " + ("not judged" if newest["status"] != "ok" else span)
+    return Card(wanted.title, wanted.form.format(value), note, severity, tuple(known["value"].tail(_TREND).tolist()))
 
 
 def _drifting(here: World, scope: Scope) -> Card:
     table = series(here, scope, "drift.features_drifted", grain=Grain.DAY)
-    total = here.state.metrics(
-        MetricQuery(
-            model=scope.model.name, metric="drift.psi", grain=Grain.DAY, version="", segment=("", ""), newest_only=True
-        )
-    )
     if not len(table):
         return Card("Drifting", "–", "no day judged yet", Severity.NONE)
+    total = int(drift_heatmap(here, scope)["feature"].nunique())
     count = int(table.iloc[-1]["value"])
     severity = Severity.WARNING if count else Severity.NONE
-    trend = tuple(float(v) for v in table["value"])
-    return Card("Drifting", f"{count} of {len(total)}", "features at warning or above", severity, trend)
+    return Card("Drifting", f"{count} of {total}", "features, newest day", severity, tuple(table["value"].tolist()))
 
 
 def draw(place: st.delta_generator.DeltaGenerator, card: Card) -> None:
@@ -82,5 +117,5 @@ def draw(place: st.delta_generator.DeltaGenerator, card: Card) -> None:
         border=True,
         height="stretch",
         chart_data=list(card.trend) if len(card.trend) > 1 else None,
-        chart_type="line",
+        chart_type="area",
     )

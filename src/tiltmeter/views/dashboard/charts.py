@@ -1,179 +1,274 @@
-"""Charts of the pages: baseline filled grey, current a blue step line, severity in colour and word."""
+"""Charts of the pages: baseline filled grey, current a blue step line, severity in colour and word, times in UTC."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
-BLUE, GREY, ORANGE, VERMILION = "#0072B2", "#9AA3AE", "#E69F00", "#D55E00"
+BLUE, GREY, ORANGE = "#0072B2", "#9AA3AE", "#E69F00"
 """Okabe-Ito: told apart with any kind of colour vision."""
 
+SEVERITY_COLOURS = {"none": "#64748b", "info": "#56B4E9", "warning": "#f59e0b", "critical": "#b91c1c"}
+_INK = {"warning": "#d97706", "critical": "#dc2626", "info": "#0284c7"}
+"""Colours of thin lines and small text, readable on light and dark ground."""
+
 STEP_COLOURS = {
-    "ok": "#dbe4ee",
+    "ok": "rgba(120, 140, 165, 0.22)",
     "watch": "#fde3a7",
     "warning": "#f59e0b",
     "critical": "#b91c1c",
-    "not judged": "#f1f1f1",
+    "not judged": "rgba(120, 140, 165, 0.06)",
 }
-_TIME = alt.Axis(title=None, labelAngle=0, tickCount=6)
+_CLOCK, _DAY = "%H:%M", "%d %b"
+_POINTS = 62
+"""Up to this many values a line shows its points."""
+
+_WORDS_TIME = "%a %d %b %H:%M UTC"
 
 
-def heatmap(table: pd.DataFrame) -> alt.Chart:
-    """PSI by feature and day in the specification's steps; worst feature on top."""
-    features = table.sort_values("order")["feature"].drop_duplicates().tolist()
-    return (
-        alt.Chart(table)
-        .mark_rect(stroke="white", strokeWidth=1)
+def _stamped(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(when=table["time"].dt.strftime(_WORDS_TIME))
+
+
+def _time(table: pd.DataFrame, *, ticks: int = 6) -> alt.X:
+    is_short = len(table) > 0 and table["time"].max() - table["time"].min() <= pd.Timedelta(hours=49)
+    axis = alt.Axis(title=None, labelAngle=0, tickCount=ticks, format=_CLOCK if is_short else _DAY, grid=False)
+    return alt.X("time:T", scale=alt.Scale(type="utc"), axis=axis)
+
+
+def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
+    """PSI by feature and day in steps; worst feature on top. A click selects the feature as `picked`."""
+    shown = table[table["order"] < limit]
+    features = shown.sort_values("order")["feature"].drop_duplicates().tolist()
+    picked = alt.selection_point(name="picked", fields=["feature"], on="click")
+    x = alt.X(
+        "day:O",
+        title=None,
+        scale=alt.Scale(paddingInner=0.08),
+        axis=alt.Axis(
+            labelAngle=0, labelOverlap="greedy", labelExpr="utcFormat(utcParse(datum.label, '%Y-%m-%d'), '%d %b')"
+        ),
+    )
+    y = alt.Y(
+        "feature:N",
+        sort=features,
+        title=None,
+        scale=alt.Scale(paddingInner=0.12),
+        axis=alt.Axis(labelOverlap=False, labelLimit=150),
+    )
+    cells = (
+        alt.Chart(shown)
+        .mark_rect(cursor="pointer", cornerRadius=2)
         .encode(
-            x=alt.X(
-                "day:O",
-                title=None,
-                axis=alt.Axis(labelAngle=0, labelOverlap="greedy", labelExpr="slice(datum.label, 5)"),
-            ),
-            y=alt.Y("feature:N", sort=features, title=None, axis=alt.Axis(labelOverlap=False, labelLimit=160)),
+            x=x,
+            y=y,
             color=alt.Color(
                 "step:N",
                 scale=alt.Scale(domain=list(STEP_COLOURS), range=list(STEP_COLOURS.values())),
-                legend=alt.Legend(
-                    title="PSI: watch > 0.1, warning > 0.25, critical > 0.5", orient="top", titleLimit=400
-                ),
+                legend=alt.Legend(title=None, orient="top", symbolType="square", columns=5),
             ),
             tooltip=[
                 alt.Tooltip("feature:N"),
                 alt.Tooltip("day:O"),
                 alt.Tooltip("psi:Q", format=".3f", title="PSI"),
                 alt.Tooltip("step:N", title="reads as"),
-                alt.Tooltip("rows:Q", format=",", title="rows"),
+                alt.Tooltip("rows:Q", format=",", title="n"),
             ],
         )
-        .properties(height=alt.Step(20))
+        .add_params(picked)
     )
+    dashes = (
+        alt.Chart(shown[shown["step"] == "not judged"]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
+    )
+    return alt.layer(cells, dashes).properties(height=max(60, 20 * len(features) + 60))
 
 
-def latency(table: pd.DataFrame, *, target_ms: float, limit_ms: float = 500) -> alt.LayerChart:
-    """P50, P95 and P99 with the target and the alert threshold drawn in."""
+def latency(
+    table: pd.DataFrame, *, target_ms: float, limit_ms: float = 500, marks: pd.DataFrame | None = None
+) -> alt.LayerChart:
+    """P50, P95 and P99 with the target, the alert threshold and the moments at which alerts fired."""
     names = {"p50": "P50", "p95": "P95", "p99": "P99"}
     long = table.rename(columns=names).melt("time", list(names.values()), "percentile", "ms").dropna()
     lines = (
-        alt.Chart(long)
+        alt.Chart(_stamped(long))
         .mark_line(interpolate="step-after", strokeWidth=1.6)
         .encode(
-            x=alt.X("time:T", axis=_TIME),
-            y=alt.Y("ms:Q", title="milliseconds", scale=alt.Scale(type="symlog", constant=50)),
+            x=_time(table),
+            y=alt.Y(
+                "ms:Q",
+                title="milliseconds",
+                scale=alt.Scale(type="log", nice=False),
+                axis=alt.Axis(values=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], format="d"),
+            ),
             color=alt.Color(
                 "percentile:N",
                 scale=alt.Scale(domain=list(names.values()), range=[GREY, BLUE, ORANGE]),
                 legend=alt.Legend(orient="top", title=None),
             ),
-            tooltip=["time:T", "percentile:N", alt.Tooltip("ms:Q", format=".0f")],
+            tooltip=["when:N", "percentile:N", alt.Tooltip("ms:Q", format=",.0f")],
         )
     )
-    return alt.layer(lines, *_rules({"target": target_ms, "warning": limit_ms})).properties(height=220)
+    limits = {"target": target_ms, "warning": limit_ms}
+    return alt.layer(lines, *_limits(limits, form="{:g} ms"), *_marks(marks)).properties(height=210)
 
 
-def throughput(table: pd.DataFrame) -> alt.LayerChart:
-    """Requests per second, with the failed part as a red area on the same scale."""
-    failed = table.assign(failed=table["rate"] * table["errors"].fillna(0.0))
-    encode_x = alt.X("time:T", axis=_TIME)
+def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt.LayerChart:
+    """Requests per second, with the failed part as a filled area on the same scale."""
+    failed = _stamped(table.assign(failed=table["rate"] * table["errors"].fillna(0.0)))
+    tooltip = [
+        "when:N",
+        alt.Tooltip("rate:Q", format=",.2f", title="requests / s"),
+        alt.Tooltip("errors:Q", format=".2%", title="failed"),
+    ]
+    named = [("rate", "requests", BLUE), ("failed", "failed", SEVERITY_COLOURS["critical"])]
+    scale = alt.Scale(domain=[name for _, name, _ in named], range=[colour for *_, colour in named])
+    colour = alt.Color("series:N", scale=scale, legend=alt.Legend(orient="top", title=None))
+    x = _time(table)
     rate = (
-        alt.Chart(failed)
-        .mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.6)
-        .encode(
-            x=encode_x, y=alt.Y("rate:Q", title="requests / s"), tooltip=["time:T", alt.Tooltip("rate:Q", format=".2f")]
-        )
+        alt.Chart(failed.assign(series="requests"))
+        .mark_line(interpolate="step-after", strokeWidth=1.6)
+        .encode(x=x, y=alt.Y("rate:Q", title="requests / s"), color=colour, tooltip=tooltip)
     )
     errors = (
-        alt.Chart(failed)
-        .mark_area(interpolate="step-after", color="#b91c1c", opacity=0.8)
-        .encode(
-            x=encode_x,
-            y=alt.Y("failed:Q"),
-            tooltip=["time:T", alt.Tooltip("errors:Q", format=".2%", title="error rate")],
-        )
+        alt.Chart(failed.assign(series="failed"))
+        .mark_area(interpolate="step-after", opacity=0.85)
+        .encode(x=x, y=alt.Y("failed:Q"), color=colour, tooltip=tooltip)
     )
-    return alt.layer(rate, errors).properties(height=220)
+    return alt.layer(rate, errors, *_marks(marks)).properties(height=210)
 
 
 def metric_line(
-    table: pd.DataFrame, *, title: str, thresholds: Mapping[str, float], marks: Sequence[datetime] = ()
+    table: pd.DataFrame,
+    *,
+    title: str,
+    limits: Mapping[str, float] | None = None,
+    form: str = ",.4~g",
+    marks: pd.DataFrame | None = None,
+    height: int = 180,
+    band: bool = False,
 ) -> alt.LayerChart:
-    """One number over time with thresholds and the moments at which alerts fired."""
-    line = (
-        alt.Chart(table)
-        .mark_line(color=BLUE, strokeWidth=1.8, point=alt.OverlayMarkDef(size=18, color=BLUE))
+    """One number over time with thresholds, its interval and the moments at which alerts fired.
+
+    Args:
+        table: columns `time`, `value`, `rows`, `status`; `lower` and `upper` for a band.
+        title: of the value axis.
+        limits: word -> value, drawn as dashed lines.
+        form: d3 format of the values.
+        marks: columns `time`, `words`, `severity`.
+        height: in pixels.
+        band: whether the interval is drawn.
+    """
+    stamped = _stamped(table)
+    is_sparse = len(table) <= _POINTS
+    x = _time(table)
+    layers: list[Any] = []
+    if band and table["lower"].notna().any():
+        layers.append(
+            alt.Chart(stamped).mark_area(color=BLUE, opacity=0.15).encode(x=x, y=alt.Y("lower:Q", title=title), y2="upper:Q")
+        )
+    points = alt.OverlayMarkDef(size=22, color=BLUE, filled=True) if is_sparse else False
+    layers.append(
+        alt.Chart(stamped)
+        .mark_line(color=BLUE, strokeWidth=1.8 if is_sparse else 1.2, point=points)
         .encode(
-            x=alt.X("time:T", axis=_TIME),
-            y=alt.Y("value:Q", title=title),
-            tooltip=["time:T", alt.Tooltip("value:Q", format=".4g", title=title), alt.Tooltip("rows:Q", format=",")],
+            x=x,
+            y=alt.Y("value:Q", title=title, axis=alt.Axis(format=form, tickCount=5), scale=alt.Scale(zero=bool(limits))),
+            tooltip=[
+                "when:N",
+                alt.Tooltip("value:Q", format=form, title=title),
+                alt.Tooltip("rows:Q", format=",", title="n"),
+                alt.Tooltip("status:N", title="status"),
+            ],
         )
     )
-    layers = [line, *_rules(thresholds)]
-    if marks:
-        fired = pd.DataFrame({"time": list(marks)})
-        layers.append(alt.Chart(fired).mark_rule(color=VERMILION, strokeDash=[2, 3]).encode(x="time:T"))
-    return alt.layer(*layers).properties(height=180)
+    return alt.layer(*layers, *_limits(limits or {}), *_marks(marks)).properties(height=height)
 
 
 def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     """A numeric distribution: baseline filled grey, current as a blue step line."""
-    x = alt.X("left:Q", title=title, axis=alt.Axis(format="~s"))
+    x = alt.X("left:Q", title=title, axis=alt.Axis(format="~s", grid=False, tickCount=8), scale=alt.Scale(nice=False))
+    tooltip = [
+        alt.Tooltip("cell:N", title="values"),
+        alt.Tooltip("baseline:Q", format=".1%"),
+        alt.Tooltip("current:Q", format=".1%"),
+    ]
+    y = alt.Y("baseline:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5))
     base = (
         alt.Chart(table)
-        .mark_bar(color=GREY, opacity=0.75)
-        .encode(
-            x=x,
-            x2="right:Q",
-            y=alt.Y("baseline:Q", title="share of rows", axis=alt.Axis(format="%")),
-            tooltip=["cell:N", alt.Tooltip("baseline:Q", format=".1%"), alt.Tooltip("current:Q", format=".1%")],
-        )
+        .mark_rect(color=GREY, opacity=0.65)
+        .encode(x=x, x2="right:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
     )
+    last = table.tail(1).assign(left=table["right"].tail(1))
     now = (
-        alt.Chart(table)
+        alt.Chart(pd.concat([table, last]))
         .mark_line(interpolate="step-after", color=BLUE, strokeWidth=2)
-        .encode(x=x, y="current:Q", tooltip=["cell:N", alt.Tooltip("current:Q", format=".1%")])
+        .encode(x=x, y="current:Q", tooltip=tooltip)
     )
-    return alt.layer(base, now).properties(height=260)
+    return alt.layer(base, now).properties(height=250)
 
 
 def paired_bars(table: pd.DataFrame) -> alt.Chart:
-    """Levels side by side: baseline grey, current blue; new levels and missing are cells of their own."""
-    long = table.melt(["cell", "position"], ["baseline", "current"], "side", "share")
+    """Levels side by side: baseline grey, current blue; new levels and missing are bars of their own."""
+    long = table.melt(["cell"], ["baseline", "current"], "side", "share")
     return (
         alt.Chart(long)
         .mark_bar()
         .encode(
             y=alt.Y(
-                "cell:N", sort=table["cell"].tolist(), title=None, axis=alt.Axis(labelOverlap=False, labelLimit=180)
+                "cell:N",
+                sort=table["cell"].tolist(),
+                title=None,
+                scale=alt.Scale(paddingInner=0.25),
+                axis=alt.Axis(labelOverlap=False, labelLimit=170, ticks=False),
             ),
-            yOffset=alt.YOffset("side:N"),
-            x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format="%")),
+            yOffset=alt.YOffset("side:N", sort=["baseline", "current"]),
+            x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
             color=alt.Color(
                 "side:N",
                 scale=alt.Scale(domain=["baseline", "current"], range=[GREY, BLUE]),
                 legend=alt.Legend(orient="top", title=None),
             ),
-            tooltip=["cell:N", "side:N", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=[alt.Tooltip("cell:N", title="level"), "side:N", alt.Tooltip("share:Q", format=".2%")],
         )
-        .properties(height=alt.Step(10))
+        .properties(height=max(120, 22 * len(table) + 60))
     )
 
 
-def _rules(thresholds: Mapping[str, float]) -> list[alt.Chart]:
-    colours = {"warning": STEP_COLOURS["warning"], "critical": STEP_COLOURS["critical"]}
+def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:
     layers: list[alt.Chart] = []
-    for word, value in thresholds.items():
-        data = pd.DataFrame({"value": [value], "label": [f"{word} {value:g}"]})
-        rule = alt.Chart(data).mark_rule(color=colours.get(word, "#64748b"), strokeDash=[5, 4]).encode(y="value:Q")
+    for word, value in limits.items():
+        ink = _INK.get(word, "#64748b")
+        data = pd.DataFrame({"value": [value], "label": [f"{word} {form.format(value)}"]})
+        rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")
         text = (
             alt.Chart(data)
-            .mark_text(align="left", dx=4, dy=-5, color=colours.get(word, "#64748b"), fontSize=11)
+            .mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=ink, fontSize=11)
             .encode(y="value:Q", x=alt.value(0), text="label:N")
         )
         layers.extend([rule, text])
     return layers
+
+
+def _marks(marks: pd.DataFrame | None) -> list[alt.Chart]:
+    if marks is None or not len(marks):
+        return []
+    rule = (
+        alt.Chart(_stamped(marks))
+        .mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(
+            x="time:T",
+            color=alt.value("#dc2626"),
+            tooltip=[alt.Tooltip("words:N", title="alert fired"), "severity:N", "when:N"],
+        )
+    )
+    return [rule]
+
+
+def severity_scale(words: Sequence[str]) -> alt.Scale:
+    """Colours of severities, in the order of the words."""
+    return alt.Scale(domain=list(words), range=[SEVERITY_COLOURS[word] for word in words])

@@ -1,8 +1,9 @@
-"""What every page shares: the world it reads, its header with selectors in the URL, and plain words for severities."""
+"""What every page shares: the world it reads, its header with selectors in the address, plain words, looks."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,74 +13,150 @@ import streamlit as st
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.views.dashboard.queries import SPANS, Scope, newest_moment
+from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment
 from tiltmeter.wiring import build_world
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiltmeter.config.load import Configuration
     from tiltmeter.domain.model import Model
     from tiltmeter.ports import World
+
+PAGES_FOLDER = Path(__file__).parent / "pages"
 
 ICONS = {Severity.NONE: "○", Severity.INFO: "ⓘ", Severity.WARNING: "▲", Severity.CRITICAL: "■"}
 COLOURS = {Severity.NONE: "gray", Severity.INFO: "blue", Severity.WARNING: "orange", Severity.CRITICAL: "red"}
 
+_JOINER = "\u2060"
+
+STALE = timedelta(hours=3)
+"""Twice the hourly schedule with its waiting time: older numbers are shown as old."""
+
+_STYLE = """
+<style>
+.stMainBlockContainer {padding: 3.4rem 2rem 2rem 2rem; max-width: 1500px;}
+[data-testid=stMetric] {padding: 0.6rem 0.8rem;}
+[data-testid=stMetricValue] {font-size: 1.7rem;}
+[class*=st-key-verdict] {border-radius: 0.4rem; padding: 0.55rem 0.9rem; border-left: 6px solid #64748b;
+  background: rgba(100,116,139,.12);}
+.st-key-verdict-info {border-left-color: #56B4E9 !important; background: rgba(86,180,233,.14) !important;}
+.st-key-verdict-warning {border-left-color: #f59e0b !important; background: rgba(245,158,11,.16) !important;}
+.st-key-verdict-critical {border-left-color: #b91c1c !important; background: rgba(185,28,28,.12) !important;}
+@media (max-width: 640px) {.stMainBlockContainer {padding: 3.2rem 0.8rem 2rem 0.8rem;}}
+</style>
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Installation:
+    """What this dashboard shows."""
+
+    configuration: Configuration
+    world: World
+
+
+def installation() -> Installation:
+    """The installation named by TILTMETER_CONFIG, opened once a process, without channels and their secrets."""
+    return _opened(os.environ.get("TILTMETER_CONFIG", ""))
+
 
 @st.cache_resource(show_spinner="Opening the installation …")  # type: ignore[untyped-decorator]
+def _opened(given: str) -> Installation:
+    configuration = load_settings(Path(given) if given else None)
+    return Installation(configuration, build_world(configuration, with_channels=False))
+
+
 def world() -> World:
-    """The installation that this dashboard shows, opened once a process, without channels and their secrets."""
-    given = os.environ.get("TILTMETER_CONFIG")
-    return build_world(load_settings(Path(given) if given else None), with_channels=False)
+    """What is read."""
+    return installation().world
 
 
 def plain(text: str) -> str:
-    """Hostile text for places that read Markdown: every character that means something there is escaped."""
-    escaped = "".join("\\" + c if c in "\\`*_{}[]()<>#+-.!|$~:" else c for c in text)
-    return escaped.replace("\n", " ")
+    """Hostile text for places that read Markdown: shown letter by letter, whatever it holds.
+
+    Entities keep Markdown, HTML, mathematics and directives from being seen. Bare addresses, mail addresses and emoji
+    names are looked for once entities are resolved, so an invisible joiner stands in what would begin one.
+    """
+    shown = "".join(c if c.isalnum() or c in " ,;" else f"{_JOINER if c in '.:@' else ''}&#{ord(c)};" for c in text)
+    return " ".join(shown.split())
 
 
-def severity_badge(severity: Severity, word: str = "") -> str:
+def badge(severity: Severity, word: str = "") -> str:
     """Icon, colour and word in Streamlit's Markdown."""
     said = word or ("ok" if severity is Severity.NONE else severity.word)
-    return f":{COLOURS[severity]}[{ICONS[severity]} {said}]"
+    return f":{COLOURS[severity]}[{ICONS[severity]} **{said}**]"
+
+
+def choice(label: str, key: str, options: Sequence[str], *, default: str | None = None, width: int = 180) -> str:
+    """A selector whose value stands in the address as `key` and is kept while pages change.
+
+    Args:
+        label: above the selector.
+        key: name in the address.
+        options: at least one.
+        default: when the address names none of them.
+        width: in pixels.
+    """
+    widget = f"choose-{key}"
+    if st.session_state.get(widget) not in options:
+        wanted = st.query_params.get(key, st.session_state.get(f"kept-{key}", default))
+        st.session_state[widget] = wanted if wanted in options else default if default in options else options[0]
+    chosen = str(st.selectbox(label, options, key=widget, width=width))
+    st.session_state[f"kept-{key}"] = chosen
+    if st.query_params.get(key) != chosen:
+        st.query_params[key] = chosen
+    return chosen
 
 
 def header(title: str, question: str) -> Scope | None:
     """Title, the question the page answers, and the selectors; None (with an explanation) where there is no model."""
+    st.html(_STYLE)
     here = world()
-    st.subheader(title, anchor=False)
-    st.caption(question)
-    if not here.models:
-        st.info("No model is configured yet. `tiltmeter init` writes a configuration, or start capturing requests.")
-        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        with st.container(width=330, gap=None):
+            st.subheader(title, anchor=False)
+            st.caption(question)
+        if not here.models:
+            scope = None
+        else:
+            scope = _selectors(here)
+    if scope is None:
+        st.info(
+            "No model is known yet. `tiltmeter init` writes a configuration; with captured requests the service "
+            "finds the model by itself."
+        )
+    return scope
+
+
+def _selectors(here: World) -> Scope:
     names = list(here.models)
-    columns = st.columns([2, 1.4, 1.2, 3])
-    asked = st.query_params.get("model", names[0])
-    model_name = columns[0].selectbox("Model", names, index=names.index(asked) if asked in names else 0)
-    model = here.models[model_name]
-    spans = list(SPANS)
-    asked_span = st.query_params.get("span", "30 d")
-    span = columns[2].selectbox("Time", spans, index=spans.index(asked_span) if asked_span in spans else 2)
-    version = _version(here, model, columns[1])
+    model = here.models[choice("Model", "model", names, width=200)]
+    versions, segments = _subjects(here, model)
+    version = "all"
+    if len(versions) > 1:
+        version = choice("Version", "version", ["all", *versions], default="all", width=110)
+    segment = ALL
+    if segments:
+        named = {f"{key} = {value}": (key, value) for key, value in segments}
+        segment = named.get(choice("Segment", "segment", ["all", *named], default="all", width=190), ALL)
+    span = choice("Time", "span", list(SPANS), default="30 d", width=100)
     end = newest_moment(here, model)
-    st.query_params.update({"model": model_name, "span": span, **({"version": version} if version else {})})
-    age = here.clock.now() - end
-    stale = age > timedelta(hours=3)
-    columns[3].markdown(f"\n\n{':orange[data as of' if stale else ':gray[data as of'} {end:%a %d %b %Y %H:%M} UTC]")
-    return Scope(model, version, end - SPANS[span], end)
+    is_stale = here.clock.now() - end > STALE
+    colour, note = ("orange", " (old)") if is_stale else ("gray", "")
+    st.markdown(f":{colour}[data as of {end:%a %d %b %Y %H:%M} UTC{note}]", width="content")
+    place = str(installation().configuration.home)
+    return Scope(place, model, "" if version == "all" else version, segment, end - SPANS[span], end)
 
 
-def _version(here: World, model: Model, place: st.delta_generator.DeltaGenerator) -> str:
-    reference = here.baselines.judging(
-        model, Window(here.clock.now() - timedelta(hours=1), here.clock.now(), Grain.LIVE)
-    )
-    versions = here.states.subjects(model.name, reference.bins.bins_id)[0] if reference else []
-    choices = ["all", *versions]
-    asked = st.query_params.get("version", "all")
-    chosen = place.selectbox("Version", choices, index=choices.index(asked) if asked in choices else 0)
-    return "" if chosen == "all" else str(chosen)
+def _subjects(here: World, model: Model) -> tuple[list[str], list[tuple[str, str]]]:
+    now = here.clock.now()
+    reference = here.baselines.judging(model, Window(now - timedelta(hours=1), now, Grain.LIVE))
+    return here.states.subjects(model.name, reference.bins.bins_id) if reference else ([], [])
 
 
 def learning_note(here: World, model: Model) -> None:
     """How far a baseline is that is still learnt."""
     seen, needed = here.baselines.progress(model)
     st.info(f"Learning a baseline: {seen:,} of {needed:,} rows, and a first full week. Until then nothing is judged.")
-    st.progress(min(1.0, seen / needed))
+    st.progress(min(1.0, seen / max(needed, 1)))

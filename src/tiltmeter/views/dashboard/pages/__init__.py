@@ -1,7 +1,29 @@
 """Pages by name: a page is one file and one line here."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardPage:
+    """One page.
+
+    Args:
+        file: beside this one.
+        title: in the navigation.
+        path: in the address; empty for the first page.
+        is_listed: whether the navigation shows it.
+    """
+
+    file: str
+    title: str
+    path: str
+    is_listed: bool = True
+
+
 PAGES = {
-    "overview": ("overview.py", "Overview", ""),
-    "feature": ("feature.py", "Feature", "feature"),
+    "overview": DashboardPage("overview.py", "Overview", ""),
+    "feature": DashboardPage("feature.py", "Feature", "feature"),
 }
-"""Name -> file beside this one, title, path in the address."""
+"""By name, in the order of the navigation."""

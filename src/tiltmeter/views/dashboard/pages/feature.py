@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
 import streamlit as st
 
-from tiltmeter.domain.window import Grain
+from tiltmeter.domain.window import Grain, Window
 from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.frame import header, learning_note, plain, world
+from tiltmeter.views.dashboard.distributions import distribution, sides
+from tiltmeter.views.dashboard.frame import choice, header, learning_note, plain, world
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+WHOLE = "whole span"
+NUMERIC_PANELS = (
+    ("Missing", "features.missing_share", ".1%"),
+    ("Mean", "features.mean", ",.3~s"),
+    ("Outliers (IQR)", "features.outlier_share_iqr", ".1%"),
+)
+LEVEL_PANELS = (
+    ("Missing", "features.missing_share", ".1%"),
+    ("Rows in new levels", "features.new_level_share", ".1%"),
+    ("Distinct values", "features.distinct", ",.3~s"),
+)
 
 
 def _page() -> None:
-    scope = header("Feature", "How did this one change, since when, and how much?")
+    scope = header("Feature", "How did this one change, since when, how much?")
     if scope is None:
         return
     here = world()
@@ -18,64 +38,94 @@ def _page() -> None:
     if not names:
         learning_note(here, scope.model)
         return
-    asked = st.query_params.get("f", names[0])
-    feature = st.selectbox("Feature (most moved first)", names, index=names.index(asked) if asked in names else 0)
-    st.query_params["f"] = feature
-    _numbers(scope, feature)
-    left, right = st.columns([3, 2])
+    heat = queries.drift_heatmap(here, scope)
+    with st.container(horizontal=True, gap="small"):
+        feature = choice("Feature (most moved first)", "f", names, width=330)
+        day = _day(heat[heat["feature"] == feature])
+    window = _window(scope, heat, day)
+    _numbers(scope, feature, window)
+    left, right = st.columns([3, 2], gap="medium")
     with left:
-        _distribution(scope, feature)
+        _distribution(scope, feature, window, day)
     with right:
-        st.markdown("**PSI by day**")
-        table = queries.series(here, scope, "drift.psi", grain=Grain.DAY, feature=feature)
-        if len(table):
-            fired = queries.fired_moments(here, scope, feature)
-            chart = charts.metric_line(table, title="PSI", thresholds={"warning": 0.25, "critical": 0.5}, marks=fired)
-            st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature} with both thresholds")
-        else:
-            st.info("No day was judged in this span.")
+        _drift(scope, feature)
     _history(scope, feature)
 
 
-def _numbers(scope: queries.Scope, feature: str) -> None:
-    facts = queries.feature_facts(world(), scope, feature)
-    for column, (title, value, note) in zip(st.columns(6), facts, strict=True):
-        column.metric(title, value, delta=note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+def _day(mine: pd.DataFrame) -> str:
+    if not len(mine):
+        return WHOLE
+    days = mine.sort_values("end", ascending=False)
+    judged = mine[mine["step"] != "not judged"]
+    moved = judged[judged["psi"] > queries.STEPS[0]]
+    worst = moved.loc[moved["psi"].idxmax(), "day"] if len(moved) else days["day"].iloc[0]
+    return choice("Shown against the baseline", "day", [*days["day"], WHOLE], default=str(worst), width=200)
 
 
-def _distribution(scope: queries.Scope, feature: str) -> None:
-    found = queries.feature_profiles(world(), scope, feature)
-    st.markdown("**Baseline (grey) against the shown span (blue)**")
-    if found is None or (before := found[1]) is None:
+def _window(scope: queries.Scope, heat: pd.DataFrame, day: str) -> Window:
+    if day == WHOLE or not len(heat):
+        return scope.window
+    end: datetime = heat.loc[heat["day"] == day, "end"].iloc[0].to_pydatetime()
+    return Window(end - timedelta(days=1), end, Grain.DAY)
+
+
+def _numbers(scope: queries.Scope, feature: str, window: Window) -> None:
+    until = queries.Scope(scope.place, scope.model, scope.version, scope.segment, scope.start, window.end)
+    grid = st.grid(6, min_column_width=150)
+    for fact in queries.feature_facts(world(), until, feature):
+        grid.metric(
+            fact.title, fact.value, delta=fact.note, delta_color="off", delta_arrow="off", border=True, height="stretch"
+        )
+
+
+def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) -> None:
+    st.markdown(f"**Baseline (grey) and {'the whole span' if day == WHOLE else day} (blue)**")
+    found = sides(world(), scope, window)
+    before = found[0].profile.features.get(feature) if found else None
+    if found is None or before is None:
         learning_note(world(), scope.model)
         return
-    reference, _, now = found
-    table = queries.distribution(reference, feature, before, now)
+    reference, current = found
+    now = current.features.get(feature) if current else None
+    table = distribution(reference, feature, before, now)
     if not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are watched.")
-    elif table["right"].any():
-        st.altair_chart(charts.overlay(table, title=plain(feature)), width="stretch", alt=f"Distribution of {feature}")
+    elif table["right"].any() or table["left"].any():
+        st.altair_chart(charts.overlay(table, title=feature), width="stretch", alt=f"Distribution of {feature}")
     else:
         st.altair_chart(charts.paired_bars(table), width="stretch", alt=f"Levels of {feature}")
-    rows_now = now.rows if now else 0
-    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown span: n = {rows_now:,}")
+    rows_now = f"{now.rows:,}" if now else "0, no stored profile of this span"
+    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown: n = {rows_now}")
+
+
+def _drift(scope: queries.Scope, feature: str) -> None:
+    st.markdown("**PSI by day**")
+    table = queries.series(world(), scope, "drift.psi", grain=Grain.DAY, feature=feature)
+    if not len(table):
+        st.info("No day was judged in this span.")
+        return
+    fired = queries.alerts_fired(world(), scope, feature=feature)
+    chart = charts.metric_line(
+        table, title="PSI", limits={"warning": 0.25, "critical": 0.5}, marks=fired, form=".2~f", height=250
+    )
+    st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature} with both thresholds")
+    st.caption(f"dashed red: an alert fired ({len(fired)})" if len(fired) else "no alert of this feature in the span")
 
 
 def _history(scope: queries.Scope, feature: str) -> None:
-    panels = (
-        ("Missing share", "features.missing_share"),
-        ("Mean", "features.mean"),
-        ("Distinct values", "features.distinct"),
-    )
-    for column, (title, metric) in zip(st.columns(3), panels, strict=True):
-        table = queries.series(world(), scope, metric, grain=Grain.HOUR, feature=feature)
+    here = world()
+    is_numeric = len(queries.series(here, scope, "features.mean", grain=Grain.HOUR, feature=feature)) > 0
+    for column, (title, metric, form) in zip(
+        st.columns(3, gap="medium"), NUMERIC_PANELS if is_numeric else LEVEL_PANELS, strict=True
+    ):
+        table = queries.series(here, scope, metric, grain=Grain.HOUR, feature=feature)
         with column:
             st.markdown(f"**{title} by hour**")
             if len(table.dropna(subset=["value"])):
-                chart = charts.metric_line(table, title=title, thresholds={})
+                chart = charts.metric_line(table, title=title, form=form, height=170)
                 st.altair_chart(chart, width="stretch", alt=f"{title} of {feature} by hour")
             else:
-                st.caption("does not apply to this feature")
+                st.caption("No hourly numbers here: hours are judged for all versions and segments together.")
 
 
 _page()

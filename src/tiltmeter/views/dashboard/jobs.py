@@ -1,0 +1,103 @@
+"""Batch jobs on the pages: one square an expected run, and the table of runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from tiltmeter.views.dashboard.queries import Scope, remembered
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.model import JobExpectation
+    from tiltmeter.ports import World
+
+SHOWN_RUNS = 30
+"""Squares of a strip: a month of nightly runs."""
+
+_GOOD = {"SUCCESS", "SUCCEEDED"}
+COLOURS = {"done": "#64748b", "failed": "#b91c1c", "absent": "#f59e0b", "running": "#56B4E9"}
+
+
+@remembered
+def runs(_world: World, scope: Scope) -> pd.DataFrame:
+    """Runs of the span, newest last: `job`, `run`, `start`, `end`, `state`, `minutes`, `records_in`, `scored`, `failed`."""
+    names = {job.name for job in scope.model.jobs}
+    found = [
+        run
+        for run in _world.log.batch_runs(scope.start)
+        if not run.get("task_key") and run["start_time"] <= scope.end and (not names or run["job_name"] in names)
+    ]
+    found.sort(key=lambda run: run["start_time"])
+    return pd.DataFrame(
+        {
+            "job": [run["job_name"] for run in found],
+            "run": [run["run_id"] for run in found],
+            "start": pd.to_datetime([run["start_time"] for run in found], utc=True),
+            "end": pd.to_datetime([run["end_time"] for run in found], utc=True),
+            "state": [state_of(run) for run in found],
+            "minutes": [(run.get("run_ms") or 0) / 60_000 for run in found],
+            "records_in": [run.get("records_in") for run in found],
+            "scored": [run.get("records_scored") for run in found],
+            "failed": [run.get("records_failed") for run in found],
+            "message": [str(run.get("message") or "") for run in found],
+        }
+    )
+
+
+def state_of(run: dict[str, Any]) -> str:
+    """`done`, `failed` or `running`."""
+    if run.get("end_time") is None:
+        return "running"
+    return "done" if run["result_state"] in _GOOD else "failed"
+
+
+def expected(table: pd.DataFrame, job: JobExpectation, until: datetime) -> list[tuple[datetime, str]]:
+    """Moments and states of the newest runs, with one `absent` for every period in which none began."""
+    mine = table[table["job"] == job.name]
+    known = [(start.to_pydatetime(), str(state)) for start, state in zip(mine["start"], mine["state"], strict=True)]
+    if not known:
+        return []
+    cells: list[tuple[datetime, str]] = []
+    for (start, state), following in zip(known, [*(s for s, _ in known[1:]), until], strict=True):
+        cells.append((start, state))
+        due = start + job.expect_every
+        while due + job.grace < following and following - due > job.expect_every / 2:
+            cells.append((due, "absent"))
+            due += job.expect_every
+    return cells[-SHOWN_RUNS:]
+
+
+def strip(here: World, scope: Scope) -> None:
+    """One line of squares a job: did it run?"""
+    if not scope.model.jobs:
+        return
+    st.markdown("**Batch jobs**")
+    table = runs(here, scope)
+    for job in scope.model.jobs:
+        cells = expected(table, job, scope.end)
+        if not cells:
+            st.caption("No run in this span.")
+            continue
+        squares = "".join(
+            f'<span title="{start:%a %d %b %H:%M} UTC: {state}" style="display:inline-block;width:.8rem;height:.8rem;'
+            f'margin:1px;border-radius:2px;background:{COLOURS[state]}{_HATCH if state == "absent" else ""}"></span>'
+            for start, state in cells
+        )
+        counts = {state: sum(s == state for _, s in cells) for state in COLOURS}
+        said = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+        # Only our own words and times go into this markup; the job's name is written as plain text beside it.
+        st.html(f'<div role="img" aria-label="{said}" style="line-height:1">{squares}</div>')
+        last = cells[-1]
+        st.text(f"{job.name}: {said}; newest {last[1]} {last[0]:%a %d %b %H:%M} UTC")
+
+
+_HATCH = ";background-image:repeating-linear-gradient(45deg,rgba(255,255,255,.55) 0 2px,transparent 2px 4px)"
+
+
+def span_words(delta: timedelta) -> str:
+    """`3 h 05 min`."""
+    minutes = int(delta.total_seconds() // 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,174 @@
+"""Numbers of the service for the pages: over time, by route, and of the last minutes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tiltmeter.domain.traffic import latency_bin
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.traffic import ROUTE, traffic_metrics
+from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.queries import ALL, Scope, remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.ports import World
+
+SHORT_SPAN = timedelta(hours=25)
+"""Up to here charts show steps of five minutes, beyond it hours."""
+
+_STEP = timedelta(minutes=5)
+LIVE_SPAN = timedelta(minutes=5)
+
+_NAMES = {
+    "serving.latency_ms.p50": "p50",
+    "serving.latency_ms.p95": "p95",
+    "serving.latency_ms.p99": "p99",
+    "serving.requests_per_second": "rate",
+    "serving.error_rate": "errors",
+    "serving.client_error_rate": "client_errors",
+    "serving.share_within_target": "within",
+    "serving.requests": "requests",
+}
+COLUMNS = ["time", *_NAMES.values()]
+
+
+@remembered
+def service_series(_world: World, scope: Scope) -> pd.DataFrame:
+    """One row a step: latency percentiles, requests per second, shares of errors, client errors and fast answers."""
+    by_step = _short(_world, scope) if scope.end - scope.start <= SHORT_SPAN else {}
+    if not by_step:
+        by_step = _hourly(_world, scope)
+    rows = [{"time": end, **_totals(metrics)} for end, metrics in sorted(by_step.items())]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table["time"] = pd.to_datetime(table["time"], utc=True)
+    return table.astype(dict.fromkeys(_NAMES.values(), float))
+
+
+def _short(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
+    parts: dict[datetime, list[TrafficState]] = defaultdict(list)
+    for state in world.log.traffic(scope.model.name, scope.window):
+        if not scope.version or state.model_version == scope.version:
+            parts[scope.start + (state.window_start - scope.start) // _STEP * _STEP].append(state)
+    return {
+        start + _STEP: traffic_metrics(
+            part, model=scope.model.name, window=Window(start, start + _STEP, Grain.LIVE),
+            latency_target=scope.model.latency_target,
+        )
+        for start, part in parts.items()
+    }  # fmt: skip
+
+
+def _hourly(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
+    query = MetricQuery(
+        model=scope.model.name, prefix="serving.", since=scope.start, until=scope.end, grain=Grain.HOUR,
+        version=scope.version, segment=ALL,
+    )  # fmt: skip
+    by_hour: dict[datetime, list[Metric]] = defaultdict(list)
+    for metric in world.state.metrics(query):
+        by_hour[metric.window.end].append(metric)
+    return by_hour
+
+
+def _totals(metrics: Iterable[Metric]) -> dict[str, float | None]:
+    return {_NAMES[m.name]: m.value for m in metrics if m.name in _NAMES and not m.subject.segment_key}
+
+
+@remembered
+def routes(_world: World, scope: Scope) -> pd.DataFrame:
+    """One row a route, most requests first: requests, failed, client errors, P95 of its worst hour."""
+    query = MetricQuery(
+        model=scope.model.name, prefix="serving.", since=scope.start, until=scope.end, grain=Grain.HOUR, version="",
+    )  # fmt: skip
+    sums: dict[str, _Route] = defaultdict(_Route)
+    for metric in _world.state.metrics(query):
+        if metric.subject.segment_key == ROUTE and metric.value is not None:
+            sums[metric.subject.segment_value].add(metric)
+    rows = [
+        (name, r.requests, r.failed / max(r.requests, 1), r.refused / max(r.requests, 1), r.worst_p95)
+        for name, r in sums.items()
+    ]
+    columns = ["route", "requests", "errors", "client_errors", "worst_p95"]
+    return pd.DataFrame(sorted(rows, key=lambda row: -row[1]), columns=columns)
+
+
+@dataclass(slots=True)
+class _Route:
+    """Hours of one route added up."""
+
+    requests: int = 0
+    failed: float = 0.0
+    refused: float = 0.0
+    worst_p95: float = 0.0
+
+    def add(self, metric: Metric) -> None:
+        n, value = metric.n_current or 0, metric.value or 0.0
+        if metric.name == "serving.requests":
+            self.requests += int(value)
+        elif metric.name == "serving.error_rate":
+            self.failed += value * n
+        elif metric.name == "serving.client_error_rate":
+            self.refused += value * n
+        elif metric.name == "serving.latency_ms.p95":
+            self.worst_p95 = max(self.worst_p95, value)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNumbers:
+    """The last five minutes; None where there was no request."""
+
+    at: datetime
+    requests: int
+    rate: float
+    p95: float | None
+    errors: float | None
+
+
+def live_numbers(world: World, scope: Scope) -> LiveNumbers:
+    """Traffic of the last five minutes, read now."""
+    now = world.clock.now()
+    window = Window(now - LIVE_SPAN, now, Grain.LIVE)
+    states = world.log.traffic(scope.model.name, window)
+    found = _totals(
+        m
+        for m in traffic_metrics(
+            states, model=scope.model.name, window=window, latency_target=scope.model.latency_target
+        )
+        if not m.subject.model_version
+    )
+    return LiveNumbers(now, int(found.get("requests") or 0), found.get("rate") or 0.0, found.get("p95"), found.get("errors"))
+
+
+LATENCY_CLASSES_MS = (10.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2500.0)
+"""Upper limits of the rows of the latency heatmap; all of them are exact edges of the latency bins."""
+
+_HALF_HOUR = timedelta(minutes=30)
+
+
+@remembered
+def latency_heat(_world: World, scope: Scope) -> pd.DataFrame:
+    """Requests of the newest 24 hours by half hour and latency class: columns `time`, `until`, `band`, `requests`."""
+    start = scope.end - timedelta(hours=24)
+    limits = [latency_bin(limit) for limit in LATENCY_CLASSES_MS]
+    counts: Counter[tuple[datetime, int]] = Counter()
+    for state in _world.log.traffic(scope.model.name, Window(start, scope.end, Grain.LIVE)):
+        step = start + (state.window_start - start) // _HALF_HOUR * _HALF_HOUR
+        for index, requests in state.latency.items():
+            counts[step, bisect_left(limits, index)] += requests
+    rows = [(step, step + _HALF_HOUR, latency_bands()[band], n) for (step, band), n in sorted(counts.items())]
+    table = pd.DataFrame(rows, columns=["time", "until", "band", "requests"])
+    return table.assign(time=pd.to_datetime(table["time"], utc=True), until=pd.to_datetime(table["until"], utc=True))
+
+
+def latency_bands() -> list[str]:
+    """Names of the latency classes, fast ones first."""
+    return [f"up to {limit:g} ms" for limit in LATENCY_CLASSES_MS] + [f"over {LATENCY_CLASSES_MS[-1]:g} ms"]
