@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from tiltmeter.store.delta import DeltaLog
     from tiltmeter.store.table import WriteHandle
 
-LOADED_BYTES = 64 * 1024 * 1024
+LOADED_BYTES = 32 * 1024 * 1024
 """Typed rows kept in memory between scan and commit; what is beyond is read again when its turn comes."""
 
-COMMIT_ROWS = 50_000
+COMMIT_ROWS = 20_000
 """Rows of one commit: larger ones are slower per row (100,000 in one call: 83 thousand a second; 10,000: 127)."""
 
 RIVAL_TRIES = 20
