@@ -25,6 +25,9 @@ from tiltmeter.service.http import create_app
 from tiltmeter.service.operations import RunningOperations
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
+from tiltmeter.service.upkeep import Upkeep
+from tiltmeter.state.sql import SqlStateStore
+from tiltmeter.store.states import DeltaProfileStates
 from tiltmeter.wiring import SystemClock, build_world, prepare_home, stored_log
 
 if TYPE_CHECKING:
@@ -109,6 +112,7 @@ class Service:
         self._thread("pulse", pulse.run, self._stop, lambda error: _reported("heartbeat_failed", {"error": error}))
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
+        self._keep_up(inner, world, clock)
         self._serve(create_app(world, operations, access), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))
@@ -130,6 +134,16 @@ class Service:
 
         poller = poller_of(self.configuration, inner, clock)
         self._thread("jobs", poller.run, self._stop)
+
+    def _keep_up(self, inner: DeltaLog, world: World, clock: SystemClock) -> None:
+        settings = self.configuration.settings
+        if not isinstance(world.states, DeltaProfileStates) or not isinstance(world.state, SqlStateStore):
+            return
+        upkeep = Upkeep(
+            inner, world.states, world.state, clock, f"{socket.gethostname()}/{os.getpid()}",
+            settings.store.keep_versions, settings.store.keep_rows, settings.state.keep_hourly_metrics,
+        )  # fmt: skip
+        self._thread("upkeep", upkeep.run, self._stop)
 
     def _beat(self, world: World, shipper: Shipper, models: dict[str, Model]) -> None:
         """A sign of life each minute, and models that were not configured."""

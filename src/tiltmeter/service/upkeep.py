@@ -1,0 +1,92 @@
+"""Upkeep of the tables and the state database: compaction, retention, day sums. One owner at a time, by lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tiltmeter.domain.errors import StoreError
+from tiltmeter.store.maintenance import DATE_COLUMNS, compact, remove_older, vacuum
+from tiltmeter.store.schema import TABLES
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from threading import Event
+
+    from tiltmeter.ports import Clock
+    from tiltmeter.state.sql import SqlStateStore
+    from tiltmeter.store.delta import DeltaLog
+    from tiltmeter.store.states import DeltaProfileStates
+
+LEASE = "maintenance"
+LEASE_TIME = timedelta(minutes=30)
+EVERY = timedelta(hours=1)
+DAILY = timedelta(days=1)
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Upkeep:
+    """Keeps tables small and old rows away.
+
+    Args:
+        tables: the Delta tables.
+        states: profile states, whose settled days get sums.
+        state: the state database; holds the lease.
+        clock: time.
+        holder: name of this process.
+        keep_versions: how long old table versions can be read.
+        keep_rows: how long rows are kept.
+        keep_hourly: how long hourly metrics are kept.
+    """
+
+    tables: DeltaLog
+    states: DeltaProfileStates
+    state: SqlStateStore
+    clock: Clock
+    holder: str
+    keep_versions: timedelta
+    keep_rows: timedelta
+    keep_hourly: timedelta
+    _daily_at: datetime | None = field(default=None)
+
+    def turn(self, now: datetime) -> bool:
+        """One round; False while another process is at it.
+
+        Raises:
+            StoreError: a table is away, or a compaction did not keep every row (it was put back).
+        """
+        lease = self.state.take_lease(LEASE, self.holder, now=now, ttl=LEASE_TIME)
+        if lease is None:
+            return False
+        try:
+            for name in TABLES:
+                done = compact(self.tables.table(name))
+                if done is not None and done.files_after < done.files_before:
+                    log.info("table_compacted", table=name, before=done.files_before, after=done.files_after)
+            self.states.store_day_sums(now)
+            if self._daily_at is None or now - self._daily_at >= DAILY:
+                self._daily(now)
+                self._daily_at = now
+        finally:
+            self.state.release_lease(lease)
+        return True
+
+    def _daily(self, now: datetime) -> None:
+        for name in TABLES:
+            if name in DATE_COLUMNS:
+                remove_older(self.tables.table(name), (now - self.keep_rows).date())
+            vacuum(self.tables.table(name), self.keep_versions)
+        self.state.retain(now, keep_hourly=self.keep_hourly)
+
+    def run(self, stop: Event) -> None:
+        """Repeat hourly, first an hour after the start: a service that is restarted often does not compact each time."""
+        while not stop.wait(EVERY.total_seconds()):
+            try:
+                self.turn(self.clock.now())
+            except StoreError as error:
+                log.warning("upkeep_failed", error=str(error))
