@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+from contextlib import asynccontextmanager
 from email.utils import parseaddr
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,7 +21,7 @@ from tiltmeter.domain.errors import DeliveryError
 from tiltmeter.domain.message import MessageKind, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from email.message import EmailMessage
     from urllib.parse import SplitResult
 
@@ -107,7 +108,7 @@ class EmailChannel:
         """
 
         async def greet() -> None:
-            async with self._client():
+            async with self._session():
                 pass
 
         try:
@@ -119,9 +120,24 @@ class EmailChannel:
 
     async def _deliver(self, mail: EmailMessage, recipients: Sequence[str]) -> Mapping[str, tuple[int, str]]:
         sender = parseaddr(self._settings.sender)[1]
-        async with self._client() as client:
+        async with self._session() as client:
             refused, _ = await client.sendmail(sender, list(recipients), mail.as_bytes())
         return {address: (answer.code, answer.message) for address, answer in refused.items()}
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiosmtplib.SMTP]:
+        client, transport = self._client(), None
+        try:
+            async with client:
+                transport = client.transport
+                try:
+                    yield client
+                except asyncio.CancelledError:
+                    _cut(transport)  # the time is up: no farewell to a server that does not answer
+                    raise
+        finally:
+            _cut(transport)  # an encrypted connection would wait for the server's farewell, longer than its loop lives
+            await asyncio.sleep(0)
 
     def _client(self) -> aiosmtplib.SMTP:
         secure = self._server.scheme == "smtps"
@@ -201,6 +217,11 @@ class EmailChannel:
 
     def _error(self, what: str, **more: Any) -> DeliveryError:  # noqa: ANN401 - keywords of DeliveryError
         return DeliveryError(redact(what, self._secrets), at=self.name, **more)
+
+
+def _cut(transport: asyncio.BaseTransport | None) -> None:
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
 
 
 def _still_open(message: Message, to: Sequence[str]) -> list[str]:
