@@ -84,7 +84,7 @@ class Upkeep:
         self.state.retain(now, keep_hourly=self.keep_hourly)
 
     def run(self, stop: Event) -> None:
-        """Repeat hourly, first an hour after the start: a service that is restarted often does not compact each time."""
+        """Repeat hourly, first an hour after the start: a service that restarts often does not compact each time."""
         while not stop.wait(EVERY.total_seconds()):
             try:
                 self.turn(self.clock.now())
