@@ -117,10 +117,7 @@ class Capture:
             _add_to(app, self._inside)
 
     def _inside(self, app: Application) -> Application:
-        async def captured(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._pass_on(app, scope, receive, send)
-
-        return captured
+        return lambda scope, receive, send: self._pass_on(app, scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""

@@ -1,6 +1,7 @@
 """`Capture` around real FastAPI applications: every answer recorded once, no answer changed."""
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import time
@@ -461,6 +462,11 @@ def test_calling_the_capture_itself_records_once(tmp_path):
     captured = capture(app, tmp_path)
     ask(captured, ("POST", "/sync", {"json": LEAD}))
     assert len(records(captured)) == 1
+
+
+def test_servers_see_that_it_speaks_asgi_3(tmp_path):
+    # uvicorn takes an object whose __call__ is no coroutine function for an application of ASGI 2.
+    assert inspect.iscoroutinefunction(capture(service(), tmp_path).__call__)
 
 
 def test_a_compressed_answer_of_an_inner_middleware_is_understood(tmp_path):
