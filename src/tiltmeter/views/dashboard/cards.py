@@ -40,10 +40,10 @@ class Measure:
     title: str
     metric: str
     form: str
-    grain: Grain
+    grain: Grain = Grain.HOUR
     warning: float | None = None
     critical: float | None = None
-    absent: str = "no data"
+    absent: str = "no request log"
 
 
 def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[Card]:
@@ -55,14 +55,20 @@ def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[
         touching: incidents that touch the shown span, open ones included.
     """
     mature = scope.model.outcomes.mature_after.days
-    no_log = "no request log"
     return [
         _health(scope, touching),
-        _number(here, scope, Measure("P95 latency", "serving.latency_ms.p95", "{:,.0f} ms", Grain.HOUR, 500, None, no_log)),
-        _number(here, scope, Measure("Throughput", "serving.requests_per_second", "{:,.2f} / s", Grain.HOUR, None, None, no_log)),
-        _number(here, scope, Measure("Error rate", "serving.error_rate", "{:.2%}", Grain.HOUR, None, 0.01, no_log)),
+        _number(here, scope, Measure("P95 latency", "serving.latency_ms.p95", "{:,.0f} ms", warning=500)),
+        _number(here, scope, Measure("Throughput", "serving.requests_per_second", "{:,.2f} / s")),
+        _number(here, scope, Measure("Error rate", "serving.error_rate", "{:.2%}", critical=0.01)),
         _drifting(here, scope),
-        _number(here, scope, Measure("Conversion", "outcomes.conversion_rate", "{:.1%}", Grain.DAY, None, None, f"known after {mature} days")),
+        _number(
+            here,
+            scope,
+            Measure(
+                "Conversion", "outcomes.conversion_rate", "{:.1%}", grain=Grain.DAY,
+                absent=f"known after {mature} days",
+            ),
+        ),
     ]  # fmt: skip
 
 

@@ -82,9 +82,7 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
         )
         .add_params(picked)
     )
-    dashes = (
-        alt.Chart(shown[shown["step"] == "not judged"]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
-    )
+    dashes = alt.Chart(shown[shown["step"] == "not judged"]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
     return alt.layer(cells, dashes).properties(height=max(60, 20 * len(features) + 60))
 
 
@@ -127,7 +125,7 @@ def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt
     ]
     named = [("rate", "requests", BLUE), ("failed", "failed", SEVERITY_COLOURS["critical"])]
     scale = alt.Scale(domain=[name for _, name, _ in named], range=[colour for *_, colour in named])
-    colour = alt.Color("series:N", scale=scale, legend=alt.Legend(orient="top", title=None))
+    colour = alt.Color("series:N", scale=scale, legend=alt.Legend(orient="top", title=None, symbolType="square"))
     x = _time(table)
     rate = (
         alt.Chart(failed.assign(series="requests"))
@@ -169,7 +167,9 @@ def metric_line(
     layers: list[Any] = []
     if band and table["lower"].notna().any():
         layers.append(
-            alt.Chart(stamped).mark_area(color=BLUE, opacity=0.15).encode(x=x, y=alt.Y("lower:Q", title=title), y2="upper:Q")
+            alt.Chart(stamped)
+            .mark_area(color=BLUE, opacity=0.15)
+            .encode(x=x, y=alt.Y("lower:Q", title=title), y2="upper:Q")
         )
     points = alt.OverlayMarkDef(size=22, color=BLUE, filled=True) if is_sparse else False
     layers.append(
@@ -177,7 +177,12 @@ def metric_line(
         .mark_line(color=BLUE, strokeWidth=1.8 if is_sparse else 1.2, point=points)
         .encode(
             x=x,
-            y=alt.Y("value:Q", title=title, axis=alt.Axis(format=form, tickCount=5), scale=alt.Scale(zero=bool(limits))),
+            y=alt.Y(
+                "value:Q",
+                title=title,
+                axis=alt.Axis(format=form, tickCount=5),
+                scale=alt.Scale(zero=bool(limits) or form.endswith("%")),
+            ),
             tooltip=[
                 "when:N",
                 alt.Tooltip("value:Q", format=form, title=title),
@@ -212,31 +217,36 @@ def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     return alt.layer(base, now).properties(height=250)
 
 
-def paired_bars(table: pd.DataFrame) -> alt.Chart:
-    """Levels side by side: baseline grey, current blue; new levels and missing are bars of their own."""
-    long = table.melt(["cell"], ["baseline", "current"], "side", "share")
-    return (
-        alt.Chart(long)
-        .mark_bar()
-        .encode(
-            y=alt.Y(
-                "cell:N",
-                sort=table["cell"].tolist(),
-                title=None,
-                scale=alt.Scale(paddingInner=0.25),
-                axis=alt.Axis(labelOverlap=False, labelLimit=170, ticks=False),
-            ),
-            yOffset=alt.YOffset("side:N", sort=["baseline", "current"]),
-            x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
-            color=alt.Color(
-                "side:N",
-                scale=alt.Scale(domain=["baseline", "current"], range=[GREY, BLUE]),
-                legend=alt.Legend(orient="top", title=None),
-            ),
-            tooltip=[alt.Tooltip("cell:N", title="level"), "side:N", alt.Tooltip("share:Q", format=".2%")],
-        )
-        .properties(height=max(120, 22 * len(table) + 60))
+def paired_bars(table: pd.DataFrame) -> alt.LayerChart:
+    """Levels side by side: baseline a broad grey bar, current a slim blue one in it; new levels and missing apart."""
+    y = alt.Y(
+        "cell:N",
+        sort=table["cell"].tolist(),
+        title=None,
+        axis=alt.Axis(labelOverlap=False, labelLimit=170, ticks=False),
     )
+    tooltip = [
+        alt.Tooltip("cell:N", title="level"),
+        alt.Tooltip("baseline:Q", format=".2%"),
+        alt.Tooltip("current:Q", format=".2%"),
+    ]
+    colour = alt.Color(
+        "side:N",
+        scale=alt.Scale(domain=["baseline", "current"], range=[GREY, BLUE]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square"),
+    )
+    layers = [
+        alt.Chart(table.assign(side=side))
+        .mark_bar(height={"band": band})
+        .encode(
+            y=y,
+            x=alt.X(f"{side}:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
+            color=colour,
+            tooltip=tooltip,
+        )
+        for side, band in (("baseline", 0.8), ("current", 0.35))
+    ]
+    return alt.layer(*layers).properties(height=max(130, 24 * len(table) + 70))
 
 
 def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:

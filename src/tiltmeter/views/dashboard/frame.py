@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PAGES_FOLDER = Path(__file__).parent / "pages"
 
-ICONS = {Severity.NONE: "○", Severity.INFO: "ⓘ", Severity.WARNING: "▲", Severity.CRITICAL: "■"}
+ICONS = {Severity.NONE: "○", Severity.INFO: "●", Severity.WARNING: "▲", Severity.CRITICAL: "■"}
 COLOURS = {Severity.NONE: "gray", Severity.INFO: "blue", Severity.WARNING: "orange", Severity.CRITICAL: "red"}
 
 _JOINER = "\u2060"
@@ -36,7 +36,6 @@ STALE = timedelta(hours=3)
 _STYLE = """
 <style>
 .stMainBlockContainer {padding: 3.4rem 2rem 2rem 2rem; max-width: 1500px;}
-[data-testid=stMetric] {padding: 0.6rem 0.8rem;}
 [data-testid=stMetricValue] {font-size: 1.7rem;}
 [class*=st-key-verdict] {border-radius: 0.4rem; padding: 0.55rem 0.9rem; border-left: 6px solid #64748b;
   background: rgba(100,116,139,.12);}
@@ -58,7 +57,8 @@ class Installation:
 
 def installation() -> Installation:
     """The installation named by TILTMETER_CONFIG, opened once a process, without channels and their secrets."""
-    return _opened(os.environ.get("TILTMETER_CONFIG", ""))
+    found: Installation = _opened(os.environ.get("TILTMETER_CONFIG", ""))
+    return found
 
 
 @st.cache_resource(show_spinner="Opening the installation …")  # type: ignore[untyped-decorator]
@@ -117,10 +117,7 @@ def header(title: str, question: str) -> Scope | None:
         with st.container(width=330, gap=None):
             st.subheader(title, anchor=False)
             st.caption(question)
-        if not here.models:
-            scope = None
-        else:
-            scope = _selectors(here)
+        scope = _selectors(here) if here.models else None
     if scope is None:
         st.info(
             "No model is known yet. `tiltmeter init` writes a configuration; with captured requests the service "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,6 +10,8 @@ import streamlit as st
 from tiltmeter.views.dashboard.queries import Scope, remembered
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from tiltmeter.domain.model import JobExpectation
     from tiltmeter.ports import World
 
@@ -23,7 +24,7 @@ COLOURS = {"done": "#64748b", "failed": "#b91c1c", "absent": "#f59e0b", "running
 
 @remembered
 def runs(_world: World, scope: Scope) -> pd.DataFrame:
-    """Runs of the span, newest last: `job`, `run`, `start`, `end`, `state`, `minutes`, `records_in`, `scored`, `failed`."""
+    """Runs of the span, newest last, with state, minutes and records."""
     names = {job.name for job in scope.model.jobs}
     found = [
         run

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.drawing.style import STEPS
+from tiltmeter.drawing.style import STEPS as PSI_STEPS
 from tiltmeter.ports import MetricQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tiltmeter.domain.alert import Alert, Incident
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.ports import World
 
 STEP_NAMES = ("ok", "watch", "warning", "critical")
-"""Names of the steps that the limits of `STEPS` part."""
+"""Names of the steps that the limits of `PSI_STEPS` part."""
 
 SPANS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30), "90 d": timedelta(days=90)}
 
@@ -62,8 +64,13 @@ def identity(scope: Scope) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-remembered = st.cache_data(ttl=60, max_entries=500, show_spinner=False, hash_funcs={Scope: identity})
-"""Keeps a table for a minute by its arguments; those with an underscore do not count."""
+_Answer = TypeVar("_Answer", bound="Callable[..., Any]")
+
+
+def remembered(ask: _Answer) -> _Answer:
+    """Keeps an answer for a minute by its arguments; those with an underscore do not count."""
+    kept: _Answer = st.cache_data(ask, ttl=60, max_entries=500, show_spinner=False, hash_funcs={Scope: identity})
+    return kept
 
 
 def newest_moment(world: World, model: Model) -> datetime:
@@ -143,7 +150,7 @@ def psi_step(metric: Metric) -> str:
     """How a PSI reads: ok, watch, warning, critical, or not judged."""
     if metric.value is None or str(metric.status) != "ok":
         return "not judged"
-    return STEP_NAMES[sum(metric.value > limit for limit in STEPS)]
+    return STEP_NAMES[sum(metric.value > limit for limit in PSI_STEPS)]
 
 
 def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:
@@ -211,7 +218,7 @@ def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
     middle = (
         Fact("Mean", said("features.mean", "{:,.4g}"), f"std {said('features.std', '{:,.4g}')}")
         if is_numeric
-        else Fact("New levels", said("features.new_level_share", "{:.1%}"), "of rows, unknown to the baseline")
+        else Fact("New levels", said("features.new_level_share", "{:.1%}"), "of the rows")
     )
     outside = (
         Fact("Outliers (IQR)", said("features.outlier_share_iqr", "{:.1%}"),
@@ -221,7 +228,7 @@ def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
     )  # fmt: skip
     return [
         Fact("PSI", said("drift.psi", "{:.3f}"), judged),
-        Fact(test[0], said(test[1]), f"q = {_small(found.get('drift.test_q_value'))}"),
+        Fact(test[0], said(test[1], "{:.3g}" if is_numeric else "{:,.1f}"), _small(found.get("drift.test_q_value"))),
         Fact("Missing", said("features.missing_share", "{:.1%}"),
              f"change {said('features.missing_change', '{:+.1%}')}"),
         middle,
@@ -233,5 +240,5 @@ def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
 
 def _small(metric: Metric | None) -> str:
     if metric is None or metric.value is None:
-        return "–"
-    return "< 1e-300" if metric.value == 0.0 else f"{metric.value:.2g}"
+        return "no q-value"
+    return "q < 1e-300" if metric.value == 0.0 else f"q = {metric.value:.2g}"

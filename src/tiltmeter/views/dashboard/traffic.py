@@ -98,7 +98,7 @@ def routes(_world: World, scope: Scope) -> pd.DataFrame:
         for name, r in sums.items()
     ]
     columns = ["route", "requests", "errors", "client_errors", "worst_p95"]
-    return pd.DataFrame(sorted(rows, key=lambda row: -row[1]), columns=columns)
+    return pd.DataFrame(rows, columns=columns).sort_values("requests", ascending=False)
 
 
 @dataclass(slots=True)
@@ -145,7 +145,9 @@ def live_numbers(world: World, scope: Scope) -> LiveNumbers:
         )
         if not m.subject.model_version
     )
-    return LiveNumbers(now, int(found.get("requests") or 0), found.get("rate") or 0.0, found.get("p95"), found.get("errors"))
+    return LiveNumbers(
+        now, int(found.get("requests") or 0), found.get("rate") or 0.0, found.get("p95"), found.get("errors")
+    )
 
 
 LATENCY_CLASSES_MS = (10.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2500.0)

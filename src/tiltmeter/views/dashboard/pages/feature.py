@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.drawing.style import STEPS as PSI_STEPS
 from tiltmeter.views.dashboard import charts, queries
 from tiltmeter.views.dashboard.distributions import distribution, sides
 from tiltmeter.views.dashboard.frame import choice, header, learning_note, plain, world
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    import pandas as pd
 
 WHOLE = "whole span"
 NUMERIC_PANELS = (
@@ -57,8 +59,8 @@ def _day(mine: pd.DataFrame) -> str:
         return WHOLE
     days = mine.sort_values("end", ascending=False)
     judged = mine[mine["step"] != "not judged"]
-    moved = judged[judged["psi"] > queries.STEPS[0]]
-    worst = moved.loc[moved["psi"].idxmax(), "day"] if len(moved) else days["day"].iloc[0]
+    moved = judged[judged["psi"] > PSI_STEPS[0]]
+    worst = (moved.sort_values("psi", ascending=False) if len(moved) else days)["day"].iloc[0]
     return choice("Shown against the baseline", "day", [*days["day"], WHOLE], default=str(worst), width=200)
 
 

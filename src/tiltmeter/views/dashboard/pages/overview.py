@@ -8,7 +8,7 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import cards, charts, jobs, queries, traffic
-from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, header, learning_note, plain, world
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, header, learning_note, plain, world
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident
@@ -54,7 +54,7 @@ def _verdict(scope: queries.Scope, open_now: list[Incident], *, has_drift: bool)
             st.markdown(f"{badge(Severity.NONE, 'No verdict yet')} · no day was compared with a baseline in this span")
 
 
-@st.fragment(run_every="10s")
+@st.fragment(run_every="10s")  # type: ignore[untyped-decorator]
 def _live(scope: queries.Scope) -> None:
     now = traffic.live_numbers(world(), scope)
     if not now.requests:
@@ -118,7 +118,7 @@ def _incidents(touching: list[Incident]) -> None:
         is_open = incident.resolved_at is None
         severity = incident.severity if is_open else incident.peak
         words = severity.word if is_open else f"{severity.word}, resolved"
-        said = badge(severity, words) if is_open else f":gray[{cards.ICONS[severity]} {words}]"
+        said = badge(severity, words) if is_open else f":gray[{ICONS[severity]} {words}]"
         st.markdown(f"{said} {plain(incident.title)}  \n:gray[since {incident.opened_at:%a %d %b %H:%M} UTC]")
 
 
