@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tiltmeter.demo.world import microseconds, moment_of
-from tiltmeter.domain.traffic import TrafficState
+from tiltmeter.domain.traffic import LATENCY_EDGES_MS, TrafficState
 from tiltmeter.domain.window import Grain
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.window import Window
 
+_BINS = len(LATENCY_EDGES_MS) + 1
 _KEY = ("host", "model_name", "model_version", "http_route", "code_class")
 
 
@@ -58,20 +60,28 @@ class StillTraffic:
     def states(self, model: str, window: Window) -> list[TrafficState]:
         """States of the window: ten-second ones for calendar windows, one sum a key for live spans."""
         first, last = np.searchsorted(self.time, [microseconds(window.start), microseconds(window.end)])
-        time = self.time[first:last]
+        cell = self.key[first:last] * _BINS + self.bin[first:last]
+        count = self.count[first:last]
         if window.grain is Grain.LIVE:
-            time = np.full(time.size, microseconds(window.start))
-        cells = np.column_stack([time, self.key[first:last], self.bin[first:last]])
-        found, place = np.unique(cells, axis=0, return_inverse=True)
-        counts = np.bincount(place.reshape(-1), weights=self.count[first:last]).astype(np.int64)
-        latency: dict[tuple[int, int], dict[int, int]] = {}
-        for (start, key, position), count in zip(found.tolist(), counts.tolist(), strict=True):
-            latency.setdefault((start, key), {})[position] = count
-        return [
-            self._state(start, self.keys[key], bins)
-            for (start, key), bins in latency.items()
-            if self.keys[key][1] == model
-        ]
+            found = self._summed(microseconds(window.start), cell, count)
+        else:
+            time = self.time[first:last]
+            edges = [0, *(np.flatnonzero(np.diff(time)) + 1).tolist(), time.size]
+            found = [
+                state
+                for a, b in pairwise(edges)
+                if a < b
+                for state in self._summed(int(time[a]), cell[a:b], count[a:b])
+            ]
+        return [state for state in found if state.model_name == model]
+
+    def _summed(self, start: int, cell: np.ndarray, count: np.ndarray) -> list[TrafficState]:
+        latency: dict[int, dict[int, int]] = {}
+        for position, requests in zip(cell.tolist(), count.tolist(), strict=True):
+            key, place = divmod(position, _BINS)
+            bins = latency.setdefault(key, {})
+            bins[place] = bins.get(place, 0) + requests
+        return [self._state(start, self.keys[key], bins) for key, bins in sorted(latency.items())]
 
     def _state(self, start: int, key: tuple[str, ...], bins: dict[int, int]) -> TrafficState:
         host, model, version, route, code_class = key
