@@ -47,7 +47,7 @@ class ParquetRows:
         """Arrow schema, columns whose name occurs twice left out, constants behind."""
         with self._open() as file:
             inside = file.schema_arrow
-        kept = [inside.field(inside.names.index(name)) for name in without_twins(inside, self.name, self.note)]
+        kept = [inside.field(name) for name in without_twins(inside, self.name, self.note)]
         beside = [pa.field(name, value.type) for name, value in self.constants.items() if name not in inside.names]
         return pa.schema([*kept, *beside])
 
