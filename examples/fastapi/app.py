@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - an example is a folder to copy, not a package
 """A lead-scoring service with capture.
 
 uvicorn app:app --port 8000          # in this folder
