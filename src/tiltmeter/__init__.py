@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - the public names have diffe
     """Load a public name on first use, so that `import tiltmeter` costs nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tiltmeter' has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - part of the lazy loading
+    from importlib import import_module
 
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value

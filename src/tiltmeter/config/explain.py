@@ -51,10 +51,9 @@ def _path(location: tuple[int | str, ...], source: YamlSource) -> tuple[int | st
     node: Any = source.data
     for index, part in enumerate(location):
         last = index == len(location) - 1
-        if (isinstance(node, dict) and part in node) or (
-            isinstance(node, list) and isinstance(part, int) and part < len(node)
-        ):
-            node = node[part]
+        below = _below(node, part)
+        if below is not None:
+            node = below[0]
             path.append(part)
         elif last and isinstance(part, str) and part.isidentifier():
             path.append(part)

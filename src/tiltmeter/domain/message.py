@@ -1,4 +1,4 @@
-"""What a channel is asked to deliver, and what it answers. Content is plain text; every channel escapes it its own way."""
+"""What a channel is asked to deliver, and what it answers. Content is plain text; every channel escapes it itself."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The words of a message, in the order of a tired person's questions. Plain text throughout, hostile names included.
+    """The words of a message, in the order of a tired person's questions. Plain text, hostile names included.
 
     Args:
         title: one line without severity: "30 features drifted, worst lead_source PSI 0.61".

@@ -7,11 +7,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tiltmeter.domain.severity import Severity
 
 
 class Absence(StrEnum):

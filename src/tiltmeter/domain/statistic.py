@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.metric import Unit
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import numpy as np
 
     from tiltmeter.domain.feature import FeatureKind
+    from tiltmeter.domain.metric import Unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""What is judged now rather than by the calendar: traffic, jobs, freshness, the monitor itself; and hours of traffic."""
+"""What is judged now rather than by the calendar: traffic, jobs, freshness, the monitor; and hours of traffic."""
 
 from __future__ import annotations
 
