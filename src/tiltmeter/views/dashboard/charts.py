@@ -70,7 +70,7 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
             color=alt.Color(
                 "step:N",
                 scale=alt.Scale(domain=list(STEP_COLOURS), range=list(STEP_COLOURS.values())),
-                legend=alt.Legend(title=None, orient="top", symbolType="square", columns=5),
+                legend=alt.Legend(title=None, orient="top", symbolType="square", columns=3),
             ),
             tooltip=[
                 alt.Tooltip("feature:N"),
@@ -181,7 +181,7 @@ def metric_line(
                 "value:Q",
                 title=title,
                 axis=alt.Axis(format=form, tickCount=5),
-                scale=alt.Scale(zero=bool(limits) or form.endswith("%")),
+                scale=_value_scale(table, form, has_limits=bool(limits)),
             ),
             tooltip=[
                 "when:N",
@@ -192,6 +192,13 @@ def metric_line(
         )
     )
     return alt.layer(*layers, *_limits(limits or {}), *_marks(marks)).properties(height=height)
+
+
+def _value_scale(table: pd.DataFrame, form: str, *, has_limits: bool) -> alt.Scale:
+    if form.endswith("%"):
+        # A share that is 0 throughout is a line on the ground, not a line in the middle of nowhere.
+        return alt.Scale(domainMin=0, domainMax=max(0.02, 1.1 * float(table["value"].max())))
+    return alt.Scale(zero=has_limits)
 
 
 def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
@@ -246,7 +253,7 @@ def paired_bars(table: pd.DataFrame) -> alt.LayerChart:
         )
         for side, band in (("baseline", 0.8), ("current", 0.35))
     ]
-    return alt.layer(*layers).properties(height=max(130, 24 * len(table) + 70))
+    return alt.layer(*layers).properties(height=max(200, 28 * len(table) + 100))
 
 
 def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:

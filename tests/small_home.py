@@ -1,0 +1,129 @@
+"""A small installation that was built by the real wiring: five days of leads, a planted new level, an open incident."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pyarrow as pa
+import pyarrow.csv
+
+from tables import FakeClock
+from tiltmeter.config.load import load_settings
+from tiltmeter.domain.traffic import latency_bin
+from tiltmeter.domain.window import Grain, windows_between
+from tiltmeter.monitors.registered import MONITORS, SCHEDULE
+from tiltmeter.pipeline import judge, observe
+from tiltmeter.store.schema import BATCH_RUNS, PREDICTIONS, TRAFFIC
+from tiltmeter.wiring import build_world, stored_log
+
+END = datetime(2026, 3, 9, tzinfo=UTC)
+DAYS = 5
+HOURLY = 40
+"""Leads an hour, nights included."""
+
+CONFIGURATION = """
+version: 1
+home: .
+timezone: UTC
+models:
+  {model}:
+    routes: {{"POST /score": {{features: "$", entity_id: lead_id, prediction: response.score}}}}
+    baselines: {{training: {{data: training.csv}}}}
+    jobs: {{nightly: {{expect_every: 24h, grace: 2h}}}}
+channels: {{}}
+routes:
+  - {{severity: info, to: [dashboard]}}
+  - {{severity: warning, to: [dashboard]}}
+  - {{severity: critical, to: [dashboard]}}
+"""
+
+
+def build(folder, *, model="lead-scoring", size="company_size", level="partner-x"):
+    """Write configuration and tables, judge every window of the past five days.
+
+    Args:
+        folder: home of the installation, empty.
+        model: name of the model; hostile in some tests.
+        size: name of the numeric feature.
+        level: the new level of the last day.
+
+    Returns:
+        Path of its configuration.
+    """
+    chance = Random(7)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tiltmeter.yaml"
+    path.write_text(CONFIGURATION.format(model=f'"{model}"'), encoding="utf-8")
+    training = [(chance.lognormvariate(4, 1), chance.choice(("web", "mail", "fair"))) for _ in range(2_000)]
+    table = pa.table({size: [s for s, _ in training], "source": [s for _, s in training], "score": [0.3] * 2_000})
+    pyarrow.csv.write_csv(table, folder / "training.csv")
+    configuration = load_settings(path, environ={})
+    clock = FakeClock(END)
+    log = stored_log(configuration, clock, configuration.models)
+    log.append("predictions", _predictions(chance, model, size, level))
+    log.append("traffic", _traffic(model))
+    log.append("batch_runs", _nights())
+    world = build_world(configuration, clock=clock, with_channels=False, stored=log)
+    observe(world.models[model], world)
+    _judge_all(world, world.models[model], clock)
+    world.state.close()
+    return path
+
+
+def _judge_all(world, model, clock):
+    start = END - timedelta(days=DAYS)
+    for grain, first in ((Grain.HOUR, END - timedelta(hours=12)), (Grain.DAY, start)):
+        for window in windows_between(first, END, grain, world.zone):
+            clock.at = window.end
+            for monitor in SCHEDULE[grain]:
+                judge(MONITORS.load(monitor), model, window, world)
+
+
+def _predictions(chance, model, size, level):
+    start = END - timedelta(days=DAYS)
+    rows = []
+    for place in range(DAYS * 24 * HOURLY):
+        at = start + timedelta(hours=place // HOURLY, seconds=place % HOURLY)
+        is_last_day = at >= END - timedelta(days=1)
+        source = level if is_last_day and place % 4 == 0 else chance.choice(("web", "mail", "fair"))
+        rows.append(
+            {
+                "event_id": f"e{place}", "request_id": f"r{place}", "request_date": at.date(), "request_time": at,
+                "source": "api", "model_name": model, "model_version": "14", "entity_id": f"lead-{place}",
+                "prediction": 0.3, "status_code": 200, "execution_duration_ms": 20.0, "http_route": "POST /score",
+                f"f_{size}": chance.lognormvariate(4, 1), "f_source": source, "ingest_time": at,
+            }
+        )  # fmt: skip
+    columns = pa.schema([*PREDICTIONS.columns, (f"f_{size}", pa.float64()), ("f_source", pa.string())])
+    return pa.Table.from_pylist(rows, schema=columns)
+
+
+def _traffic(model):
+    rows = []
+    for step in range(24 * 12):
+        at = END - timedelta(days=1) + timedelta(minutes=5 * step)
+        is_bad = step > 24 * 12 - 7
+        rows.append(
+            {
+                "window_date": at.date(), "window_start": at, "host": "h", "model_name": model, "model_version": "14",
+                "http_route": "POST /score", "code_class": "5xx" if is_bad else "2xx", "requests": 30,
+                "errors": 30 if is_bad else 0, "latency_bins": [latency_bin(20.0), latency_bin(90.0)],
+                "latency_counts": [28, 2],
+            }
+        )  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=TRAFFIC.columns)
+
+
+def _nights():
+    rows = []
+    for day in range(DAYS):
+        at = END - timedelta(days=day, hours=22)
+        rows.append(
+            {
+                "workspace": "w", "job_id": "1", "job_name": "nightly", "run_id": f"run-{day}", "attempt": 0,
+                "task_key": "", "start_date": at.date(), "start_time": at, "end_time": at + timedelta(minutes=9),
+                "run_ms": 540_000, "result_state": "FAILED" if day == 2 else "SUCCESS",
+                "life_cycle_state": "TERMINATED", "message": "disk full" if day == 2 else "", "records_in": 900,
+                "records_scored": 890, "records_failed": 10, "ingest_time": at,
+            }
+        )  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=BATCH_RUNS.columns)
