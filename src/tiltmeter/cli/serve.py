@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,8 +54,10 @@ def show_dashboard(
     configuration = load_settings(config)
     wanted = configuration.settings.dashboard.port if port is None else port
     child = _start_dashboard(config or configuration.path, wanted, configuration.home)
+    # Told to stop, it stops what it started: a supervisor knows this process alone.
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
-        sys.exit(child.wait())
+        sys.exit(max(child.wait(), 0))
     except KeyboardInterrupt:
         child.terminate()
         child.wait(timeout=10)
