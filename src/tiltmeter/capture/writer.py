@@ -43,7 +43,7 @@ _LINGER_MOST_SECONDS = 0.002
 _ROOM_SHARE = 50  # counting the spool takes at most 2 % of the thread's time, however many segments wait
 
 
-class SpoolRefused(StoreError):  # noqa: N818 - reads as what happened, like the other errors of the tree
+class SpoolRefused(StoreError):
     """The spool did not take a record: no room, or the disk refused. `counter` is the name it counts under."""
 
     def __init__(self, what: str, *, counter: str, at: str) -> None:

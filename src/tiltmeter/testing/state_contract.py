@@ -200,7 +200,7 @@ class StateContract:
         assert store.incident("inc_zz") is None
 
     def test_several_writes_are_one_transaction(self, store: StateStore) -> None:
-        class InterruptedRun(Exception):  # noqa: N818 - a stand-in for a crash
+        class InterruptedRun(Exception):
             pass
 
         def interrupted() -> None:

@@ -1,0 +1,24 @@
+"""What holds for every test: fixed seeds, and what takes long stays out of the quick gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The same examples in every run, and no time limit: a busy machine must not turn a right answer into a failure.
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
+_LONG_ROOMS = ("tests/faults/", "tests/journeys/")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Fault injection and journeys are never part of `make check`."""
+    for item in items:
+        if any(room in item.path.as_posix() for room in _LONG_ROOMS):
+            item.add_marker(pytest.mark.slow)
