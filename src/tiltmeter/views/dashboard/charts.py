@@ -289,3 +289,60 @@ def _marks(marks: pd.DataFrame | None) -> list[alt.Chart]:
 def severity_scale(words: Sequence[str]) -> alt.Scale:
     """Colours of severities, in the order of the words."""
     return alt.Scale(domain=list(words), range=[SEVERITY_COLOURS[word] for word in words])
+
+
+def latency_heat(table: pd.DataFrame, bands: Sequence[str]) -> alt.Chart:
+    """Requests by half hour and latency class, slow ones on top, darker for more."""
+    return (
+        alt.Chart(_stamped(table))
+        .mark_rect()
+        .encode(
+            x=_time(table),
+            x2="until:T",
+            y=alt.Y("band:N", sort=list(reversed(bands)), title=None, axis=alt.Axis(labelOverlap=False)),
+            color=alt.Color(
+                "requests:Q",
+                scale=alt.Scale(type="log", range=["#cfe3f1", "#0072B2", "#003b5c"]),
+                legend=None,
+            ),
+            tooltip=["when:N", alt.Tooltip("band:N", title="latency"), alt.Tooltip("requests:Q", format=",")],
+        )
+        .properties(height=210)
+    )
+
+
+def funnel(table: pd.DataFrame) -> alt.LayerChart:
+    """Steps as bars with their counts written at the end: columns `step`, `count`, `words`."""
+    y = alt.Y("step:N", sort=table["step"].tolist(), title=None, axis=alt.Axis(labelLimit=170, ticks=False))
+    x = alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domainMax=1.35 * max(1.0, float(table["count"].max()))))
+    bars = alt.Chart(table).mark_bar(color=BLUE, height={"band": 0.6}).encode(y=y, x=x, tooltip=["step:N", "words:N"])
+    words = (
+        alt.Chart(table)
+        .mark_text(align="left", dx=6, color="#7b8794", fontSize=12)
+        .encode(y=y, x="count:Q", text="words:N")
+    )
+    return alt.layer(bars, words).properties(height=230)
+
+
+def incident_times(table: pd.DataFrame) -> alt.Chart:
+    """One bar an incident from opening to recovery, coloured by the worst it reached."""
+    words = ["info", "warning", "critical"]
+    return (
+        alt.Chart(_stamped(table))
+        .mark_bar(cornerRadius=3, height={"band": 0.7})
+        .encode(
+            x=_time(table),
+            x2="until:T",
+            y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=230, labelOverlap=False, ticks=False)),
+            color=alt.Color(
+                "severity:N",
+                scale=severity_scale(words),
+                legend=alt.Legend(orient="top", title=None, symbolType="square"),
+            ),
+            tooltip=[
+                alt.Tooltip("title:N"), "severity:N", "state:N", alt.Tooltip("when:N", title="opened"),
+                alt.Tooltip("lasted:N"),
+            ],
+        )
+        .properties(height=max(140, 26 * len(table) + 80))
+    )  # fmt: skip

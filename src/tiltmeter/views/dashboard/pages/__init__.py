@@ -25,5 +25,8 @@ class DashboardPage:
 PAGES = {
     "overview": DashboardPage("overview.py", "Overview", ""),
     "feature": DashboardPage("feature.py", "Feature", "feature"),
+    "service": DashboardPage("service.py", "Service", "service"),
+    "outcomes": DashboardPage("outcomes.py", "Outcomes", "outcomes"),
+    "compare": DashboardPage("compare.py", "Compare", "compare"),
 }
 """By name, in the order of the navigation."""
