@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
-_LONG_ROOMS = ("tests/faults/", "tests/journeys/")
+_LONG_ROOMS = (
+    "tests/faults/",
+    "tests/journeys/",
+    "tests/unit/demo/",  # builds thirty days of a company
+    "tests/unit/ingest/test_databricks_jobs.py",  # waits out a server's rate limits
+    "tests/unit/service/test_watchdog.py",  # processes of their own
+    "tests/unit/store/test_profile_states.py",  # months of stored states
+    "tests/unit/cli/test_compare_command.py",  # processes of their own
+)
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Fault injection and journeys are never part of `make check`."""
+    """Fault injection, journeys and what waits for processes and servers are never part of `make check`."""
     for item in items:
         if any(room in item.path.as_posix() for room in _LONG_ROOMS):
             item.add_marker(pytest.mark.slow)
