@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS
-from tiltmeter.views.dashboard.queries import drift_heatmap, series
+from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, series
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -106,7 +106,8 @@ def _drifting(here: World, scope: Scope) -> Card:
     table = series(here, scope, "drift.features_drifted", grain=Grain.DAY)
     if not len(table):
         return Card("Drifting", "–", "no day judged yet", Severity.NONE)
-    total = int(drift_heatmap(here, scope)["feature"].nunique())
+    heat = drift_heatmap(here, scope)
+    total = int(heat.loc[heat["feature"] != SCORE, "feature"].nunique())
     count = int(table.iloc[-1]["value"])
     severity = Severity.WARNING if count else Severity.NONE
     return Card("Drifting", f"{count} of {total}", "features, newest day", severity, tuple(table["value"].tolist()))

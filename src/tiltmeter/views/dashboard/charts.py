@@ -145,7 +145,7 @@ def metric_line(
     *,
     title: str,
     limits: Mapping[str, float] | None = None,
-    form: str = ",.4~g",
+    form: str = "",
     marks: pd.DataFrame | None = None,
     height: int = 180,
     band: bool = False,
@@ -156,11 +156,12 @@ def metric_line(
         table: columns `time`, `value`, `rows`, `status`; `lower` and `upper` for a band.
         title: of the value axis.
         limits: word -> value, drawn as dashed lines.
-        form: d3 format of the values.
+        form: d3 format of the values; empty for one that suits their size.
         marks: columns `time`, `words`, `severity`.
         height: in pixels.
         band: whether the interval is drawn.
     """
+    form = form or _number_form(float(table["value"].abs().max()))
     stamped = _stamped(table)
     is_sparse = len(table) <= _POINTS
     x = _time(table)
@@ -201,9 +202,19 @@ def _value_scale(table: pd.DataFrame, form: str, *, has_limits: bool) -> alt.Sca
     return alt.Scale(zero=has_limits)
 
 
+def _number_form(greatest: float) -> str:
+    """Plain numbers as long as they are short; 25M beyond, and never "200m" for 0.2."""
+    return "~s" if abs(greatest) >= 10_000 else ",.4~g"
+
+
 def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     """A numeric distribution: baseline filled grey, current as a blue step line."""
-    x = alt.X("left:Q", title=title, axis=alt.Axis(format="~s", grid=False, tickCount=8), scale=alt.Scale(nice=False))
+    x = alt.X(
+        "left:Q",
+        title=title,
+        axis=alt.Axis(format=_number_form(table["right"].max()), grid=False, tickCount=8),
+        scale=alt.Scale(nice=False),
+    )
     tooltip = [
         alt.Tooltip("cell:N", title="values"),
         alt.Tooltip("baseline:Q", format=".1%"),
@@ -224,7 +235,7 @@ def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     return alt.layer(base, now).properties(height=250)
 
 
-def paired_bars(table: pd.DataFrame) -> alt.LayerChart:
+def paired_bars(table: pd.DataFrame, *, sides: tuple[str, str] = ("baseline", "current")) -> alt.LayerChart:
     """Levels side by side: baseline a broad grey bar, current a slim blue one in it; new levels and missing apart."""
     y = alt.Y(
         "cell:N",
@@ -234,37 +245,37 @@ def paired_bars(table: pd.DataFrame) -> alt.LayerChart:
     )
     tooltip = [
         alt.Tooltip("cell:N", title="level"),
-        alt.Tooltip("baseline:Q", format=".2%"),
-        alt.Tooltip("current:Q", format=".2%"),
+        alt.Tooltip("baseline:Q", format=".2%", title=sides[0]),
+        alt.Tooltip("current:Q", format=".2%", title=sides[1]),
     ]
     colour = alt.Color(
         "side:N",
-        scale=alt.Scale(domain=["baseline", "current"], range=[GREY, BLUE]),
+        scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
         legend=alt.Legend(orient="top", title=None, symbolType="square"),
     )
     layers = [
-        alt.Chart(table.assign(side=side))
+        alt.Chart(table.assign(side=name))
         .mark_bar(height={"band": band})
         .encode(
             y=y,
-            x=alt.X(f"{side}:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
+            x=alt.X(f"{column}:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
             color=colour,
             tooltip=tooltip,
         )
-        for side, band in (("baseline", 0.8), ("current", 0.35))
+        for column, name, band in (("baseline", sides[0], 0.8), ("current", sides[1], 0.35))
     ]
     return alt.layer(*layers).properties(height=max(200, 28 * len(table) + 100))
 
 
 def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:
     layers: list[alt.Chart] = []
-    for word, value in limits.items():
+    for place, (word, value) in enumerate(limits.items()):
         ink = _INK.get(word, "#64748b")
         data = pd.DataFrame({"value": [value], "label": [f"{word} {form.format(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")
         text = (
             alt.Chart(data)
-            .mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=ink, fontSize=11)
+            .mark_text(align="left", baseline="bottom", dx=4 + 90 * place, dy=-2, color=ink, fontSize=11)
             .encode(y="value:Q", x=alt.value(0), text="label:N")
         )
         layers.extend([rule, text])

@@ -13,6 +13,7 @@ import streamlit as st
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.views.dashboard.access import Right, admitted
 from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment
 from tiltmeter.wiring import build_world
 
@@ -109,9 +110,15 @@ def choice(label: str, key: str, options: Sequence[str], *, default: str | None 
     return chosen
 
 
+def entrance() -> Right:
+    """Looks of the page, and what its visitor may do; without the right to read, the page ends here."""
+    st.html(_STYLE)
+    return admitted(installation().configuration)
+
+
 def header(title: str, question: str) -> Scope | None:
     """Title, the question the page answers, and the selectors; None (with an explanation) where there is no model."""
-    st.html(_STYLE)
+    entrance()
     here = world()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         with st.container(width=330, gap=None):

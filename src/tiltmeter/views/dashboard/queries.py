@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,9 @@ STEP_NAMES = ("ok", "watch", "warning", "critical")
 """Names of the steps that the limits of `PSI_STEPS` part."""
 
 SPANS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30), "90 d": timedelta(days=90)}
+
+SCORE = "score"
+"""What the model's score is called beside the features."""
 
 ALL = ("", "")
 """The segment that holds every row."""
@@ -95,7 +98,12 @@ def _query(scope: Scope, metric: str, grain: Grain, feature: str | None = "") ->
 @remembered
 def series(_world: World, scope: Scope, metric: str, *, grain: Grain, feature: str = "") -> pd.DataFrame:
     """One metric over time: columns `time`, `value`, `lower`, `upper`, `rows`, `reference`, `status`."""
-    found = sorted(_world.state.metrics(_query(scope, metric, grain, feature)), key=lambda m: m.window.end)
+    if (feature, metric) == (SCORE, "drift.psi"):
+        scores = _world.state.metrics(_query(scope, "drift.score_psi", grain))
+        features = _world.state.metrics(_query(scope, metric, grain, feature))
+        found = sorted(features or scores, key=lambda m: m.window.end)
+    else:
+        found = sorted(_world.state.metrics(_query(scope, metric, grain, feature)), key=lambda m: m.window.end)
     return pd.DataFrame(
         {
             "time": pd.to_datetime([m.window.end for m in found], utc=True),
@@ -123,6 +131,9 @@ def newest(_world: World, scope: Scope, prefix: str, *, grain: Grain, feature: s
 def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
     """PSI by feature and day: columns `feature`, `order`, `day`, `end`, `psi`, `step`, `rows`; worst features first."""
     found = [m for m in _world.state.metrics(_query(scope, "drift.psi", Grain.DAY, None)) if m.subject.feature]
+    if all(m.subject.feature != SCORE for m in found):
+        scores = _world.state.metrics(_query(scope, "drift.score_psi", Grain.DAY))
+        found.extend(replace(m, subject=replace(m.subject, feature=SCORE)) for m in scores)
     worst: dict[str, float] = {}
     for metric in found:
         judged = metric.value or 0.0 if str(metric.status) == "ok" else 0.0
@@ -171,12 +182,18 @@ def alerts_fired(world: World, scope: Scope, *, metrics: str = "", feature: str 
     rows = []
     for alert in world.state.alerts(scope.model.name, open_only=False).values():
         fired = alert.fired_at
-        if fired is None or not scope.start <= fired <= scope.end or (feature and alert.subject.feature != feature):
+        if fired is None or not scope.start <= fired <= scope.end or not _is_about(alert, feature):
             continue
         if metrics and (alert.metric is None or not alert.metric.name.startswith(metrics)):
             continue
         rows.append((fired, _alert_words(alert), (alert.severity or Severity.INFO).word))
     return pd.DataFrame(sorted(rows), columns=["time", "words", "severity"])
+
+
+def _is_about(alert: Alert, feature: str) -> bool:
+    if feature == SCORE and alert.metric is not None and alert.metric.name in ("drift.score_psi", "drift.overall_psi"):
+        return True
+    return not feature or alert.subject.feature == feature
 
 
 def _alert_words(alert: Alert) -> str:
@@ -205,6 +222,9 @@ class Fact:
 def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
     """Six numbers of the newest day in the scope."""
     found = {m.name: m for m in newest(world, scope, "", grain=Grain.DAY, feature=feature)}
+    if feature == SCORE and "drift.psi" not in found:
+        score = newest(world, scope, "drift.score_psi", grain=Grain.DAY, feature="")
+        found.update(("drift.psi", m) for m in score)
 
     def said(name: str, form: str = "{:.3g}") -> str:
         metric = found.get(name)
@@ -213,10 +233,10 @@ def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
     psi = found.get("drift.psi")
     rows = f"n = {psi.n_current:,}" if psi is not None and psi.n_current is not None else "no day judged yet"
     judged = rows if psi is None or str(psi.status) == "ok" else f"{rows}, not judged"
-    is_numeric = "drift.ks" in found
+    is_numeric = "features.mean" in found
     test = ("KS distance", "drift.ks") if is_numeric else ("Chi-square", "drift.chi2")
     middle = (
-        Fact("Mean", said("features.mean", "{:,.4g}"), f"std {said('features.std', '{:,.4g}')}")
+        Fact("Mean", _compact(found.get("features.mean")), f"std {_compact(found.get('features.std'))}")
         if is_numeric
         else Fact("New levels", said("features.new_level_share", "{:.1%}"), "of the rows")
     )
@@ -236,6 +256,15 @@ def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
         Fact("Distinct", said("features.distinct", "{:,.0f}"),
              f"visible from PSI {said('drift.minimum_detectable', '{:.2g}')}"),
     ]  # fmt: skip
+
+
+def _compact(metric: Metric | None) -> str:
+    if metric is None or metric.value is None:
+        return "–"
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(metric.value) >= 10 * limit:
+            return f"{metric.value / limit:,.3g}{letter}"
+    return f"{metric.value:,.4g}"
 
 
 def _small(metric: Metric | None) -> str:

@@ -27,6 +27,8 @@ PAGES = {
     "feature": DashboardPage("feature.py", "Feature", "feature"),
     "service": DashboardPage("service.py", "Service", "service"),
     "outcomes": DashboardPage("outcomes.py", "Outcomes", "outcomes"),
+    "incidents": DashboardPage("incidents.py", "Incidents", "incidents"),
+    "incident": DashboardPage("incident.py", "Incident", "incident", is_listed=False),
     "compare": DashboardPage("compare.py", "Compare", "compare"),
 }
 """By name, in the order of the navigation."""

@@ -10,11 +10,12 @@ import streamlit as st
 
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.drawing.style import STEPS as PSI_STEPS
 from tiltmeter.statistics.comparison import compare
 from tiltmeter.views.dashboard import charts, queries
 from tiltmeter.views.dashboard.distributions import distribution, sides
 from tiltmeter.views.dashboard.frame import choice, header, learning_note, world
-from tiltmeter.views.dashboard.queries import PSI_STEPS, STEP_NAMES
+from tiltmeter.views.dashboard.queries import STEP_NAMES
 
 if TYPE_CHECKING:
     from tiltmeter.domain.comparison import Comparison
@@ -78,7 +79,7 @@ def _ranked(found: Comparison) -> None:
         features = [found.score, *features]
     rows = [
         {
-            "feature": f"{f.name} (score)" if f is found.score else f.name,
+            "feature": queries.SCORE if f is found.score else f.name,
             "reads": "not judged" if is_small or f.psi is None else STEP_NAMES[sum(f.psi > s for s in PSI_STEPS)],
             "psi": f.psi,
             "mean_a": f.reference.mean if f.reference else None,
@@ -117,7 +118,9 @@ def _one(against: Reference, found: Comparison, current: object) -> None:
     elif table["right"].any() or table["left"].any():
         st.altair_chart(charts.overlay(table, title=feature), width="stretch", alt=f"{feature} in both windows")
     else:
-        st.altair_chart(charts.paired_bars(table), width="stretch", alt=f"Levels of {feature} in both windows")
+        st.altair_chart(
+            charts.paired_bars(table, sides=("A", "B")), width="stretch", alt=f"Levels of {feature} in both windows"
+        )
 
 
 _page()

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 WHOLE = "whole span"
 NUMERIC_PANELS = (
     ("Missing", "features.missing_share", ".1%"),
-    ("Mean", "features.mean", ",.3~s"),
+    ("Mean", "features.mean", ""),
     ("Outliers (IQR)", "features.outlier_share_iqr", ".1%"),
+)
+SCORE_PANELS = (
+    ("Mean", "features.mean", ""),
+    ("Standard deviation", "features.std", ""),
+    ("Median", "features.q50", ""),
 )
 LEVEL_PANELS = (
     ("Missing", "features.missing_share", ".1%"),
     ("Rows in new levels", "features.new_level_share", ".1%"),
-    ("Distinct values", "features.distinct", ",.3~s"),
+    ("Distinct values", "features.distinct", ""),
 )
 
 
@@ -75,6 +80,8 @@ def _numbers(scope: queries.Scope, feature: str, window: Window) -> None:
     until = queries.Scope(scope.place, scope.model, scope.version, scope.segment, scope.start, window.end)
     grid = st.grid(6, min_column_width=150)
     for fact in queries.feature_facts(world(), until, feature):
+        if feature == queries.SCORE and fact.value == "–":
+            continue  # an hour and a day keep fewer numbers of the score
         grid.metric(
             fact.title, fact.value, delta=fact.note, delta_color="off", delta_arrow="off", border=True, height="stretch"
         )
@@ -83,13 +90,16 @@ def _numbers(scope: queries.Scope, feature: str, window: Window) -> None:
 def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) -> None:
     st.markdown(f"**Baseline (grey) and {'the whole span' if day == WHOLE else day} (blue)**")
     found = sides(world(), scope, window)
-    before = found[0].profile.features.get(feature) if found else None
+    name = (
+        found[0].bins.score if found and feature == queries.SCORE and feature not in found[0].bins.features else feature
+    )
+    before = found[0].profile.features.get(name) if found else None
     if found is None or before is None:
         learning_note(world(), scope.model)
         return
     reference, current = found
-    now = current.features.get(feature) if current else None
-    table = distribution(reference, feature, before, now)
+    now = current.features.get(name) if current else None
+    table = distribution(reference, name, before, now)
     if not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are watched.")
     elif table["right"].any() or table["left"].any():
@@ -116,10 +126,13 @@ def _drift(scope: queries.Scope, feature: str) -> None:
 
 def _history(scope: queries.Scope, feature: str) -> None:
     here = world()
-    is_numeric = len(queries.series(here, scope, "features.mean", grain=Grain.HOUR, feature=feature)) > 0
-    for column, (title, metric, form) in zip(
-        st.columns(3, gap="medium"), NUMERIC_PANELS if is_numeric else LEVEL_PANELS, strict=True
-    ):
+    if feature == queries.SCORE:
+        panels = SCORE_PANELS
+    elif len(queries.series(here, scope, "features.mean", grain=Grain.HOUR, feature=feature)) > 0:
+        panels = NUMERIC_PANELS
+    else:
+        panels = LEVEL_PANELS
+    for column, (title, metric, form) in zip(st.columns(3, gap="medium"), panels, strict=True):
         table = queries.series(here, scope, metric, grain=Grain.HOUR, feature=feature)
         with column:
             st.markdown(f"**{title} by hour**")

@@ -23,11 +23,11 @@ _NUMBERS = (
     ("Calibration", "outcomes.calibration", "{:.2f}"),
     ("Revenue per lead", "outcomes.revenue_per_lead", "{:,.2f}"),
 )
-_LINES = (
+_LINES: tuple[tuple[str, str, str, dict[str, float]], ...] = (
     ("Conversion rate", "outcomes.conversion_rate", ".1%", {}),
     ("Precision", "outcomes.precision", ".1%", {}),
     ("Recall", "outcomes.recall", ".1%", {}),
-    ("Revenue per lead", "outcomes.revenue_per_lead", ",.3~s", {}),
+    ("Revenue per lead", "outcomes.revenue_per_lead", "", {}),
     ("Calibration (1 is perfect)", "outcomes.calibration", ".2~f", {"perfect": 1.0}),
     ("Brier score (low is good)", "outcomes.brier", ".3~f", {}),
 )
@@ -62,7 +62,8 @@ def _page() -> None:
 def _waiting(scope: queries.Scope) -> None:
     settings = scope.model.outcomes
     st.info(
-        f"No matured leads in this span. A lead counts {settings.mature_after.days} days after it was scored, in weekly "
+        "No matured leads in this span. "
+        f"A lead counts {settings.mature_after.days} days after it was scored, in weekly "
         f"cohorts: the first numbers come {settings.mature_after.days + 7} days after the first prediction. "
         "Report outcomes with `tiltmeter outcomes import FILE`, `record_outcome()` or POST /api/v1/outcomes."
     )

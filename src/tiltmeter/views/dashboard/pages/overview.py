@@ -36,6 +36,7 @@ def _page() -> None:
         _drift(scope)
     with right:
         _incidents(touching)
+        st.page_link(PAGES_FOLDER / "incidents.py", label="All incidents →")
         jobs.strip(here, scope)
 
 
@@ -45,9 +46,12 @@ def _verdict(scope: queries.Scope, open_now: list[Incident], *, has_drift: bool)
     with st.container(key=f"verdict-{worst.word}"):
         if first is not None:
             others = f", and {len(open_now) - 1} more open" if len(open_now) > 1 else ""
-            st.markdown(
-                f"{badge(worst)} · **{plain(first.title)}** · since {first.opened_at:%a %d %b %H:%M} UTC{others}"
-            )
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.markdown(
+                    f"{badge(worst)} · **{plain(first.title)}** · since {first.opened_at:%a %d %b %H:%M} UTC{others}",
+                    width="content",
+                )
+                st.page_link(PAGES_FOLDER / "incident.py", label="Open the incident →", query_params={"id": first.id})
         elif has_drift:
             st.markdown(f"{badge(Severity.NONE, 'Healthy')} · nothing is open, as of {scope.end:%a %d %b %H:%M} UTC")
         else:

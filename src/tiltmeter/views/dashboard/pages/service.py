@@ -45,7 +45,11 @@ def _live(scope: queries.Scope) -> None:
     grid = st.grid(5, min_column_width=150)
     numbers = [
         ("Requests now", f"{now.rate:,.1f} / s", f"n = {now.requests:,} in 5 minutes"),
-        ("P95 now", "–" if now.p95 is None else f"{now.p95:,.0f} ms", "no requests" if now.p95 is None else "5 minutes"),
+        (
+            "P95 now",
+            "–" if now.p95 is None else f"{now.p95:,.0f} ms",
+            "no requests" if now.p95 is None else "5 minutes",
+        ),
         ("Failed now", "–" if now.errors is None else f"{now.errors:.2%}", f"{now.at:%H:%M:%S} UTC, every 10 s"),
         _stored("Capacity seen", capacity.value if capacity else None, "{:,.1f} / s", "best minute, 30 days"),
         _stored("Of capacity", share.value if share else None, "{:.0%}", "last hour"),

@@ -1,0 +1,94 @@
+"""Who may see and who may act: the same keys and the same trusted header as the HTTP API."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from tiltmeter.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiltmeter.config.load import Configuration
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Right(IntEnum):
+    """What a visitor may do."""
+
+    NONE = 0
+    READ = 1
+    OPERATE = 2
+
+
+def right_of(configuration: Configuration, *, address: str, headers: Mapping[str, str], given: str) -> Right:
+    """What a visitor may do.
+
+    Without keys and without a trusted header everybody may do everything, on a loopback address only.
+
+    Args:
+        configuration: of the installation.
+        address: that the dashboard listens on; empty for every address of the machine.
+        headers: of the visitor's request.
+        given: key that the visitor entered, empty without one.
+
+    Raises:
+        ConfigError: a key of the configuration cannot be read.
+    """
+    server = configuration.settings.server
+    trusted = server.trusted_header
+    if not _has_keys(configuration) and trusted is None:
+        return Right.OPERATE if address in LOOPBACK else Right.NONE
+    if trusted and headers.get(trusted):
+        return Right.OPERATE
+    found = Right.NONE
+    for role, right in (("read", Right.READ), ("operate", Right.OPERATE)):
+        reference = getattr(server.keys, role)
+        if reference is None:
+            continue
+        # Every key is compared, in constant time: neither its length nor its role leaks.
+        key = reference.value(configuration.home)
+        if given and compare_digest(given.encode(), key.encode()):
+            found = right
+    return found
+
+
+def admitted(configuration: Configuration) -> Right:
+    """Let the visitor in, ask for a key, or refuse openly; a page goes on only with at least READ."""
+    address = str(st.get_option("server.address") or "")
+    given = str(st.session_state.get("access-key", ""))
+    headers = dict(st.context.headers)
+    try:
+        right = right_of(configuration, address=address, headers=headers, given=given)
+    except ConfigError as error:
+        st.error(f"The keys of the configuration cannot be read: {error.what}")
+        st.stop()
+    if right is not Right.NONE:
+        return right
+    if not _has_keys(configuration):
+        st.error(
+            f"This dashboard listens on {address or 'every address'} and nothing protects it. Set server.keys or "
+            "server.trusted_header in the configuration, or start it on 127.0.0.1."
+        )
+        st.stop()
+    st.subheader("Tiltmeter", anchor=False)
+    if given:
+        st.error("That key opens nothing here.")
+    st.text_input("Key", type="password", key="entered-key", on_change=_keep_key, help="A read or operate key.")
+    st.stop()
+    return Right.NONE
+
+
+def _has_keys(configuration: Configuration) -> bool:
+    keys = configuration.settings.server.keys
+    return any((keys.read, keys.outcomes, keys.operate))
+
+
+def _keep_key() -> None:
+    # Widgets forget their value when the page changes; the session keeps it, in memory only.
+    st.session_state["access-key"] = st.session_state["entered-key"]

@@ -1,0 +1,65 @@
+"""What a person changes from a page: asked of the running service, which alone writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tiltmeter.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tiltmeter.config.load import Configuration
+
+_PORTS = "run/ports.json"
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service said."""
+
+    is_done: bool
+    words: str
+
+
+def service_address(configuration: Configuration) -> str:
+    """Address of the running service as it wrote it down; empty where none was started."""
+    try:
+        found = json.loads((configuration.home / _PORTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    address = found.get("serve", "") if isinstance(found, dict) else ""
+    return str(address) if str(address).startswith(("http://", "https://")) else ""
+
+
+def acknowledge(configuration: Configuration, incident: str, *, by: str, note: str) -> Answer:
+    """Take care of an incident: escalation and reminders stop."""
+    return _post(configuration, f"/api/v1/incidents/{incident}/ack", {"by": by, "note": note}, "Acknowledged.")
+
+
+def silence(configuration: Configuration, incident: str, *, minutes: int, reason: str) -> Answer:
+    """Keep quiet about an incident for a while."""
+    body = {"matchers": {"incident": incident}, "minutes": minutes, "reason": reason}
+    return _post(configuration, "/api/v1/silences", body, f"Silent for {minutes} minutes.")
+
+
+def _post(configuration: Configuration, path: str, body: dict[str, object], done: str) -> Answer:
+    address = service_address(configuration)
+    if not address:
+        return Answer(is_done=False, words="No service runs on this home: start `tiltmeter serve`.")
+    headers = {}
+    reference = configuration.settings.server.keys.operate
+    try:
+        if reference is not None:
+            headers["Authorization"] = f"Bearer {reference.value(configuration.home)}"
+        response = httpx.post(address + path, json=body, headers=headers, timeout=_SECONDS)
+    except ConfigError as error:
+        return Answer(is_done=False, words=f"The operate key cannot be read: {error.what}")
+    except httpx.HTTPError as error:
+        return Answer(is_done=False, words=f"The service at {address} does not answer ({type(error).__name__}).")
+    if response.is_success:
+        return Answer(is_done=True, words=done)
+    return Answer(is_done=False, words=f"The service refused ({response.status_code}): {response.text[:200]}")

@@ -1,0 +1,103 @@
+"""Incidents: what fired, what is open, who takes care of it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from tiltmeter.domain.severity import Severity
+from tiltmeter.views.dashboard import charts, queries
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, choice, header, world
+from tiltmeter.views.dashboard.jobs import span_words
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.alert import Incident
+
+SHOWN = ("all", "open", "warning and above", "info only")
+
+
+def _page() -> None:
+    scope = header("Incidents", "What fired, and who takes care?")
+    if scope is None:
+        return
+    with st.container(horizontal=True):
+        shown = choice("Shown", "shown", SHOWN, default="all", width=200)
+    found = [i for i in queries.incidents(world(), scope, open_only=False) if _is_shown(i, shown)]
+    if not found:
+        st.info("Nothing of that kind in this span." if shown != "all" else "Nothing fired in this span.")
+        _silences()
+        return
+    table = _table(scope, found)
+    st.altair_chart(charts.incident_times(table), width="stretch", alt="Incidents over time by the worst they reached")
+    chosen = st.dataframe(
+        table[["severity_shown", "state", "title", "time", "lasted", "alerts", "by", "id"]],
+        hide_index=True, width="stretch", key="incident-table", on_select="rerun", selection_mode="single-row",
+        column_config={
+            "severity_shown": "Worst",
+            "state": "State",
+            "title": st.column_config.TextColumn("What", width="large"),
+            "time": st.column_config.DatetimeColumn("Since (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
+            "lasted": "Lasted",
+            "alerts": "Alerts",
+            "by": "Acknowledged by",
+            "id": "Id",
+        },
+    )  # fmt: skip
+    st.caption("Choose a row for its time line, deliveries and actions.")
+    rows = chosen.get("selection", {}).get("rows", [])
+    if rows:
+        st.switch_page(PAGES_FOLDER / "incident.py", query_params={"id": found[rows[0]].id})
+    _silences()
+
+
+def _is_shown(incident: Incident, shown: str) -> bool:
+    return {
+        "open": incident.resolved_at is None,
+        "warning and above": incident.peak >= Severity.WARNING,
+        "info only": incident.peak <= Severity.INFO,
+    }.get(shown, True)
+
+
+def _table(scope: queries.Scope, found: list[Incident]) -> pd.DataFrame:
+    ends = [i.resolved_at or max(scope.end, i.opened_at) for i in found]
+    table = pd.DataFrame(
+        {
+            "id": [i.id for i in found],
+            "title": [i.title for i in found],
+            "row": [f"{n + 1}. {i.title}"[:60] for n, i in enumerate(found)],
+            "severity": [max(i.peak, i.severity, Severity.INFO).word for i in found],
+            "state": [str(i.state) for i in found],
+            "time": pd.to_datetime([max(i.opened_at, scope.start) for i in found], utc=True),
+            "until": pd.to_datetime(ends, utc=True),
+            "lasted": [span_words(end - i.opened_at) for i, end in zip(found, ends, strict=True)],
+            "alerts": [len(i.alerts) for i in found],
+            "by": [i.acknowledged_by or "–" for i in found],
+        }
+    )
+    return table.assign(severity_shown=[f"{ICONS[Severity.of(word)]} {word}" for word in table["severity"]])
+
+
+def _silences() -> None:
+    here = world()
+    found = here.state.silences(here.clock.now())
+    if not found:
+        return
+    st.markdown("**Silences**")
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "id": [s.id for s in found],
+                "what": [", ".join(f"{k} = {v}" for k, v in s.matchers.items()) for s in found],
+                "until": pd.to_datetime([s.ends_at for s in found], utc=True),
+                "by": [s.created_by for s in found],
+                "reason": [s.reason for s in found],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+    )
+
+
+_page()
