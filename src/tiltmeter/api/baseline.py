@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiltmeter.api.collecting import without_collection
 from tiltmeter.api.columns import checked_names, roles_of, share_columns
 from tiltmeter.api.files import write_bytes
 from tiltmeter.api.judging import judge
@@ -277,10 +278,12 @@ def compare_rows(
     chosen = replace(roles, ignore=(*roles.ignore, *sorted(twins)))
     if roles.features is not None:
         chosen = replace(chosen, features=tuple(name for name in roles.features if name not in twins))
-    baseline = Baseline.of_rows(sides.reference, chosen, engine=engine)
-    share_columns(baseline.bins, sides.current)
-    profile = baseline.engine.profile(sides.current, baseline.bins)
-    return baseline.compare_profile(profile, name=sides.current.name, weights=weights, notes=tuple(sides.notes.lines))
+    with without_collection(len(before)):
+        baseline = Baseline.of_rows(sides.reference, chosen, engine=engine)
+        share_columns(baseline.bins, sides.current)
+        profile = baseline.engine.profile(sides.current, baseline.bins)
+        notes = tuple(sides.notes.lines)
+        return baseline.compare_profile(profile, name=sides.current.name, weights=weights, notes=notes)
 
 
 __all__ = ["Baseline", "Notes", "Sides", "compare", "compare_rows"]

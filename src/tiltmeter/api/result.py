@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.api.as_json import comparison_json
+from tiltmeter.api.collecting import without_collection
 from tiltmeter.api.files import write_text
 from tiltmeter.api.summary import sentence
 from tiltmeter.domain.errors import UsageError
@@ -111,7 +112,8 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The document of `compare --json`."""
-        return comparison_json(self.comparison)
+        with without_collection(len(self)):
+            return comparison_json(self.comparison)
 
     def to_frame(self, *, pandas: bool = False) -> Any:  # noqa: ANN401 - an Arrow table or a pandas data frame
         """A row a feature.
