@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import small_home
-from tiltmeter.views.dashboard.pages import PAGES
+from tiltmeter.views.dashboard.screens import PAGES
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ CHROMIUM = next(
 )
 HOSTILE_NAME = "<img src=x onerror=alert(1)> [x](https://evil.example) **b**"
 HOSTILE_LEVEL = "<script>document.title='owned'</script> https://evil.example www.evil.example"
-CHARTS = {"overview": 3, "feature": 5}
+CHARTS = {"overview": 3, "feature": 5, "service": 4, "incidents": 1, "compare": 1}
 """Charts a page draws on the small home; pages that are not named draw at least none that fails."""
 
 

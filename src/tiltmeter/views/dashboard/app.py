@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from tiltmeter.views.dashboard.frame import PAGES_FOLDER
-from tiltmeter.views.dashboard.pages import PAGES
+from tiltmeter.views.dashboard.screens import PAGES
 
 # A picture of our own: an icon font would be fetched from another host.
 st.set_page_config(page_title="Tiltmeter", layout="wide", page_icon=str(Path(__file__).parent / "icon.svg"))

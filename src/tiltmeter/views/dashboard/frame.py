@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.model import Model
     from tiltmeter.ports import World
 
-PAGES_FOLDER = Path(__file__).parent / "pages"
+PAGES_FOLDER = Path(__file__).parent / "screens"
+# Not "pages": Streamlit would serve a folder of that name by itself, without our navigation.
 
 ICONS = {Severity.NONE: "○", Severity.INFO: "●", Severity.WARNING: "▲", Severity.CRITICAL: "■"}
 COLOURS = {Severity.NONE: "gray", Severity.INFO: "blue", Severity.WARNING: "orange", Severity.CRITICAL: "red"}

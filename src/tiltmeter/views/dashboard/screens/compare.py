@@ -28,9 +28,10 @@ def _page() -> None:
     if scope is None:
         return
     last = (scope.end - timedelta(seconds=1)).date()
-    first = last - timedelta(days=6)
+    half = timedelta(days=_known_days(scope, last) // 2 - 1)
+    first = last - half
     with st.container(horizontal=True, gap="small"):
-        before = _days("Window A (grey)", "a", (first - timedelta(days=7), first - timedelta(days=1)))
+        before = _days("Window A (grey)", "a", (first - timedelta(days=1) - half, first - timedelta(days=1)))
         after = _days("Window B (blue)", "b", (first, last))
     if before is None or after is None:
         st.info("Choose a first and a last day for both windows.")
@@ -48,6 +49,13 @@ def _page() -> None:
     found = compare(against, right[1], weights=scope.model.weights, now=after.end)
     _ranked(found)
     _one(against, found, right[1].features)
+
+
+def _known_days(scope: queries.Scope, last: date) -> int:
+    """Days with stored profiles, from two days to two weeks."""
+    reference = world().baselines.judging(scope.model, scope.window)
+    span = world().states.span(scope.model.name, reference.bins.bins_id) if reference else None
+    return 14 if span is None else min(14, max(2, (last - span[0].date()).days + 1))
 
 
 def _days(label: str, key: str, default: tuple[date, date]) -> Window | None:

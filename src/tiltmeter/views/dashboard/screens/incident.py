@@ -131,7 +131,7 @@ def _events(found: Incident) -> None:
 
 
 _TECHNICAL = ("delivery_id", "attempt", "episode", "model", "rule", "model_version", "feature")
-"""Details that stand in other columns, or that nobody reads at three in the morning."""
+# Details that stand in other columns, or that nobody reads at three in the morning.
 
 
 def _detail(detail: Mapping[str, str | float | int | None]) -> str:
