@@ -84,9 +84,21 @@ def profile_hours(
     totals: dict[StateKey, Profile] = {}
     calendar = _Calendar(zone, grain)
     for batch in rows.batches(columns):
-        for found, profile in _batch_states(batch, counter, calendar.starts_of(batch.column(time)), cuts, model):
+        # A profile that stands under two keys (an hour with one version) is added once and stays one object.
+        added: dict[tuple[int, int], Profile] = {}
+        kept_alive: list[Profile] = []
+        starts = calendar.starts_of(batch.column(time))
+        for found, profile in _batch_states(batch, counter, starts, cuts, model, template):
             key = replace(found, grain=grain)
-            totals[key] = totals[key] + profile if key in totals else template + profile
+            before = totals.get(key)
+            if before is None:
+                totals[key] = profile
+                continue
+            kept_alive += [before, profile]
+            pair = id(before), id(profile)
+            if pair not in added:
+                added[pair] = before + profile
+            totals[key] = added[pair]
     return totals
 
 
@@ -98,17 +110,26 @@ def _cuts(names: Sequence[str], version: str | None, segments: Sequence[str]) ->
 
 
 def _batch_states(
-    batch: pa.RecordBatch, counter: Counter, hours: np.ndarray, cuts: Sequence[_Cut], model: str
+    batch: pa.RecordBatch, counter: Counter, hours: np.ndarray, cuts: Sequence[_Cut], model: str, template: Profile
 ) -> Iterator[tuple[StateKey, Profile]]:
     plain_batch = counter.plain(batch)
-    for cut in cuts:
+    by_hour: dict[datetime, tuple[int, Profile]] = {}
+    for cut in sorted(cuts, key=lambda cut: not cut.is_version):
         codes, names = _coded(batch.column(cut.column)) if cut.column else (np.zeros(batch.num_rows, np.int64), [""])
         groups = _grouped(hours, codes, names)
         ordered = plain_batch.take(groups.order)
         for group, (hour, value) in enumerate(zip(groups.hours, groups.values, strict=True)):
             if cut.column and not value:
                 continue  # rows without a version or segment value are in the total only
-            profile = counter.count(ordered.slice(int(groups.starts[group]), int(groups.starts[group + 1])))
+            start, end = int(groups.starts[group]), int(groups.starts[group + 1])
+            same = by_hour.get(hour) if not cut.column else None
+            # An hour of one version holds the very rows of the total: they are counted once.
+            if same and same[0] == end - start:
+                profile = same[1]
+            else:
+                profile = template + counter.count(ordered.slice(start, end))
+            if cut.is_version:
+                by_hour[hour] = (end - start, profile)
             subject = (value, "", "") if cut.is_version else ("", cut.column, value)
             yield StateKey(hour, Grain.HOUR, model, *subject, counter.bins.bins_id), profile
 

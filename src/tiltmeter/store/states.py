@@ -317,9 +317,12 @@ class DeltaProfileStates:
         generations: Mapping[tuple[str, str, datetime], int],
     ) -> pa.Table:
         rows = []
+        encoded: dict[int, list[tuple[str, bytes]]] = {}  # one profile may stand under several keys
         for key, profile in states.items():
             generation = generations.get((key.model_name, key.bins_id, key.window_start.astimezone(UTC)), 0)
-            rows += [self._row(key, name, state, source_version, generation) for name, state in _encoded(profile)]
+            if id(profile) not in encoded:
+                encoded[id(profile)] = _encoded(profile)
+            rows += [self._row(key, name, state, source_version, generation) for name, state in encoded[id(profile)]]
         return _arrow(rows)
 
     def _row(
