@@ -133,7 +133,9 @@ def conclude(
         if is_live and not (changed.alerts or changed.events or changed.messages or changed.incidents):
             return None
         version = next((m.source_version for m in metrics if m.source_version is not None), None)
-        measured = tuple(replace(m, computed_at=now) for m in [*metrics, *_drifted(metrics, found, window)])
+        # A live turn in which an open alert only went on keeps the alert; its numbers are kept when something happens.
+        kept = [] if is_live and not changed.events else [*metrics, *_drifted(metrics, found, window)]
+        measured = tuple(replace(m, computed_at=now) for m in kept)
         run = Run(
             monitor, model.name, window, now, version, measured,
             changed.alerts, changed.events, changed.incidents, changed.messages,
