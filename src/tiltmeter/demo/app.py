@@ -27,7 +27,6 @@ class Lead(BaseModel):
     company_size: float | None = None
     annual_revenue: float | None = None
     website_visits: float | None = None
-    pages_per_visit: float | None = None
     minutes_on_site: float | None = None
     emails_opened: float | None = None
     emails_clicked: float | None = None
@@ -36,10 +35,8 @@ class Lead(BaseModel):
     domain_age: float | None = None
     discount_wanted: float | None = None
     distance_km: float | None = None
-    seats_wanted: float | None = None
     lead_source: str | None = None
     industry: str | None = None
-    country: str | None = None
     job_title: str | None = None
     device: str | None = None
     plan_interest: str | None = None
@@ -47,7 +44,6 @@ class Lead(BaseModel):
     campaign: str | None = None
     has_phone: bool = False
     is_business_email: bool = False
-    newsletter_opt_in: bool = False
     visited_pricing: bool = False
 
 

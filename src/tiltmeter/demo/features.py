@@ -1,4 +1,4 @@
-"""What a lead looks like: 25 features, how they hang together, and how likely the lead becomes a customer."""
+"""What a lead looks like: 21 features, how they hang together, and how likely the lead becomes a customer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ INDUSTRIES = {
     "education": 0.07, "consulting": 0.06, "energy": 0.05, "media": 0.04, "public-sector": 0.03, "agriculture": 0.02,
     "hospitality": 0.02,
 }  # fmt: skip
-COUNTRIES = {
-    "DE": 0.34, "AT": 0.10, "CH": 0.10, "NL": 0.09, "FR": 0.09, "UK": 0.08, "PL": 0.06, "IT": 0.05, "ES": 0.05,
-    "SE": 0.04,
-}  # fmt: skip
 TITLES = {"staff": 0.34, "team-lead": 0.24, "head-of": 0.18, "director": 0.12, "c-level": 0.08, "assistant": 0.04}
 DEVICES = {"desktop": 0.62, "mobile": 0.30, "tablet": 0.08}
 PLANS = {"starter": 0.41, "team": 0.33, "business": 0.19, "enterprise": 0.07}
@@ -39,21 +35,19 @@ LANGUAGES = {"de": 0.48, "en": 0.27, "fr": 0.09, "nl": 0.07, "it": 0.05, "es": 0
 CAMPAIGNS = {f"campaign-{number:02d}": 1.0 / (number + 2) for number in range(1, 25)}
 
 NUMERIC = (
-    "company_size", "annual_revenue", "website_visits", "pages_per_visit", "minutes_on_site", "emails_opened",
+    "company_size", "annual_revenue", "website_visits", "minutes_on_site", "emails_opened",
     "emails_clicked", "days_since_first_touch", "form_fields_filled", "domain_age", "discount_wanted", "distance_km",
-    "seats_wanted",
 )  # fmt: skip
 CATEGORIES: Mapping[str, Mapping[str, float]] = {
     "lead_source": LEAD_SOURCES,
     "industry": INDUSTRIES,
-    "country": COUNTRIES,
     "job_title": TITLES,
     "device": DEVICES,
     "plan_interest": PLANS,
     "language": LANGUAGES,
     "campaign": CAMPAIGNS,
 }
-BOOLEANS = ("has_phone", "is_business_email", "newsletter_opt_in", "visited_pricing")
+BOOLEANS = ("has_phone", "is_business_email", "visited_pricing")
 FEATURES = (*NUMERIC, *CATEGORIES, *BOOLEANS)
 
 # Shares stay near 1 %: an hour of 200 leads then lies far below the 5 points at which a rise becomes a warning.
@@ -79,7 +73,6 @@ def draw_features(rng: np.random.Generator, hour: np.ndarray, weekday: np.ndarra
     columns["company_size"] = size
     columns["annual_revenue"] = np.round(size * 110.0 * np.exp(rng.normal(0.0, 0.7, n)))
     columns["website_visits"] = rng.poisson(rng.gamma(1.6, 3.0, n)).astype(np.float64)
-    columns["pages_per_visit"] = np.round(1.0 + rng.gamma(2.0, 1.4, n), 2)
     minutes = np.exp(rng.normal(1.6, 0.8, n) + 0.12 * evening + 0.06 * weekend)
     columns["minutes_on_site"] = np.round(minutes, 2)
     opened = rng.poisson(rng.gamma(1.4, 2.0, n))
@@ -90,7 +83,6 @@ def draw_features(rng: np.random.Generator, hour: np.ndarray, weekday: np.ndarra
     columns["domain_age"] = np.round(rng.gamma(2.2, 4.5, n), 1)
     columns["discount_wanted"] = rng.choice([0.0, 5.0, 10.0, 15.0, 20.0], n, p=[0.68, 0.10, 0.12, 0.06, 0.04])
     columns["distance_km"] = np.round(np.exp(rng.normal(np.log(140.0), 0.9, n)), 1)
-    columns["seats_wanted"] = rng.geometric(0.12, n).astype(np.float64)
     # A few points of the mix move with the clock: visible in a test of 10,000 rows, far from a PSI of 0.25.
     tilts = {"lead_source": {"paid-search": 1.0 + 0.25 * evening, "outbound": 1.0 - 0.4 * weekend},
              "device": {"mobile": 1.0 + 0.30 * evening + 0.15 * weekend}}  # fmt: skip
@@ -98,7 +90,6 @@ def draw_features(rng: np.random.Generator, hour: np.ndarray, weekday: np.ndarra
         columns[name] = draw_levels(rng, shares, n, tilts.get(name, {}))
     columns["has_phone"] = rng.random(n) < 0.57
     columns["is_business_email"] = rng.random(n) < 0.71
-    columns["newsletter_opt_in"] = rng.random(n) < 0.38
     columns["visited_pricing"] = rng.random(n) < 0.24
     for name, share in MISSING.items():
         columns[name] = with_missing(columns[name], rng.random(n) < share)

@@ -67,14 +67,21 @@ class StillStates:
     inner: Any
     period: Window
     _kept: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    _appended: bool = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stored profiles have
         return getattr(self.inner, name)
 
     def append(self, states: Mapping[StateKey, Profile], *, source_version: int | None) -> None:
-        """As the port."""
+        """As the port; the first append is remembered as it is, later ones are read back."""
         self.inner.append(states, source_version=source_version)
+        is_first = not self._appended
+        self._appended = True
         self._kept.clear()
+        if is_first:
+            for key, profile in states.items():
+                place = ("hours", key.model_name, key.bins_id, key.model_version, key.segment_key, key.segment_value)
+                self._kept.setdefault(place, {})[key.window_start] = profile
 
     def watermark(self, model: str, bins_id: str) -> int | None:
         """As the port."""
@@ -95,21 +102,24 @@ class StillStates:
         self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
     ) -> dict[datetime, Profile]:
         """As the port."""
+        kept = self._hours(model, bins_id, version, segment)
+        return {start: profile for start, profile in kept.items() if start in window}
+
+    def _hours(self, model: str, bins_id: str, version: str, segment: tuple[str, str]) -> dict[datetime, Profile]:
         key = ("hours", model, bins_id, version, *segment)
         if key not in self._kept:
             self._kept[key] = self.inner.hours(model, bins_id, self.period, version=version, segment=segment)
-        return {start: profile for start, profile in self._kept[key].items() if start in window}
+        found: dict[datetime, Profile] = self._kept[key]
+        return found
 
     def total(
         self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
     ) -> Profile | None:
         """As the port."""
-        found: Profile | None
-        if window.grain is Grain.HOUR:
-            found = next(iter(self.hours(model, bins_id, window, version=version, segment=segment).values()), None)
-        else:
-            found = self.inner.total(model, bins_id, window, version=version, segment=segment)
-        return found
+        total: Profile | None = None
+        for profile in self.hours(model, bins_id, window, version=version, segment=segment).values():
+            total = profile if total is None else total + profile
+        return total
 
     def _once(self, name: str, model: str, bins_id: str) -> Any:  # noqa: ANN401 - of three methods
         key = (name, model, bins_id)
@@ -119,6 +129,21 @@ class StillStates:
 
 
 _ALERTS, _INCIDENTS, _NUMBERS, _CHANNELS = "alerts", "incidents", "numbers", "channels"
+
+
+_GROWING = "serving.capacity_rps"
+"""Asked for every hour over all hours before: kept here, else each day reads more than the day before."""
+
+
+def _asked(metric: Metric, query: MetricQuery) -> bool:
+    subject, start = metric.subject, metric.window.start
+    return (
+        (query.model is None or subject.model == query.model)
+        and (query.version is None or subject.model_version == query.version)
+        and (query.segment is None or (subject.segment_key, subject.segment_value) == query.segment)
+        and (query.since is None or start >= query.since)
+        and (query.until is None or start < query.until)
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +157,7 @@ class RememberingState:
     inner: Any
     _kept: dict[str, dict[tuple[Any, ...], Any]] = field(default_factory=dict)
     _marks: dict[str, str | None] = field(default_factory=dict)
+    _growing: list[Metric] = field(default_factory=list)
     _has_mail: bool = True
     _lease: Lease | None = None
 
@@ -177,6 +203,8 @@ class RememberingState:
 
     def metrics(self, query: MetricQuery) -> list[Metric]:
         """As the port; the newest number is the newest until the next run."""
+        if query.metric == _GROWING and query.grain is Grain.HOUR and not query.newest_only:
+            return [metric for metric in self._growing if _asked(metric, query)]
         if not query.newest_only:
             found: list[Metric] = self.inner.metrics(query)
             return found
@@ -209,6 +237,8 @@ class RememberingState:
         if run.incidents or run.messages:
             self._forget(_INCIDENTS, _CHANNELS)
         self._forget(_NUMBERS)
+        if run.window.grain is Grain.HOUR:
+            self._growing.extend(metric for metric in run.metrics if metric.name == _GROWING)
         self._has_mail = self._has_mail or bool(run.messages)
         done: bool = self.inner.commit(run, lease=lease)
         return done

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from tiltmeter.service.scheduler import Scheduler
     from tiltmeter.service.sender import Sender
 
-STEP = timedelta(minutes=15)
+STEP = timedelta(minutes=20)
 FINE_STEP = timedelta(minutes=1)
 FINE_FOR = timedelta(minutes=10)
-"""Time goes in quarters of an hour, and minute by minute while a live alert changes."""
+"""Time goes in thirds of an hour, and minute by minute while a live alert changes: no live rule judges less than twenty
+minutes in two of its windows at the demo's rate."""
 
 _A_DAY = timedelta(days=1)
 _PAST_THE_MARK = timedelta(seconds=30)
-"""Turns stand half a minute after the full quarter, so that what became due then is seen at once."""
+"""Turns stand half a minute after the full third, so that what became due then is seen at once."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ from streamlit.testing.v1 import AppTest
 import small_home
 from tiltmeter.views.dashboard.frame import PAGES_FOLDER
 
+APP = PAGES_FOLDER.parent / "app.py"
+
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
@@ -20,9 +22,12 @@ def page(monkeypatch):
     st.cache_data.clear()
     st.cache_resource.clear()
 
-    def run(name, configuration, **query):
+    def run(name, configuration, *, address="127.0.0.1", **query):
         monkeypatch.setenv("TILTMETER_CONFIG", str(configuration))
-        shown = AppTest.from_file(str(PAGES_FOLDER / f"{name}.py"), default_timeout=60)
+        st.config.set_option("server.address", address)  # as `tiltmeter dashboard` does
+        shown = AppTest.from_file(str(APP), default_timeout=60)
+        if name != "overview":
+            shown.switch_page(f"screens/{name}.py")
         for key, value in query.items():
             shown.query_params[key] = value
         shown.run()

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tiltmeter.views.dashboard.frame import plain
+from tiltmeter.views.dashboard.screens import PAGES
 
 
 def words(shown):
@@ -27,7 +28,7 @@ def charts(shown):
 @pytest.mark.slow  # builds a home
 def test_the_overview_says_first_how_bad_it_is(page, small):
     shown = page("overview", small)
-    assert "critical" in shown.markdown[1].value or "warning" in shown.markdown[1].value
+    assert "■ **critical**" in shown.markdown[1].value
     assert {m.label for m in shown.metric} == {
         "Health", "P95 latency", "Throughput", "Error rate", "Drifting", "Conversion",
     }  # fmt: skip
@@ -84,3 +85,18 @@ def test_hostile_names_leave_nothing_that_markdown_would_read(name):
     assert not set(shown) & set("<>[]()*`$\n_/@|")
     assert "www." not in shown
     assert "://" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["service", "outcomes", "incidents", "incident", "compare"])
+def test_every_other_page_runs_through(page, small, name):
+    assert page(name, small).subheader
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PAGES))
+def test_an_address_that_others_reach_shows_nothing_without_a_key(page, small, name):
+    shown = page(name, small, address="0.0.0.0")
+    assert "nothing protects it" in shown.error[0].value
+    assert not shown.metric
+    assert not shown.subheader
