@@ -105,7 +105,7 @@ def test_a_full_disk_costs_records_that_are_counted_and_no_answer(small_disk):
     assert sent == shipped + stored(small_disk) + sum(counts.get(name, 0) for name in DROPPED)
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # needs the machine for itself
 def test_a_full_disk_does_not_slow_the_answers(small_disk, tmp_path):
     fine, full = service(), service()
     fine_writer = SpoolWriter(tmp_path / "fine", budget=ROOMY)

@@ -115,7 +115,7 @@ def _while_locked(tmp_path: Path, seconds: float) -> None:
     assert "message_sent" in [event for event, _ in said]
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # needs the machine for itself
 def test_a_lock_of_7_seconds_delays_and_loses_nothing(tmp_path):
     _while_locked(tmp_path, 7)
 
