@@ -96,7 +96,9 @@ def test_live_requests_reach_the_service_and_ctrl_c_ends_everything(tmp_path):
         assert counted > 0
     finally:
         os.kill(demo.pid, signal.SIGINT)
-        assert demo.wait(timeout=60) == 0
+        ended = demo.wait(timeout=60)
+        demo.stdout.close()
+        assert ended == 0
     for address in named.values():
         with pytest.raises(httpx.HTTPError):
             httpx.get(address, timeout=5)
