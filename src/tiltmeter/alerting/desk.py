@@ -15,7 +15,7 @@ from tiltmeter.alerting import storm, wording
 from tiltmeter.alerting.identity import delivery_id
 from tiltmeter.alerting.routing import channels_for, on_the_ladder
 from tiltmeter.alerting.situation import Advance
-from tiltmeter.alerting.views import is_audible
+from tiltmeter.alerting.views import why_quiet
 from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, Incident, IncidentState
 from tiltmeter.domain.message import Message, MessageKind
 from tiltmeter.domain.severity import Severity
@@ -89,20 +89,20 @@ class Desk:
 
     def audible(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Those that people may be told about now."""
-        known, there = self.alerts.values(), self.situation
-        return [
-            alert
-            for alert in alerts
-            if is_audible(
-                alert,
-                self._rules.get(alert.rule),
-                there.rules,
-                alerts=known,
-                silences=there.silences,
-                now=self.now,
-                zone=there.zone,
-            )
-        ]
+        return [alert for alert in alerts if not self.why_quiet(alert)]
+
+    def why_quiet(self, alert: Alert) -> str:
+        """Why people may not be told about the alert now, empty when they may."""
+        there = self.situation
+        return why_quiet(
+            alert,
+            self._rules.get(alert.rule),
+            there.rules,
+            alerts=self.alerts.values(),
+            silences=there.silences,
+            now=self.now,
+            zone=there.zone,
+        )
 
     def say(
         self,
@@ -162,14 +162,24 @@ def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -
         incident = _described(desk, incident, members, firing)
     if desk.situation.is_catching_up:
         return
-    audible = desk.audible(firing)
-    if len(audible) < len(firing):
-        # What nobody may hear of now counts as untold: it is said again when the quiet ends and it still fires.
-        heard = {alert.id for alert in audible}
-        told = tuple(name for name in incident.told_alerts if name in heard)
-        incident = desk.put_incident(replace(incident, told_alerts=told))
+    audible = _heard_of(desk, incident, firing)
     if audible and not storm.holds(desk, incident, audible):
         _tell(desk, desk.incidents[incident.id], audible, news)
+
+
+def _heard_of(desk: Desk, incident: Incident, firing: Sequence[Alert]) -> list[Alert]:
+    """Alerts that may be spoken of now; what keeps the others quiet is noted when it begins and when it ends."""
+    reasons = {alert.id: desk.why_quiet(alert) for alert in firing}
+    audible = [alert for alert in firing if not reasons[alert.id]]
+    quiet = "; ".join(dict.fromkeys(reason for reason in reasons.values() if reason))
+    told = incident.told_alerts
+    if quiet:
+        # What nobody may hear of now counts as untold: it is said again when the quiet ends and it still fires.
+        told = tuple(name for name in told if not reasons.get(name, "gone"))
+    if quiet != incident.quiet:
+        desk.note(incident, "alert_silenced" if quiet else "alert_unsilenced", {"why": quiet or incident.quiet})
+    desk.put_incident(replace(incident, told_alerts=told, quiet=quiet))
+    return audible
 
 
 def _described(desk: Desk, incident: Incident, members: Sequence[Alert], firing: Sequence[Alert]) -> Incident:

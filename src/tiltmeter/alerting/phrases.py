@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from tiltmeter.domain.alert import Alert
+    from tiltmeter.domain.rule import Limit
 
 NAME_LENGTH = 80
 """Characters of a hostile name that a message shows."""
@@ -262,6 +263,13 @@ def measure_of(alert: Alert, metric: str) -> Measure:
     return Measure(
         family.get(name.partition(".")[0], "drift"), label, number, lambda a: title + _said(a, "{value}", number)
     )
+
+
+def bound_of(limit: Limit, show: Callable[[float], str]) -> str:
+    """`> 0.50`, with the limit in the metric's unit."""
+    if limit.above is not None:
+        return f"> {show(limit.above)}"
+    return f"< {show(limit.below)}" if limit.below is not None else ""
 
 
 def moment_of(text: str) -> datetime | None:

@@ -46,6 +46,8 @@ def holds(desk: Desk, incident: Incident, audible: Sequence[Alert]) -> bool:
             desk.put_incident(replace(incident, storm=""))
         return False
     digest = _digest(desk)
+    if incident.storm != digest.id:
+        desk.note(incident, "message_held", {"why": "storm", "digest": digest.id})
     desk.put_incident(replace(incident, storm=digest.id))
     _speak(desk, digest, level)
     return True

@@ -91,7 +91,7 @@ def inhibited_by(alert: Alert, alerts: Iterable[Alert], inhibitions: Iterable[In
     return None
 
 
-def is_audible(
+def why_quiet(
     alert: Alert,
     rule: Rule | None,
     rules: RuleSet,
@@ -100,10 +100,13 @@ def is_audible(
     silences: Collection[Silence],
     now: datetime,
     zone: ZoneInfo,
-) -> bool:
-    """Whether people may be told about a firing alert now."""
-    if silenced_by(alert, silences, now) is not None:
-        return False
-    if rule is not None and muted_by(rule, rules.mute_timings, now, zone):
-        return False
-    return inhibited_by(alert, alerts, rules.inhibitions) is None
+) -> str:
+    """Why people may not be told about a firing alert now; empty when they may."""
+    silence = silenced_by(alert, silences, now)
+    if silence is not None:
+        return f"silenced by {silence.created_by} ({silence.id}): {silence.reason}"
+    muted = muted_by(rule, rules.mute_timings, now, zone) if rule is not None else ""
+    if muted:
+        return f"mute timing {muted}"
+    source = inhibited_by(alert, alerts, rules.inhibitions)
+    return "" if source is None else f"inhibited while {source.rule} fires"

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from tiltmeter.alerting.causes import likely_cause
 from tiltmeter.alerting.news import names_of, news_line
 from tiltmeter.alerting.phrases import (
+    bound_of,
     clock_time,
     detail,
     length_of,
@@ -28,13 +29,13 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
     from tiltmeter.alerting.situation import Situation
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident
-    from tiltmeter.domain.rule import Limit, Rule
+    from tiltmeter.domain.rule import Rule
 
 WORST = 5
 """Subjects in the table of a message; the rest is counted."""
@@ -227,13 +228,7 @@ def _limit_text(rule: Rule | None, severity: Severity, alert: Alert) -> str:
     if rule is None or limit is None:
         return ""
     measure = measure_of(alert, rule.metric)
-    return f"{measure.label} {_bound(limit, measure.value)}"
-
-
-def _bound(limit: Limit, show: Callable[[float], str]) -> str:
-    if limit.above is not None:
-        return f"> {show(limit.above)}"
-    return f"< {show(limit.below)}" if limit.below is not None else ""
+    return f"{measure.label} {bound_of(limit, measure.value)}"
 
 
 def _since_text(incident: Incident, shown: Sequence[Alert], zone: ZoneInfo, now: datetime) -> str:
@@ -258,7 +253,7 @@ def _how_bad(shown: Sequence[Alert], rules: dict[str, Rule]) -> str:
         text = f"{measure.label} {measure.value(value)}"
         limit = rule.levels.get(alert.severity) if rule else None
         if limit is not None:
-            text += f", limit {_bound(limit, measure.value)}"
+            text += f", limit {bound_of(limit, measure.value)}"
         metric = alert.metric
         if metric is not None and metric.n_reference and metric.n_current:
             text += f"; {metric.n_current:,} rows against {metric.n_reference:,} of the baseline"

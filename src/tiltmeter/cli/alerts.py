@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tiltmeter.alerting.explaining import Line, story_of
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.config.units import duration
@@ -21,7 +22,10 @@ from tiltmeter.service.people import acknowledge, end_silence, start_silence
 from tiltmeter.wiring import build_world
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.alert import Incident
+    from collections.abc import Iterator, Sequence
+
+    from tiltmeter.alerting.explaining import Story
+    from tiltmeter.domain.alert import Alert, AlertEvent, Incident
     from tiltmeter.ports import World
 
 app = typer.Typer(help="What fired, who was told, and what people say to it.")
@@ -103,6 +107,39 @@ def show(incident: IncidentArgument, config: ConfigOption = None, as_json: JsonO
     for sent in deliveries:
         note = f" ({_escaped(sent.last_error)})" if sent.last_error else ""
         console.print(f"  {sent.status:8} {sent.message.channel:20} {sent.message.kind}{note}")
+
+
+@app.command("explain")
+def explain(
+    alert: Annotated[str, typer.Argument(metavar="ALERT", help="Id of an incident or an alert, or its beginning.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Why it fired, and why people were, or were not, told.
+
+    Example:
+        tiltmeter alerts explain inc_7f3a
+    """
+    world = _world(config)
+    incident, alerts = _asked_about(world, alert)
+    found = _story(world, incident, alerts)
+    if as_json:
+        facts: dict[str, Any] = {"schema": "tiltmeter.alerts-explain/1", "incident": incident.id if incident else None}
+        facts["upstream"] = found.upstream
+        for part in ("fired", "told", "quiet"):
+            facts[part] = [
+                {"at": line.at.isoformat() if line.at else None, "text": line.text} for line in getattr(found, part)
+            ]
+        print_json(facts)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    if incident is not None:
+        shown = incident.severity if incident.resolved_at is None else incident.peak
+        console.print(f"[{_STYLE[shown]}]{shown.word.upper()}[/] {_escaped(incident.title)}  [dim]{incident.id}[/]")
+    _print_part(console, world, "What changed upstream", [Line(None, found.upstream or "nothing that stands out")])
+    _print_part(console, world, "Why it fired", found.fired)
+    _print_part(console, world, "Who was told", found.told or [Line(None, "nobody")])
+    _print_part(console, world, "What kept people from being told, and what comes next", found.quiet)
 
 
 @app.command("ack")
@@ -193,6 +230,55 @@ def _incident(world: World, given: str) -> Incident:
 
 def _local(world: World, moment: datetime) -> str:
     return moment.astimezone(world.zone).strftime("%a %d %b %Y %H:%M %Z")
+
+
+def _asked_about(world: World, given: str) -> tuple[Incident | None, list[Alert]]:
+    """The incident and its alerts, or one alert with the incident it belongs to.
+
+    Raises:
+        UsageError: nothing, or more than one thing, has such an id.
+    """
+    known = world.state.alerts(open_only=False)
+    if given.startswith("alr_"):
+        fitting = [alert for alert in known.values() if alert.id.startswith(given)]
+        if len(fitting) != 1:
+            said = "several alerts begin" if fitting else "there is no alert that begins"
+            raise UsageError(f'{said} with "{given}"', hint=did_you_mean(given, [a.id for a in known.values()][:200]))
+        [alert] = fitting
+        return (world.state.incident(alert.incident) if alert.incident else None), [alert]
+    incident = _incident(world, given)
+    return incident, [alert for alert in known.values() if alert.incident == incident.id]
+
+
+def _story(world: World, incident: Incident | None, alerts: Sequence[Alert]) -> Story:
+    events = {(e.fingerprint, e.seq, e.kind, e.evaluated_at): e for e in _events(world, incident, alerts)}
+    return story_of(
+        alerts,
+        incident,
+        events.values(),
+        world.state.deliveries(incident=incident.id) if incident else [],
+        rules=world.rules,
+        zone=world.zone,
+        now=world.clock.now(),
+    )
+
+
+def _events(world: World, incident: Incident | None, alerts: Sequence[Alert]) -> Iterator[AlertEvent]:
+    if incident is not None:
+        yield from world.state.events(incident=incident.id)
+    for alert in alerts:  # what happened before it fired belongs to no incident
+        for event in world.state.events(fingerprint=alert.fingerprint):
+            if event.detail.get("episode") == alert.episode:
+                yield event
+
+
+def _print_part(console: Console, world: World, title: str, lines: Sequence[Line]) -> None:
+    if not lines:
+        return
+    console.print(f"[bold]{title}[/]")
+    for line in lines:
+        when = f"{_local(world, line.at)}  " if line.at is not None else ""
+        console.print(f"  [dim]{when}[/]{_escaped(line.text)}")
 
 
 def _escaped(text: str) -> str:
