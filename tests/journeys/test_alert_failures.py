@@ -615,6 +615,24 @@ def test_42_an_annotation_with_an_unknown_placeholder_is_said_as_it_stands():
     assert message.content.facts["Summary"] == "plan at 0.3 {nonsense} {0} {"
 
 
+def test_42_a_message_that_cannot_be_worded_is_sent_in_plain_words_and_reported():
+    play = rehearsal(ERRORS)
+    window = live(0)
+    broken = Metric(ERROR_RATE, Subject(MODEL), window, 0.5, n_current=500, details={"errors": {"count": 3}})
+    changed = play.judge([broken], window)
+    fired = [m for m in changed.messages if m.kind is MessageKind.FIRED and m.channel == "pagerduty"]
+    assert [m.severity for m in fired] == [Severity.CRITICAL]
+    assert fired[0].content.title == "50 % of requests fail"
+    assert "could not be written (TypeError)" in fired[0].content.facts["Note"]
+    [meta] = [a for a in changed.alerts if a.rule == RULE_ERROR]
+    assert (meta.state, meta.subject.segment_value) == (AlertState.FIRING, "errors")
+    assert "messages of rule errors come in plain words only (TypeError)" in changed.incidents[0].title
+    for seconds in (10, 20, 30):
+        serving(play, seconds, ERROR_RATE, 0.0)
+    assert not play.open_incidents()
+    assert play.messages[-1].kind is MessageKind.RESOLVED
+
+
 def test_48_an_unacknowledged_critical_is_said_again_every_four_hours():
     play = rehearsal(ERRORS)
     serving(play, 0, ERROR_RATE, 0.5)

@@ -63,7 +63,21 @@ def advance(situation: Situation, verdicts: Sequence[Verdict], *, window: Window
             continue
         _apply(desk, step(known.get(key), verdict, rule, window=window, now=now, late=situation.is_late))
     _tell(desk)
+    if desk.unworded:
+        _report_unworded(desk, window)
     return desk.advance()
+
+
+def _report_unworded(desk: Desk, window: Window) -> None:
+    """An alert of the built-in rule about every rule whose message was sent in plain words only."""
+    known = {(alert.rule, alert.subject): alert for alert in desk.alerts.values() if alert.rule == RULE_ERROR}
+    begin = len(desk.events)
+    for rule, (model, why) in sorted(desk.unworded.items()):
+        subject = Subject(model, segment_key="rule_id", segment_value=rule)
+        metric = Metric("", subject, window, 1.0, details={"unworded": why})
+        verdict = Verdict(RULE_ERROR, subject, Severity.WARNING, metric, clear_of=Severity.WARNING, why=why)
+        _apply(desk, step(known.get((RULE_ERROR, subject)), verdict, _META, window=window, now=desk.now))
+    _tell(desk, begin)
 
 
 def _apply(desk: Desk, stepped: tuple[Alert, list[AlertEvent]]) -> None:
@@ -73,16 +87,21 @@ def _apply(desk: Desk, stepped: tuple[Alert, list[AlertEvent]]) -> None:
     desk.events.extend(events)
 
 
-def _tell(desk: Desk) -> None:
-    """Put what fired into incidents, then let every incident that may have news say it."""
-    beginnings = {e.fingerprint for e in desk.events if e.kind in ("alert_fired", "alert_reopened")}
+def _tell(desk: Desk, begin: int = 0) -> None:
+    """Put what fired into incidents, then let every incident that may have news say it.
+
+    Args:
+        desk: where changes go.
+        begin: events before this one were told already.
+    """
+    beginnings = {e.fingerprint for e in desk.events[begin:] if e.kind in ("alert_fired", "alert_reopened")}
     assign(desk, [alert for name, alert in desk.alerts.items() if name in beginnings and alert.state in _OPEN])
     desk.events[:] = [
         replace(event, incident=desk.alerts[event.fingerprint].incident) if event.fingerprint else event
         for event in desk.events
     ]
     news: defaultdict[str, list[AlertEvent]] = defaultdict(list)
-    for event in desk.events:
+    for event in desk.events[begin:]:
         news[event.incident].append(event)
     model = desk.situation.model
     touched = {alert.incident for alert in desk.changed_alerts.values()}

@@ -33,6 +33,9 @@ FLAPPING_DIGEST = timedelta(hours=4)
 _OPENS = (MessageKind.WORSENED, MessageKind.UPDATED, MessageKind.REOPENED)
 """Kinds that a channel which never heard of the incident gets as "fired" instead."""
 
+_WORDING_FAILS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a fact of an unexpected shape can raise while it is put into words."""
+
 _NOTES = ("alert_stale", "alert_corrected", "alert_calmed")
 """Events worth a line in the thread of an incident that people know of."""
 
@@ -51,6 +54,7 @@ class Desk:
     changed_incidents: dict[str, None] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
     queued: Counter[str] = field(default_factory=Counter)
+    unworded: dict[str, tuple[str, str]] = field(default_factory=dict)
     _by_id: dict[str, Alert] = field(default_factory=dict)
     _rules: dict[str, Rule] = field(default_factory=dict)
 
@@ -103,6 +107,32 @@ class Desk:
             now=self.now,
             zone=there.zone,
         )
+
+    def words(
+        self, kind: MessageKind, incident: Incident, *, news: Sequence[AlertEvent] = (), remark: str = ""
+    ) -> Content:
+        """The words of a message; plain ones where the full text cannot be written: no alert waits for its wording."""
+        members = self.members(incident)
+        try:
+            return wording.content_of(kind, incident, members, self.situation, now=self.now, news=news, remark=remark)
+        except _WORDING_FAILS as error:
+            self._could_not_word(incident, members, error)
+            return wording.plain_content(kind, incident, members, self.situation, why=type(error).__name__)
+
+    def name(self, incident: Incident, members: Sequence[Alert], firing: Sequence[Alert]) -> tuple[str, str]:
+        """Title and likely cause; a plain title where they cannot be worded."""
+        try:
+            return wording.title_of(firing), incident.cause or wording.cause_of(self.situation, members)
+        except _WORDING_FAILS as error:
+            self._could_not_word(incident, members, error)
+            return wording.plain_title(firing), incident.cause
+
+    def _could_not_word(self, incident: Incident, members: Sequence[Alert], error: Exception) -> None:
+        rule = members[0].rule if members else ""
+        why = type(error).__name__
+        if rule not in self.unworded:
+            self.note(incident, "message_worded_plainly", {"rule": rule, "why": why})
+        self.unworded[rule] = (incident.model, why)
 
     def say(
         self,
@@ -184,6 +214,7 @@ def _heard_of(desk: Desk, incident: Incident, firing: Sequence[Alert]) -> list[A
 
 def _described(desk: Desk, incident: Incident, members: Sequence[Alert], firing: Sequence[Alert]) -> Incident:
     worst = max(alert.severity for alert in firing)
+    title, cause = desk.name(incident, members, firing)
     return desk.put_incident(
         replace(
             incident,
@@ -192,8 +223,8 @@ def _described(desk: Desk, incident: Incident, members: Sequence[Alert], firing:
             severity=worst,
             peak=max(incident.peak, worst),
             told=min(incident.told, worst),
-            title=wording.title_of(firing),
-            cause=incident.cause or wording.cause_of(desk.situation, members),
+            title=title,
+            cause=cause,
         )
     )
 
@@ -218,7 +249,7 @@ def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequen
         incident = replace(incident, repeat_at=desk.now + FLAPPING_DIGEST)
     told = tuple(dict.fromkeys((*incident.told_alerts, *(alert.id for alert in audible))))
     incident = replace(incident, told=level, told_alerts=told)
-    content = wording.content_of(kind, incident, desk.members(incident), desk.situation, now=desk.now, news=news)
+    content = desk.words(kind, incident, news=news)
     desk.say(incident, kind, channels, content, severity=level)
 
 
@@ -248,8 +279,7 @@ def _finish(desk: Desk, incident: Incident, members: Sequence[Alert]) -> None:
         storm="",
     )
     if incident.told > Severity.NONE:
-        content = wording.content_of(MessageKind.RESOLVED, over, members, desk.situation, now=desk.now)
-        over = desk.say(over, MessageKind.RESOLVED, over.heard, content)
+        over = desk.say(over, MessageKind.RESOLVED, over.heard, desk.words(MessageKind.RESOLVED, over))
     desk.put_incident(replace(over, told=Severity.NONE, told_alerts=()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tiltmeter.alerting import storm, wording
+from tiltmeter.alerting import storm
 from tiltmeter.alerting.desk import FLAPPING_DIGEST, Desk, reconcile
 from tiltmeter.alerting.routing import channels_for, next_step, on_the_ladder, route_for
 from tiltmeter.domain.alert import AlertState, IncidentState
@@ -46,9 +46,7 @@ def acknowledge(situation: Situation, incident_id: str, *, by: str, note: str = 
     incident = desk.put_incident(incident)
     desk.note(incident, "alert_acknowledged", {"by": incident.acknowledged_by, "note": note})
     if incident.told > Severity.NONE:
-        members = desk.members(incident)
-        content = wording.content_of(MessageKind.ACKNOWLEDGED, incident, members, situation, now=now)
-        desk.say(incident, MessageKind.ACKNOWLEDGED, incident.heard, content)
+        desk.say(incident, MessageKind.ACKNOWLEDGED, incident.heard, desk.words(MessageKind.ACKNOWLEDGED, incident))
     return desk.advance()
 
 
@@ -106,8 +104,7 @@ def _escalate(desk: Desk, incident: Incident) -> Incident:
         return desk.put_incident(replace(incident, next_step_at=None))
     step, started = ladder.steps[done], incident.escalated_at or desk.now
     climbed = replace(incident, step=done + 1, next_step_at=next_step(ladder, done + 1, started))
-    members = desk.members(climbed)
-    content = wording.content_of(MessageKind.ESCALATED, climbed, members, desk.situation, now=desk.now)
+    content = desk.words(MessageKind.ESCALATED, climbed)
     climbed = desk.say(climbed, MessageKind.ESCALATED, step.to, content, broadcast=step.broadcast)
     desk.note(climbed, "alert_escalated", {"step": done, "channels": ", ".join(step.to)})
     return climbed
@@ -123,7 +120,7 @@ def _remind(desk: Desk, incident: Incident, audible: Sequence[Alert]) -> None:
     # After a long stop there is one reminder, not one for every time it was missed.
     again = None if pause is None else due + pause if due + pause > desk.now else desk.now + pause
     incident = replace(incident, repeat_at=again)
-    content = wording.content_of(kind, incident, desk.members(incident), desk.situation, now=desk.now)
+    content = desk.words(kind, incident)
     channels = [*channels_for(rules, incident.severity, incident.escalation)]
     if incident.escalation is not None:
         channels += [name for done in incident.escalation.steps[: incident.step] for name in done.to]
@@ -134,7 +131,6 @@ def _restart(desk: Desk, incident: Incident, reason: str) -> None:
     before = incident.acknowledged_by
     incident = on_the_ladder(incident, desk.situation.rules, incident.severity, desk.now)
     desk.note(incident, "alert_escalated", {"acknowledgement": reason, "by": before})
-    members = desk.members(incident)
-    content = wording.content_of(MessageKind.REMINDED, incident, members, desk.situation, now=desk.now, remark=reason)
+    content = desk.words(MessageKind.REMINDED, incident, remark=reason)
     channels = channels_for(desk.situation.rules, incident.severity, incident.escalation)
     desk.say(incident, MessageKind.REMINDED, channels, content)

@@ -193,7 +193,9 @@ _QUIET: Mapping[str, Callable[[AlertEvent], str]] = {
     "alert_acknowledged": lambda event: (
         f"acknowledged by {name_of(str(event.detail.get('by') or 'somebody'))}: steps and reminders stop"
     ),
-    "message_worded_plainly": lambda event: f"said in plain words, its own failed: {event.detail.get('why')}",
+    "message_worded_plainly": lambda event: (
+        f"said in plain words: the full text could not be written ({event.detail.get('why')})"
+    ),
 }
 
 

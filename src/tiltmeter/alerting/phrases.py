@@ -10,6 +10,7 @@ Facts beyond the number come in through `Metric.details`; every key is optional:
     usual        usual number of requests, records or seconds
     message, run_id, url, expected, last_run, last                 batch jobs
     why          why a rule cannot be judged
+    unworded     class of the error that kept a message from being worded
     change       what changed upstream ("version 15 since 22:10")
 """
 
@@ -157,7 +158,9 @@ def _schema(alert: Alert) -> str:
 
 
 def _rule_error(alert: Alert) -> str:
-    why = detail(alert, "why")
+    why, unworded = detail(alert, "why"), detail(alert, "unworded")
+    if unworded:
+        return f"messages of rule {name_of(alert.subject.segment_value)} come in plain words only ({unworded})"
     return f"rule {name_of(alert.subject.segment_value)} cannot be judged{': ' + why if why else ''}"
 
 

@@ -136,6 +136,41 @@ def content_of(
     )
 
 
+def plain_title(firing: Sequence[Alert]) -> str:
+    """A title that needs no fact of any alert: `3 alerts of feature_psi, latency`."""
+    names = list(dict.fromkeys(alert.rule for alert in firing))
+    plural = "s" if len(firing) != 1 else ""
+    return f"{len(firing)} alert{plural} of {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
+
+
+def plain_content(
+    kind: MessageKind, incident: Incident, members: Sequence[Alert], situation: Situation, *, why: str
+) -> Content:
+    """A message without any fact that could fail to be worded.
+
+    Args:
+        kind: what happened to the incident.
+        incident: as it is after that.
+        members: its alerts.
+        situation: zone, public address.
+        why: what failed, by the name of its class: the text of an error may hold anything.
+    """
+    over = kind is MessageKind.RESOLVED
+    base = situation.public_url.rstrip("/")
+    return Content(
+        title=incident.title or plain_title(members),
+        effect="It is over."
+        if over
+        else f"{incident.severity.word} since {local_time(incident.opened_at, situation.zone)}.",
+        facts={
+            "Note": f"the full text of this message could not be written ({why}); the facts are on the incident's page"
+        },
+        actions=() if over else ("Open the incident and look at its alerts", f"tiltmeter alerts show {incident.id}"),
+        links={"Incident": f"{base}/incident?id={incident.id}", "Dashboard": f"{base}/"} if base else {},
+        footer=incident.id,
+    )
+
+
 def _effect(kind: MessageKind, incident: Incident, shown: Sequence[Alert]) -> str:
     if kind is MessageKind.RESOLVED:
         reasons = {alert.state for alert in shown}
