@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
+from tiltmeter.alerting.routing import channels_for
 from tiltmeter.capture.outcomes import record_outcome
 from tiltmeter.domain.model import Model
+from tiltmeter.domain.severity import Severity
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.monitors.service_health import Health
 from tiltmeter.service import heartbeat
 from tiltmeter.service.checkup import access_of, calendar_of
+from tiltmeter.service.clock_watch import ClockWatch
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.operations import RunningOperations
@@ -110,6 +113,8 @@ class Service:
         self._thread("scheduler", scheduler.run, self._stop)
         self._thread("sender", sender.run, self._stop)
         self._thread("pulse", pulse.run, self._stop, lambda error: _reported("heartbeat_failed", {"error": error}))
+        watch = ClockWatch(world.state, clock, _people(world))
+        self._thread("clock", watch.run, self._stop, _reported)
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
         self._keep_up(inner, world, clock)
@@ -202,6 +207,11 @@ def serve(configuration: Configuration, *, port: int | None = None) -> None:
         service.wait()
     finally:
         service.stop()
+
+
+def _people(world: World) -> list[str]:
+    """Channels that hear of a warning."""
+    return [name for name in channels_for(world.rules, Severity.WARNING) if name in world.channels]
 
 
 def _unstored(shipper: Shipper) -> Callable[[], list[TrafficState]]:
