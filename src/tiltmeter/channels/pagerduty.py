@@ -127,9 +127,10 @@ def event_body(message: Message, *, routing_key: str, dedup_key: str) -> bytes:
     if action != "trigger":
         return msgspec.json.encode(event)
     event |= {"client": "Tiltmeter", "payload": _payload(message)}
-    links = [{"href": url, "text": label} for label, url in safe_links(message.content).items()]
+    found = safe_links(message.content)
+    links = [{"href": url, "text": label} for label, url in found.items()]
     if links:
-        event |= {"client_url": links[0]["href"], "links": links}
+        event |= {"client_url": found.get("Incident", links[0]["href"]), "links": links}
     details = event["payload"]["custom_details"]
     while len(body := msgspec.json.encode(event)) > LARGEST_BODY:
         if not _shortened(details):

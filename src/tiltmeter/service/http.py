@@ -16,11 +16,13 @@ from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.ports import MetricQuery
 from tiltmeter.registry import did_you_mean
 from tiltmeter.service.access import Access, Role
+from tiltmeter.service.ack_pages import ack_routes
 from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json, metric_json, window_json
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident, Silence
     from tiltmeter.ports import World
+    from tiltmeter.service.ack_links import AckLinks
 
 MAX_BODY_BYTES = 1_048_576
 MAX_METRICS = 100_000
@@ -100,13 +102,14 @@ class Caller:
     name: str
 
 
-def create_app(world: World, operations: Operations, access: Access) -> FastAPI:
+def create_app(world: World, operations: Operations, access: Access, links: AckLinks | None = None) -> FastAPI:
     """The ASGI application.
 
     Args:
         world: what is read.
         operations: what is done for callers.
         access: who may do what.
+        links: reads the signed links of messages; None answers none.
     """
     app = FastAPI(title="Tiltmeter", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(BodyLimit)
@@ -114,6 +117,8 @@ def create_app(world: World, operations: Operations, access: Access) -> FastAPI:
     app.include_router(_health_routes(operations, access))
     app.include_router(_read_routes(world, operations), dependencies=[_needs(access, Role.READ)], prefix="/api/v1")
     app.include_router(_operate_routes(operations, access), prefix="/api/v1")
+    if links is not None:
+        app.include_router(ack_routes(world, links, operations.acknowledge))
     return app
 
 

@@ -21,6 +21,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.monitors.service_health import Health
 from tiltmeter.service import heartbeat
+from tiltmeter.service.ack_links import AckLinks, link_key
 from tiltmeter.service.checkup import access_of, calendar_of
 from tiltmeter.service.clock_watch import ClockWatch
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
@@ -99,7 +100,8 @@ class Service:
         world = build_world(self.configuration, clock=clock, live=_unstored(shipper), models=models, stored=inner)
         self._remember_models(world, models)
         channels = {**world.channels, heartbeat.CHANNEL: heartbeat.HeartbeatChannel(world.state)}
-        sender = Sender(world.state, channels, clock, report=_reported)
+        links = AckLinks(link_key(self.configuration), settings.server.public_url or _address(listening), clock)
+        sender = Sender(world.state, channels, clock, report=_reported, prepare=links.attach)
         pulse = heartbeat.Heartbeat(world.state, clock, every=settings.heartbeat.every)
         scheduler = Scheduler(
             world, calendar_of(self.configuration), settings.schedule.realtime,
@@ -118,13 +120,12 @@ class Service:
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
         self._keep_up(inner, world, clock)
-        self._serve(create_app(world, operations, access), listening)
+        self._serve(create_app(world, operations, access, links), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))
 
     def _serve(self, app: Any, listening: socket.socket) -> None:  # noqa: ANN401 - an ASGI application
-        host, port = listening.getsockname()[:2]
-        self.address = f"http://{host}:{port}"
+        self.address = _address(listening)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, lifespan="off")
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread has its own
@@ -207,6 +208,11 @@ def serve(configuration: Configuration, *, port: int | None = None) -> None:
         service.wait()
     finally:
         service.stop()
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _people(world: World) -> list[str]:

@@ -65,6 +65,7 @@ class Sender:
         rng: draws the pauses.
         report: hears of every message that was sent, put off or given up.
         paced: keep to the receivers' rates (off where time is simulated).
+        prepare: what a message gets just before it is sent and the outbox does not keep, such as a signed link.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Sender:
         rng: Random | None = None,
         report: Report | None = None,
         paced: bool = True,
+        prepare: Callable[[Message, Channel], Message] | None = None,
     ) -> None:
         self.holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self.failures = 0
@@ -85,6 +87,7 @@ class Sender:
         self._clock = clock
         self._policy = policy
         self._rng = rng or Random()  # noqa: S311 - spreads retries, hides nothing
+        self._prepare = prepare or (lambda message, _channel: message)
         self._report = report or (lambda _event, _fields: None)
         start = clock.monotonic()
         self._buckets = {
@@ -116,7 +119,7 @@ class Sender:
             return None
         self._buckets[channel].spend()
         try:
-            receipt = self._channels[channel].send(delivery.message)
+            receipt = self._channels[channel].send(self._prepare(delivery.message, self._channels[channel]))
         except DeliveryError as error:
             self._failed(delivery, error, stop)
             return 0.0

@@ -94,7 +94,7 @@ def test_every_other_page_runs_through(page, small, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(PAGES))
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "ack"])  # its link is the key
 def test_an_address_that_others_reach_shows_nothing_without_a_key(page, small, name):
     shown = page(name, small, address="0.0.0.0")
     assert "nothing protects it" in shown.error[0].value

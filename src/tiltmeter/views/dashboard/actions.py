@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -44,6 +44,33 @@ def silence(configuration: Configuration, incident: str, *, minutes: int, reason
     """Keep quiet about an incident for a while."""
     body = {"matchers": {"incident": incident}, "minutes": minutes, "reason": reason}
     return _post(configuration, "/api/v1/silences", body, f"Silent for {minutes} minutes.")
+
+
+def link_facts(configuration: Configuration, token: str) -> tuple[Answer, dict[str, Any]]:
+    """What a signed link is about, as the service reads it; empty when the link opens nothing."""
+    answer, found = _asked(configuration, "GET", "/api/v1/ack", params={"t": token})
+    return answer, found
+
+
+def acknowledge_by_link(configuration: Configuration, token: str, *, by: str, note: str) -> Answer:
+    """Take care of the incident of a signed link; the link stands for a key."""
+    answer, _ = _asked(configuration, "POST", "/api/v1/ack", json={"token": token, "by": by, "note": note})
+    return answer
+
+
+def _asked(configuration: Configuration, method: str, path: str, **sent: Any) -> tuple[Answer, dict[str, Any]]:  # noqa: ANN401 - keywords of httpx
+    address = service_address(configuration)
+    if not address:
+        return Answer(is_done=False, words="No service runs on this home: start `tiltmeter serve`."), {}
+    try:
+        response = httpx.request(method, address + path, timeout=_SECONDS, **sent)
+        found = response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        return Answer(is_done=False, words=f"The service at {address} does not answer ({type(error).__name__})."), {}
+    if response.is_success:
+        return Answer(is_done=True, words="Acknowledged."), found
+    detail = found.get("detail") if isinstance(found, dict) else ""
+    return Answer(is_done=False, words=detail if isinstance(detail, str) else "This link opens nothing."), {}
 
 
 def _post(configuration: Configuration, path: str, body: dict[str, object], done: str) -> Answer:

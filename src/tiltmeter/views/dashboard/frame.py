@@ -111,9 +111,14 @@ def choice(label: str, key: str, options: Sequence[str], *, default: str | None 
     return chosen
 
 
+def looks() -> None:
+    """Looks of the page."""
+    st.html(_STYLE)
+
+
 def entrance() -> Right:
     """Looks of the page, and what its visitor may do; without the right to read, the page ends here."""
-    st.html(_STYLE)
+    looks()
     return admitted(installation().configuration)
 
 

@@ -29,6 +29,7 @@ PAGES = {
     "outcomes": DashboardPage("outcomes.py", "Outcomes", "outcomes"),
     "incidents": DashboardPage("incidents.py", "Incidents", "incidents"),
     "incident": DashboardPage("incident.py", "Incident", "incident", is_listed=False),
+    "ack": DashboardPage("ack.py", "Acknowledge", "ack", is_listed=False),
     "compare": DashboardPage("compare.py", "Compare", "compare"),
 }
 """By name, in the order of the navigation."""
