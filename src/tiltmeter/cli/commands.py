@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alerts": ("tiltmeter.cli.alerts:app", "What fired, who was told; acknowledge and silence."),
     "rules": ("tiltmeter.cli.rules:app", "Check, test and replay alert rules."),
     "channels": ("tiltmeter.cli.channels:app", "Ways to people: list them, send a test message."),
+    "grafana": ("tiltmeter.cli.grafana:app", "Write dashboards and provisioning files for Grafana."),
+    "prometheus": ("tiltmeter.cli.prometheus:app", "Write alert rules for Prometheus."),
     "erase": ("tiltmeter.cli.erase:erase", "Remove one person's rows from every table."),
     "statistics": ("tiltmeter.cli.statistics:statistics", "Every statistic and metric: definition, range, source."),
     "doctor": ("tiltmeter.cli.check:doctor", "Look at an installation part by part: ok, or what to do."),

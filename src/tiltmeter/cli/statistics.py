@@ -65,7 +65,7 @@ def metric_json(declared: MetricDeclaration) -> dict[str, Any]:
         "meaning": declared.meaning,
         "monitor": declared.monitor,
         "per_feature": declared.per_feature,
-        "prometheus": f"tiltmeter_{declared.prometheus}" if declared.prometheus else None,
+        "prometheus": declared.exported or None,
     }
 
 

@@ -82,6 +82,10 @@ class Metric:
     details: dict[str, str | float | int | list[str]] = field(default_factory=dict)
 
 
+EXPORT_PREFIX = "tiltmeter_"
+"""In front of every metric that Prometheus scrapes."""
+
+
 class Unit(StrEnum):
     """Units of catalogue metrics, by the name Grafana and the pages understand."""
 
@@ -106,7 +110,7 @@ class MetricDeclaration:
         unit: of the value.
         meaning: one sentence a sales lead understands.
         monitor: which monitor measures it.
-        prometheus: exported name without the prefix `tiltmeter_`, or empty when it is not exported.
+        prometheus: exported name in base units without the prefix, or empty when it is not exported; see `exported`.
         per_feature: whether it exists once a feature.
         low_is_bad: whether small values are the alarming ones.
     """
@@ -119,3 +123,8 @@ class MetricDeclaration:
     prometheus: str = ""
     per_feature: bool = False
     low_is_bad: bool = False
+
+    @property
+    def exported(self) -> str:
+        """Name in Prometheus, with the prefix; empty when it is not exported."""
+        return f"{EXPORT_PREFIX}{self.prometheus}" if self.prometheus else ""

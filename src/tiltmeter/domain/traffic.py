@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-_EXACT_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 200.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0)
+EXACT_EDGES_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 200.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0)
+"""Limits that are edges of the bins, so that "over 200 ms" is a count; also the buckets of the exported histogram."""
 
 
 def _edges() -> tuple[float, ...]:
     # 2 % steps keep a percentile within 1 %; the exact edges make "over 200 ms" a count, not an estimate.
     edge, steps = 0.1, 0
-    grid = set(_EXACT_MS)
+    grid = set(EXACT_EDGES_MS)
     while edge < 120_000.0:
         grid.add(edge)
         steps += 1

@@ -8,7 +8,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.domain.traffic import LATENCY_EDGES_MS
+from tiltmeter.domain.traffic import EXACT_EDGES_MS, LATENCY_EDGES_MS
 from tiltmeter.statistics.latency import percentile, share_within
 from tiltmeter.store.traffic import TrafficCounts
 
@@ -26,7 +26,6 @@ MOST_SERIES = 500
 """Different (model, version, route, code class) that get numbers of their own; the rest is `__other__`."""
 
 OTHER = "__other__"
-_BUCKETS_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 200.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0)
 _LAST_MINUTE = timedelta(seconds=60)
 _SHARES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
@@ -173,7 +172,7 @@ def _histogram(series: list[tuple[tuple[str, str, str, str], int, dict[int, int]
         merged.setdefault((model, version, route), Counter()).update(latency)
     for (model, version, route), latency in merged.items():
         labels = {"model": model, "model_version": version, "route": route}
-        for limit in _BUCKETS_MS:
+        for limit in EXACT_EDGES_MS:
             below = round((share_within(latency, limit) or 0.0) * sum(latency.values()))
             lines.append(f"{name}_bucket{_labels(**labels, le=f'{limit / 1000:g}')} {below}")
         lines.append(f"{name}_bucket{_labels(**labels, le='+Inf')} {sum(latency.values())}")

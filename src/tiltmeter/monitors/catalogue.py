@@ -45,9 +45,9 @@ _FEATURES = (
     Declared("features.rows", "Rows", Unit.COUNT, "Predictions in the window.", "features", "model_rows"),
 )
 _SERVING = (
-    Declared("serving.latency_ms.p50", "P50 latency", Unit.MILLISECONDS, "Half of the requests were answered within it.", "traffic", "serving_latency_p50_milliseconds"),
-    Declared("serving.latency_ms.p95", "P95 latency", Unit.MILLISECONDS, "95 of 100 requests were answered within it.", "traffic", "serving_latency_p95_milliseconds"),
-    Declared("serving.latency_ms.p99", "P99 latency", Unit.MILLISECONDS, "99 of 100 requests were answered within it.", "traffic", "serving_latency_p99_milliseconds"),
+    Declared("serving.latency_ms.p50", "P50 latency", Unit.MILLISECONDS, "Half of the requests were answered within it.", "traffic", "serving_latency_p50_seconds"),
+    Declared("serving.latency_ms.p95", "P95 latency", Unit.MILLISECONDS, "95 of 100 requests were answered within it.", "traffic", "serving_latency_p95_seconds"),
+    Declared("serving.latency_ms.p99", "P99 latency", Unit.MILLISECONDS, "99 of 100 requests were answered within it.", "traffic", "serving_latency_p99_seconds"),
     Declared("serving.share_within_target", "Within target", Unit.SHARE, "Share of requests answered within the latency target.", "traffic", "serving_share_within_target", low_is_bad=True),
     Declared("serving.requests_per_second", "Throughput", Unit.PER_SECOND, "Requests per second.", "traffic", "serving_requests_per_second"),
     Declared("serving.capacity_rps", "Capacity", Unit.PER_SECOND, "Highest one-minute rate of the last 30 days at which P95 stayed under target.", "traffic", "serving_capacity_requests_per_second"),
@@ -83,7 +83,7 @@ _BATCH = (
 _MONITOR = (
     Declared("monitor.window_lag", "Window lag", Unit.SECONDS, "Age of the oldest due window that is not judged.", "self", "monitor_window_lag_seconds"),
     Declared("monitor.spool_age", "Spool age", Unit.SECONDS, "Age of the oldest record that is not in the table.", "self", "monitor_spool_age_seconds"),
-    Declared("monitor.outbox_age", "Outbox age", Unit.SECONDS, "Age of the oldest message that is not sent.", "self", "outbox_oldest_seconds"),
+    Declared("monitor.outbox_age", "Outbox age", Unit.SECONDS, "Age of the oldest message that is not sent.", "self", "monitor_outbox_age_seconds"),
     Declared("monitor.dropped_records", "Dropped records", Unit.COUNT, "Records that the spool refused.", "self", "prediction_log_dropped_total"),
 )
 # fmt: on

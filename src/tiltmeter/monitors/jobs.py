@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiltmeter.domain.metric import Metric, Status, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tiltmeter.domain.model import JobExpectation
@@ -30,6 +30,11 @@ _FAILED = {
     "UPSTREAM_FAILED",
     "MAXIMUM_CONCURRENT_RUNS_REACHED",
 }
+
+
+def is_good(run: Mapping[str, Any]) -> bool:
+    """Whether a row of `batch_runs` tells of a run that succeeded."""
+    return run["result_state"] in _GOOD
 
 
 def job_metrics(
@@ -93,11 +98,7 @@ def _ended(run: dict[str, Any]) -> datetime:
 
 
 def _ratios(runs: list[dict[str, Any]], subject: Subject, window: Window) -> list[Metric]:
-    good = [
-        run
-        for run in runs
-        if run["result_state"] in _GOOD and run["end_time"] is not None and run["end_time"] < window.end
-    ]
+    good = [run for run in runs if is_good(run) and run["end_time"] is not None and run["end_time"] < window.end]
     if len(good) < 2:
         why = "needs two good runs"
         return [

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.metric import Unit
+from tiltmeter import __version__
+from tiltmeter.domain.metric import EXPORT_PREFIX, Unit
 from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.jobs import JOB, is_good
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from typing import Any
 
-    from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.metric import Metric, MetricDeclaration
 
-PREFIX = "tiltmeter_"
 MAX_SERIES = 10_000
-"""Series of one scrape at most; what is beyond is counted, not sent (reliability.md, S10)."""
+"""Series of one scrape at most; what is beyond is counted, not sent: a hostile list of features must not fill it."""
 
 _LABEL_LENGTH = 120
+_LIVE_AGE = timedelta(hours=1)
 
 
 def label_value(text: str) -> str:
@@ -28,54 +33,114 @@ def label_value(text: str) -> str:
 
 
 def sample(name: str, labels: Mapping[str, str], value: float) -> str:
-    """One line of the format."""
+    """One line of the format, without the prefix in `name`."""
     inside = ",".join(f'{key}="{label_value(text)}"' for key, text in labels.items())
-    return f"{name}{{{inside}}} {value!r}" if inside else f"{name} {value!r}"
+    return f"{EXPORT_PREFIX}{name}{{{inside}}} {value!r}" if inside else f"{EXPORT_PREFIX}{name} {value!r}"
 
 
 def family(name: str, kind: str, meaning: str, samples: Iterable[str]) -> list[str]:
-    """Help, type and samples of one metric."""
-    return [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", *samples]
+    """Help, type and samples of one metric; `name` without the prefix. Nothing where there is no sample."""
+    found = list(samples)
+    return [f"# HELP {EXPORT_PREFIX}{name} {meaning}", f"# TYPE {EXPORT_PREFIX}{name} {kind}", *found] if found else []
+
+
+def build_info() -> list[str]:
+    """Which version runs."""
+    return family("build_info", "gauge", "Always 1.", [sample("build_info", {"version": __version__}, 1.0)])
 
 
 def newest_metrics(metrics: Iterable[Metric]) -> list[str]:
     """Gauges of the newest stored numbers with the time they were computed.
 
     Args:
-        metrics: newest number per name and subject; those without a value or an exported name are left out.
+        metrics: newest number per name and subject; those without a value or an exported name are left out, and so are
+            segments (their values are unbounded) and what a later window no longer tells (a version that is gone).
     """
-    by_name: dict[str, list[str]] = defaultdict(list)
-    evaluated: dict[tuple[str, str], float] = {}
-    series = left_out = 0
-    for metric in metrics:
-        declared = CATALOGUE.get(metric.name)
-        if declared is None or not declared.prometheus or metric.value is None or metric.subject.segment_key:
-            continue
-        if series >= MAX_SERIES:
-            left_out += 1
-            continue
-        series += 1
-        labels = {"model": metric.subject.model, "model_version": metric.subject.model_version}
-        if declared.per_feature:
-            labels["feature"] = metric.subject.feature
-        labels["window"] = str(metric.window.grain)
-        name = PREFIX + declared.prometheus
-        value = metric.value / 1000 if declared.unit is Unit.MILLISECONDS else metric.value
-        by_name[name.replace("_milliseconds", "_seconds")].append(
-            sample(name.replace("_milliseconds", "_seconds"), labels, value)
-        )
+    wanted = [metric for metric in metrics if _is_exported(metric)]
+    evaluated: dict[tuple[str, str], datetime] = {}
+    for metric in wanted:
         key = (metric.subject.model, str(metric.window.grain))
-        evaluated[key] = max(evaluated.get(key, 0.0), metric.window.end.timestamp())
+        evaluated[key] = max(evaluated.get(key, metric.window.end), metric.window.end)
+    current = [m for m in wanted if not _is_stale(m, evaluated[m.subject.model, str(m.window.grain)])]
+    by_metric: dict[str, list[str]] = defaultdict(list)
+    for metric in current[:MAX_SERIES]:
+        declared = CATALOGUE[metric.name]
+        value = (metric.value or 0.0) / (1000 if declared.unit is Unit.MILLISECONDS else 1)
+        by_metric[metric.name].append(sample(declared.prometheus, _labels(metric, declared), value))
     lines: list[str] = []
-    meanings = {PREFIX + d.prometheus.replace("_milliseconds", "_seconds"): d.meaning for d in CATALOGUE.values()}
-    for name in sorted(by_name):
-        lines.extend(family(name, "gauge", meanings[name], by_name[name]))
+    for name, samples in sorted(by_metric.items()):
+        exported = CATALOGUE[name].prometheus
+        kind = "counter" if exported.endswith("_total") else "gauge"
+        lines.extend(family(exported, kind, CATALOGUE[name].meaning, samples))
     stamps = [
-        sample(f"{PREFIX}evaluation_timestamp_seconds", {"model": model, "window": grain}, moment)
+        sample("evaluation_timestamp_seconds", {"model": model, "window": grain}, moment.timestamp())
         for (model, grain), moment in sorted(evaluated.items())
     ]
-    lines.extend(family(f"{PREFIX}evaluation_timestamp_seconds", "gauge", "End of the newest judged window.", stamps))
-    lines.extend(
-        family(f"{PREFIX}series_left_out", "gauge", "Series beyond the limit.", [f"{PREFIX}series_left_out {left_out}"])
+    lines.extend(family("evaluation_timestamp_seconds", "gauge", "End of the newest judged window.", stamps))
+    beyond = [sample("series_left_out", {}, float(max(0, len(current) - MAX_SERIES)))]
+    return [*lines, *family("series_left_out", "gauge", "Series beyond the limit of one scrape.", beyond)]
+
+
+def _is_exported(metric: Metric) -> bool:
+    declared = CATALOGUE.get(metric.name)
+    return (
+        declared is not None
+        and bool(declared.prometheus)
+        and metric.value is not None
+        and metric.subject.segment_key in {"", JOB}
     )
-    return lines
+
+
+def _is_stale(metric: Metric, newest: datetime) -> bool:
+    return metric.window.end < newest - max(2 * metric.window.length, _LIVE_AGE)
+
+
+def _labels(metric: Metric, declared: MetricDeclaration) -> dict[str, str]:
+    subject = metric.subject
+    labels = {"model": subject.model, "model_version": subject.model_version}
+    if declared.per_feature:
+        labels["feature"] = subject.feature
+    if subject.segment_key == JOB:
+        labels["job_name"] = subject.segment_value  # `job` is Prometheus' own label of the scrape target
+    return {**labels, "window": str(metric.window.grain)}
+
+
+def job_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """When each job last ran and last succeeded, how long it took, and its records.
+
+    Args:
+        runs: rows of `batch_runs` in the order of their start; rows of single tasks are left out.
+    """
+    newest: dict[str, Mapping[str, Any]] = {}
+    succeeded: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        if not run.get("task_key"):
+            newest[run["job_name"]] = run
+            if is_good(run):
+                succeeded[run["job_name"]] = run
+    ran = [sample("job_last_run_timestamp_seconds", {"job_name": n}, _ended(r)) for n, r in sorted(newest.items())]
+    good = [
+        sample("job_last_success_timestamp_seconds", {"job_name": n}, _ended(r)) for n, r in sorted(succeeded.items())
+    ]
+    lasted = [
+        sample("job_duration_seconds", {"job_name": n}, r["run_ms"] / 1000)
+        for n, r in sorted(newest.items())
+        if r.get("run_ms") is not None
+    ]
+    records = [
+        sample("job_records", {"job_name": name, "result": result}, float(run[f"records_{result}"]))
+        for name, run in sorted(newest.items())
+        for result in ("in", "scored", "failed")
+        if run.get(f"records_{result}") is not None
+    ]
+    return [
+        *family("job_last_run_timestamp_seconds", "gauge", "End of the job's newest run.", ran),
+        *family("job_last_success_timestamp_seconds", "gauge", "End of the job's newest good run.", good),
+        *family("job_duration_seconds", "gauge", "Duration of the job's newest run.", lasted),
+        *family("job_records", "gauge", "Records of the job's newest run, by result.", records),
+    ]
+
+
+def _ended(run: Mapping[str, Any]) -> float:
+    moment = run["end_time"] or run["start_time"]
+    return float(moment.timestamp())

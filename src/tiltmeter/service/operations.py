@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.domain.message import DeliveryStatus
 from tiltmeter.domain.severity import Severity
 from tiltmeter.ports import MetricQuery
-from tiltmeter.service.exposition import PREFIX, family, newest_metrics, sample
+from tiltmeter.service.exposition import build_info, family, job_runs, newest_metrics, sample
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident, Silence
     from tiltmeter.ingest.shipper import Shipper
     from tiltmeter.ports import World
+
+
+JOBS_HORIZON = timedelta(days=30)
+"""Jobs whose newest run is older are not exported."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +65,12 @@ class RunningOperations:
         return self.shipper.live_snapshot()
 
     def prometheus(self) -> str:
-        """As the protocol: live traffic of this host, newest stored numbers, alerts and messages."""
-        lines = newest_metrics(self.world.state.metrics(MetricQuery(newest_only=True)))
-        lines.extend(self._alerts())
+        """As the protocol: live traffic of this host, newest stored numbers, jobs, alerts and messages."""
+        lines = build_info()
+        lines += newest_metrics(self.world.state.metrics(MetricQuery(newest_only=True)))
+        lines += job_runs(self.world.log.batch_runs(self.world.clock.now() - JOBS_HORIZON))
+        lines += self._alerts()
+        lines += self._messages()
         text = "\n".join(lines) + "\n"
         return self.shipper.prometheus() + text if self.shipper is not None else text
 
@@ -74,22 +81,25 @@ class RunningOperations:
     def _alerts(self) -> list[str]:
         incidents = self.world.state.incidents()
         opened = [
-            sample(f"{PREFIX}alerts_open", {"severity": s.word}, float(sum(i.severity is s for i in incidents)))
+            sample("alerts_open", {"severity": s.word}, float(sum(i.severity is s for i in incidents)))
             for s in (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
         ]
-        dead = len(self.world.state.deliveries(status=DeliveryStatus.DEAD))
+        return family("alerts_open", "gauge", "Open incidents by severity.", opened)
+
+    def _messages(self) -> list[str]:
         now = self.world.clock.now()
-        queues = [
+        states = self.world.state.channel_states()
+        waiting = [
             sample(
-                f"{PREFIX}outbox_oldest_seconds", {"channel": c.name},
+                "outbox_oldest_seconds", {"channel": c.name},
                 max(0.0, (now - c.oldest_at).total_seconds()) if c.oldest_at else 0.0,
             )
-            for c in self.world.state.channel_states()
+            for c in states
         ]  # fmt: skip
+        queued = [sample("notifications_queued", {"channel": c.name}, float(c.queued)) for c in states]
+        dead = [sample("notifications_dead", {"channel": c.name}, float(c.dead)) for c in states]
         return [
-            *family(f"{PREFIX}alerts_open", "gauge", "Open incidents by severity.", opened),
-            *family(
-                f"{PREFIX}notifications_dead", "gauge", "Undelivered messages.", [f"{PREFIX}notifications_dead {dead}"]
-            ),
-            *family(f"{PREFIX}outbox_oldest_seconds", "gauge", "Age of the oldest message that is not sent.", queues),
+            *family("outbox_oldest_seconds", "gauge", "Age of the oldest message that is not sent.", waiting),
+            *family("notifications_queued", "gauge", "Messages that wait to be sent.", queued),
+            *family("notifications_dead", "gauge", "Messages that could not be delivered.", dead),
         ]

@@ -1,0 +1,1 @@
+"""Grafana dashboards and provisioning files, generated from the metric catalogue and the rules."""

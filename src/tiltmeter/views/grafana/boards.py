@@ -1,0 +1,383 @@
+"""The three boards: the API, the host it runs on, the model and its monitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiltmeter.views.grafana.from_catalogue import metric_panel, series_of, thresholds_of
+from tiltmeter.views.grafana.panels import (
+    CRITICAL,
+    WATCH,
+    Board,
+    Display,
+    Panel,
+    PanelUnit,
+    Query,
+    Row,
+    Threshold,
+    Variable,
+)
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.rule import RuleSet
+
+_REQUESTS = 'tiltmeter_http_requests_total{model=~"$model",model_version=~"$version",route=~"$route"'
+_DURATION = 'tiltmeter_http_request_duration_seconds_{part}{{model=~"$model",model_version=~"$version",route=~"$route"'
+_MODEL = Variable("model", "Model", "label_values(tiltmeter_evaluation_timestamp_seconds, model)")
+_SERVED_MODEL = Variable("model", "Model", "label_values(tiltmeter_http_requests_total, model)")
+_VERSION = Variable("version", "Version", 'label_values(tiltmeter_http_requests_total{model=~"$model"}, model_version)')
+# "All" is the series of all versions together, which has an empty version, not each version beside it.
+_JUDGED_VERSION = Variable("version", "Version", "label_values(tiltmeter_model_rows, model_version)", everything="^$")
+_ROUTE = Variable("route", "Route", 'label_values(tiltmeter_http_requests_total{model=~"$model"}, route)')
+_HOST = Variable("instance", "Host", "label_values(node_uname_info, instance)")
+
+
+def all_boards(rules: RuleSet) -> tuple[Board, ...]:
+    """Every board, thresholds as in the rules."""
+    return api_board(rules), host_board(), model_board(rules)
+
+
+def _rate(selector: str, more: str = "") -> str:
+    return f"rate({selector}{more}}}[$__rate_interval])"
+
+
+def _duration(part: str) -> str:
+    return _DURATION.format(part=part)
+
+
+def _percentile(share: float) -> str:
+    # Without requests a quantile is not a number: the guard leaves nothing instead, which is shown as "no traffic".
+    return (
+        f"histogram_quantile({share:g}, sum by (le) ({_rate(_duration('bucket'))})) "
+        f"and on() (sum({_rate(_duration('count'))}) > 0)"
+    )
+
+
+def _share(part: str, whole: str, by: str) -> str:
+    # A class of answers that never came has no series: it counts as 0 wherever there are requests at all.
+    return f"(sum by ({by}) ({part}) or 0 * sum by ({by}) ({whole})) / (sum by ({by}) ({whole}) > 0)"
+
+
+def api_board(rules: RuleSet) -> Board:
+    """Rate, errors, duration of the scoring API, as its users meet them."""
+    latency = thresholds_of("serving.latency_ms.p95", rules)
+    errors = thresholds_of("serving.error_rate", rules)
+    return Board(
+        "tiltmeter-api",
+        "Tiltmeter / API",
+        "Are requests answered, fast enough and without errors?",
+        (
+            Row("Now", _api_numbers(latency, errors)),
+            Row("Latency", _api_latency(latency)),
+            Row("Traffic and errors", _api_traffic(errors)),
+            Row("Capacity", _api_capacity(rules)),
+        ),
+        (_SERVED_MODEL, _VERSION, _ROUTE),
+    )
+
+
+def _api_numbers(latency: tuple[Threshold, ...], errors: tuple[Threshold, ...]) -> tuple[Panel, ...]:
+    failed = _rate(_REQUESTS, ',code_class="5xx"')
+    within = _share(_rate(_duration("bucket"), ',le="0.2"'), _rate(_duration("count")), "model")
+    return (
+        _number(
+            "P95 latency", "95 of 100 requests were answered within it. Target: 200 ms.",
+            Query(_percentile(0.95), "P95"), PanelUnit.SECONDS, latency,
+        ),
+        _number("Throughput", "Requests per second.", Query(f"sum({_rate(_REQUESTS)})", "all"), PanelUnit.PER_SECOND),
+        _number(
+            "Error rate", "Share of requests that failed with 5xx or an unhandled exception.",
+            Query(_share(failed, _rate(_REQUESTS), "model"), "{{model}}"), PanelUnit.SHARE, errors,
+        ),
+        _number(
+            "Within 200 ms", "Share of requests answered within 200 ms: a count, because 0.2 s is a bucket's edge.",
+            Query(within, "{{model}}"), PanelUnit.SHARE,
+        ),
+    )  # fmt: skip
+
+
+def _number(title: str, meaning: str, query: Query, unit: PanelUnit, thresholds: tuple[Threshold, ...] = ()) -> Panel:
+    return Panel(title, meaning, (query,), unit, width=6, height=5, display=Display.NUMBER, thresholds=thresholds)
+
+
+def _api_latency(latency: tuple[Threshold, ...]) -> tuple[Panel, ...]:
+    percentiles = tuple(Query(_percentile(share), f"P{share * 100:g}") for share in (0.50, 0.95, 0.99))
+    by_version = (
+        f"histogram_quantile(0.95, sum by (le, model_version) ({_rate(_duration('bucket'))})) "
+        f"and on(model_version) (sum by (model_version) ({_rate(_duration('count'))}) > 0)"
+    )
+    return (
+        Panel(
+            "Latency percentiles",
+            "P50, P95 and P99 over all chosen routes; dashed lines are the limits of the alert rules.",
+            percentiles, PanelUnit.SECONDS, thresholds=latency,
+        ),
+        Panel(
+            "P95 by version", "Whether a deploy made answers slower.",
+            (Query(by_version, "version {{model_version}}"),), PanelUnit.SECONDS, thresholds=latency,
+        ),
+        Panel(
+            "Latency heatmap", "Requests by duration; a second band shows what a percentile hides.",
+            (Query(f"sum by (le) (increase({_duration('bucket')}}}[$__rate_interval]))", "{{le}}"),),
+            PanelUnit.COUNT, width=24, display=Display.HEATMAP,
+        ),
+    )  # fmt: skip
+
+
+def _api_traffic(errors: tuple[Threshold, ...]) -> tuple[Panel, ...]:
+    failed = _rate(_REQUESTS, ',code_class="5xx"')
+    refused = _rate(_REQUESTS, ',code_class="4xx"')
+    return (
+        Panel(
+            "Requests by class of answer", "2xx served, 4xx refused, 5xx failed.",
+            (Query(f"sum by (code_class) ({_rate(_REQUESTS)})", "{{code_class}}"),), PanelUnit.PER_SECOND,
+        ),
+        Panel(
+            "Requests by version", "Which model version answers.",
+            (Query(f"sum by (model_version) ({_rate(_REQUESTS)})", "version {{model_version}}"),),
+            PanelUnit.PER_SECOND,
+        ),
+        Panel(
+            "Error rate by route", "5xx and unhandled exceptions; the dashed line is the limit of the alert rule.",
+            (Query(_share(failed, _rate(_REQUESTS), "route"), "{{route}}"),), PanelUnit.SHARE, thresholds=errors,
+        ),
+        Panel(
+            "Refused by route", "4xx: what callers did wrong.",
+            (Query(_share(refused, _rate(_REQUESTS), "route"), "{{route}}"),), PanelUnit.SHARE,
+        ),
+    )  # fmt: skip
+
+
+def _api_capacity(rules: RuleSet) -> tuple[Panel, ...]:
+    lines = Display.LINES
+    return (
+        metric_panel("serving.requests_per_second", rules, window="live", display=lines, width=8, empty="no traffic"),
+        metric_panel("serving.capacity_rps", rules, window="live", display=lines, width=8, empty="not seen yet"),
+        metric_panel("serving.share_of_capacity", rules, window="live", display=lines, width=8, empty="not seen yet"),
+    )
+
+
+def host_board() -> Board:
+    """Utilisation of the machine by node_exporter's numbers."""
+    return Board(
+        "tiltmeter-host",
+        "Tiltmeter / Host",
+        "Has the machine room to spare?",
+        (
+            Row("Processor", _host_processor()),
+            Row("Memory", _host_memory()),
+            Row("Network", _host_network()),
+            Row("Disk", _host_disk()),
+        ),
+        (_HOST,),
+    )
+
+
+_AT = 'instance=~"$instance"'
+_NO_NODE = "node_exporter is not scraped"
+_TIGHT = (Threshold(0.8, WATCH), Threshold(0.95, CRITICAL))
+
+
+def _host_panel(
+    title: str, meaning: str, unit: PanelUnit, *queries: tuple[str, str], thresholds: tuple[Threshold, ...] = ()
+) -> Panel:
+    high = 1.0 if unit is PanelUnit.SHARE else None
+    asked = tuple(Query(expression, legend) for expression, legend in queries)
+    return Panel(title, meaning, asked, unit, thresholds=thresholds, high=high, empty=_NO_NODE)
+
+
+def _host_processor() -> tuple[Panel, ...]:
+    busy = f'1 - avg by (instance) (rate(node_cpu_seconds_total{{{_AT},mode="idle"}}[$__rate_interval]))'
+    by_mode = f'avg by (mode) (rate(node_cpu_seconds_total{{{_AT},mode!="idle"}}[$__rate_interval]))'
+    cores = f'count by (instance) (node_cpu_seconds_total{{{_AT},mode="idle"}})'
+    load = f"node_load5{{{_AT}}} / on(instance) {cores}"
+    return (
+        _host_panel("CPU busy", "Share of all cores.", PanelUnit.SHARE, (busy, "{{instance}}"), thresholds=_TIGHT),
+        _host_panel(
+            "CPU by mode", "What the cores do; iowait means a slow disk.", PanelUnit.SHARE, (by_mode, "{{mode}}")
+        ),
+        _host_panel(
+            "Load per core", "Processes that run or wait, over five minutes; above 1 they queue.",
+            PanelUnit.NONE, (load, "{{instance}}"), thresholds=(Threshold(1.0, WATCH), Threshold(2.0, CRITICAL)),
+        ),
+    )  # fmt: skip
+
+
+def _host_memory() -> tuple[Panel, ...]:
+    total, available = f"node_memory_MemTotal_bytes{{{_AT}}}", f"node_memory_MemAvailable_bytes{{{_AT}}}"
+    return (
+        _host_panel(
+            "Memory used", "Share that programs cannot have any more.", PanelUnit.SHARE,
+            (f"1 - {available} / {total}", "{{instance}}"), thresholds=_TIGHT,
+        ),
+        _host_panel(
+            "Memory", "Used and available.", PanelUnit.BYTES,
+            (f"{total} - {available}", "used"), (available, "available"),
+        ),
+    )  # fmt: skip
+
+
+def _host_network() -> tuple[Panel, ...]:
+    devices = f'{_AT},device!~"lo|veth.*|ifb.*|docker.*|br-.*"'
+
+    def rate(name: str) -> str:
+        return f"sum by (instance) (rate(node_network_{name}_total{{{devices}}}[$__rate_interval]))"
+
+    return (
+        _host_panel(
+            "Network traffic", "Bytes per second over all physical devices.", PanelUnit.BYTES_PER_SECOND,
+            (rate("receive_bytes"), "received"), (rate("transmit_bytes"), "sent"),
+        ),
+        _host_panel(
+            "Network losses", "Packets per second that were dropped or broken.", PanelUnit.PER_SECOND_PACKETS,
+            (f"{rate('receive_drop')} + {rate('transmit_drop')}", "dropped"),
+            (f"{rate('receive_errs')} + {rate('transmit_errs')}", "broken"),
+        ),
+    )  # fmt: skip
+
+
+def _host_disk() -> tuple[Panel, ...]:
+    place = f'{_AT},fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"'
+    used = f"1 - node_filesystem_avail_bytes{{{place}}} / node_filesystem_size_bytes{{{place}}}"
+    disk = f"sum by (instance) (rate(node_disk_{{}}_bytes_total{{{{{_AT}}}}}[$__rate_interval]))"
+    return (
+        _host_panel(
+            "Disk used", "Share of each file system; the spool keeps 10 % free.", PanelUnit.SHARE,
+            (used, "{{mountpoint}}"), thresholds=(Threshold(0.8, WATCH), Threshold(0.9, CRITICAL)),
+        ),
+        _host_panel(
+            "Disk traffic", "Bytes per second.", PanelUnit.BYTES_PER_SECOND,
+            (disk.format("read"), "read"), (disk.format("written"), "written"),
+        ),
+    )  # fmt: skip
+
+
+def model_board(rules: RuleSet) -> Board:
+    """Drift, quality and outcomes of the models, and whether the monitor itself is well."""
+    return Board(
+        "tiltmeter-model",
+        "Tiltmeter / Model and monitor",
+        "Has the model or its data moved, and is the monitoring itself alive?",
+        (
+            Row("Now", _model_numbers(rules)),
+            Row("Drift", _model_drift(rules)),
+            Row("Data quality and score", _model_quality(rules)),
+            Row("Outcomes", _model_outcomes(rules)),
+            Row("Batch jobs", _model_jobs(rules)),
+            Row("The monitor itself", _monitor(rules)),
+        ),
+        (_MODEL, _JUDGED_VERSION),
+        span="now-7d",
+    )
+
+
+def _model_numbers(rules: RuleSet) -> tuple[Panel, ...]:
+    number = Display.NUMBER
+    age = 'time() - max by (model) (tiltmeter_evaluation_timestamp_seconds{model=~"$model",window="hour"})'
+    return (
+        Panel(
+            "Open incidents", "By severity; nothing is wrong while all are 0.",
+            (Query("tiltmeter_alerts_open", "{{severity}}"),), PanelUnit.COUNT, width=6, height=5, display=number,
+            thresholds=(Threshold(1, WATCH),), empty="Tiltmeter is not scraped",
+        ),
+        metric_panel("drift.overall_psi", rules, window="day", display=number, width=6, height=5),
+        metric_panel("drift.features_drifted", rules, window="day", display=number, width=6, height=5),
+        Panel(
+            "Age of the newest judgement", "Time since the end of the newest judged hour: a frozen number is none.",
+            (Query(age, "{{model}}"),), PanelUnit.SECONDS, width=6, height=5, display=number,
+            thresholds=(Threshold(2 * 3600, WATCH), Threshold(6 * 3600, CRITICAL)), empty="not judged yet",
+        ),
+    )  # fmt: skip
+
+
+def _model_drift(rules: RuleSet) -> tuple[Panel, ...]:
+    top = "topk(10, {series})"
+    by_feature = "{{feature}}"
+    return (
+        metric_panel(
+            "drift.psi", rules, window="day", display=Display.BARS, expression=top, legend=by_feature,
+            title="PSI, the ten that moved most",
+        ),
+        metric_panel(
+            "drift.psi", rules, window="day", display=Display.LINES, legend=by_feature,
+            expression="{series} and on(feature) topk(10, max by (feature) ({series}))", title="PSI over time",
+        ),
+        metric_panel("drift.overall_psi", rules, window="day", display=Display.LINES),
+        metric_panel(
+            "drift.ks", rules, window="day", display=Display.BARS, expression=top, legend=by_feature,
+            title="KS statistic, the ten largest",
+        ),
+    )  # fmt: skip
+
+
+def _model_quality(rules: RuleSet) -> tuple[Panel, ...]:
+    top = "topk(10, {series})"
+    quantiles = tuple(
+        Query(series_of(f"features.q{q:02d}", window="hour", more=',feature="score"'), f"{q} %") for q in (5, 50, 95)
+    )
+    return (
+        metric_panel(
+            "features.missing_share", rules, window="hour", display=Display.BARS, expression=top, legend="{{feature}}",
+            title="Missing values, the ten largest shares",
+        ),
+        Panel(
+            "Score", "5 %, 50 % and 95 % of the scores of the hour are at or below it.",
+            quantiles, PanelUnit.NONE, empty="no score",
+        ),
+        metric_panel("features.rows", rules, window="hour", display=Display.LINES, title="Predictions an hour"),
+        metric_panel("features.freshness", rules, window="live", display=Display.LINES),
+    )  # fmt: skip
+
+
+def _model_outcomes(rules: RuleSet) -> tuple[Panel, ...]:
+    lines, empty = Display.LINES, "no outcome is known yet"
+    return tuple(
+        metric_panel(name, rules, window="day", display=lines, width=6, empty=empty)
+        for name in (
+            "outcomes.conversion_rate", "outcomes.precision", "outcomes.recall", "outcomes.revenue_per_lead",
+        )
+    )  # fmt: skip
+
+
+def _model_jobs(rules: RuleSet) -> tuple[Panel, ...]:
+    none = "no job has run yet"
+    return (
+        Panel(
+            "Time since the last good run", "By job.",
+            (Query("time() - tiltmeter_job_last_success_timestamp_seconds", "{{job_name}}"),),
+            PanelUnit.SECONDS, width=6, empty=none,
+        ),
+        metric_panel(
+            "batch.overdue", rules, window="live", display=Display.LINES, width=6, legend="{{job_name}}", empty=none
+        ),
+        Panel(
+            "Duration", "Of the newest run, by job.", (Query("tiltmeter_job_duration_seconds", "{{job_name}}"),),
+            PanelUnit.SECONDS, width=6, empty=none,
+        ),
+        Panel(
+            "Records", "Of the newest run: read, scored, failed.",
+            (Query("tiltmeter_job_records", "{{job_name}} {{result}}"),), PanelUnit.COUNT, width=6, empty=none,
+        ),
+    )  # fmt: skip
+
+
+def _monitor(rules: RuleSet) -> tuple[Panel, ...]:
+    lines = Display.LINES
+    return (
+        metric_panel("monitor.window_lag", rules, window="live", display=lines, width=6),
+        Panel(
+            "Spool age", "Age of the oldest record that is not in the table yet.",
+            (Query("tiltmeter_spool_age_seconds", "{{instance}}"),), PanelUnit.SECONDS, width=6,
+            empty="no shipper is scraped",
+        ),
+        Panel(
+            "Oldest unsent message", "By channel.",
+            (Query("tiltmeter_outbox_oldest_seconds", "{{channel}}"),), PanelUnit.SECONDS, width=6,
+            empty="no channel is configured",
+        ),
+        Panel(
+            "Undelivered messages", "Messages that a channel refused for good.",
+            (Query("tiltmeter_notifications_dead", "{{channel}}"),), PanelUnit.COUNT, width=6,
+            thresholds=(Threshold(1, CRITICAL),), empty="no channel is configured",
+        ),
+    )  # fmt: skip
