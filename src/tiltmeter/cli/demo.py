@@ -19,6 +19,7 @@ from tiltmeter.demo.play import play
 
 if TYPE_CHECKING:
     from tiltmeter.demo.live import Addresses
+    from tiltmeter.demo.prometheus import Scraped
     from tiltmeter.demo.report import Report
 
 
@@ -89,12 +90,19 @@ def _opened(addresses: Addresses, folder: Path) -> list[str]:
         f"dashboard  {addresses.dashboard}",
         f"service    {addresses.service}  (/healthz, /metrics, /docs)",
         f"app        {addresses.app}/docs  (POST /score)",
+        *_scraped(addresses.scraped),
         f"config     {folder / 'tiltmeter.yaml'}",
         (
             "Open the dashboard: the incidents above stand on the time line, and live requests arrive every second. "
             "Ctrl-C ends everything."
         ),
     ]
+
+
+def _scraped(found: Scraped | None) -> list[str]:
+    if found is None:
+        return ["prometheus not found on this machine, so the numbers for Grafana are not collected"]
+    return [f"prometheus {found.graph}", f"grafana    {found.grafana}  (dashboards and provisioning, if you have one)"]
 
 
 class _Progress:

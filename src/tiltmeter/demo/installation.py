@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow.parquet as pq
 
 from tiltmeter.demo.log_rows import reference_rows
+from tiltmeter.demo.processes import free_port
 from tiltmeter.demo.scoring import THRESHOLD
 from tiltmeter.demo.world import JOB_NAME, MODEL_NAME
 from tiltmeter.domain.errors import StoreError, UsageError
@@ -26,7 +26,8 @@ MARK = "demo.json"
 """A folder with this file is a demo's and may be built anew; any other folder with content is left alone."""
 
 _FOLDERS = (
-    "tables", "spool", "baselines", "reports", "damaged", "logs", "run", "inbox", "secrets", "data"
+    "tables", "spool", "baselines", "reports", "damaged", "logs", "run", "inbox", "secrets", "data", "prometheus",
+    "grafana",
 )  # fmt: skip
 
 
@@ -47,19 +48,7 @@ class Ports:
 
 def free_ports() -> Ports:
     """The usual ports where they are free, others where not."""
-    return Ports(_free(8780), _free(8501), _free(8000))
-
-
-def _free(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            found: int = probe.getsockname()[1]
-            return found
-    raise StoreError("no port of 127.0.0.1 can be used", hint="is the network of this machine up?")
+    return Ports(free_port(8780), free_port(8501), free_port(8000))
 
 
 def clear_folder(folder: Path) -> None:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
-import time
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import TYPE_CHECKING
-
-import httpx
 
 from tiltmeter.capture.outcomes import record_outcome
 from tiltmeter.demo.app import AppSettings
 from tiltmeter.demo.log_rows import pending_outcomes
 from tiltmeter.demo.nightly import next_night, run_nightly
+from tiltmeter.demo.processes import running, wait_for
+from tiltmeter.demo.prometheus import scraping
 from tiltmeter.demo.traffic import LiveTraffic
 from tiltmeter.demo.world import MODEL_NAME
-from tiltmeter.domain.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,9 +25,9 @@ if TYPE_CHECKING:
 
     from tiltmeter.demo.installation import Ports
     from tiltmeter.demo.play import Played
+    from tiltmeter.demo.prometheus import Scraped
 
 REQUESTS_A_SECOND = 12.0
-_START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 
 
@@ -42,11 +39,13 @@ class Addresses:
         dashboard: the pages.
         service: HTTP of `tiltmeter serve`.
         app: the prediction service.
+        scraped: Prometheus and what Grafana needs, None where Prometheus is not installed.
     """
 
     dashboard: str
     service: str
     app: str
+    scraped: Scraped | None = None
 
 
 @contextmanager
@@ -73,12 +72,14 @@ def serving(played: Played, folder: Path, ports: Ports, *, rate: float = REQUEST
     logs.mkdir(exist_ok=True)
     stop = Event()
     with ExitStack() as stack:
-        serve = ["-m", "tiltmeter.cli.app", "serve", "--dashboard", "--config", str(folder / "tiltmeter.yaml")]
-        service = stack.enter_context(_process("service", serve, logs))
-        app = stack.enter_context(_process("app", ["-m", "tiltmeter.demo.app", str(folder / "app.json")], logs))
-        _wait_for(f"{found.service}/healthz", service, logs / "service.log")
-        _wait_for(f"{found.app}/healthz", app, logs / "app.log")
-        _wait_for(found.dashboard, service, logs / "service.log")
+        python = [sys.executable, "-m"]
+        serve = [*python, "tiltmeter.cli.app", "serve", "--dashboard", "--config", str(folder / "tiltmeter.yaml")]
+        service = stack.enter_context(running("service", serve, logs))
+        app = stack.enter_context(running("app", [*python, "tiltmeter.demo.app", str(folder / "app.json")], logs))
+        wait_for(f"{found.service}/healthz", service, logs / "service.log")
+        wait_for(f"{found.app}/healthz", app, logs / "app.log")
+        wait_for(found.dashboard, service, logs / "service.log")
+        scraped = stack.enter_context(scraping(found.service, played.configuration.rules, folder))
         visitors = LiveTraffic(found.app, played.company.seed, rate, _now)
         stack.callback(stop.set)
         for work in (
@@ -87,7 +88,7 @@ def serving(played: Played, folder: Path, ports: Ports, *, rate: float = REQUEST
             lambda: _nights(played, spool, stop),
         ):
             stack.enter_context(_thread(work, stop))
-        yield found
+        yield replace(found, scraped=scraped)
 
 
 def until_told_to_stop() -> None:
@@ -103,24 +104,6 @@ def until_told_to_stop() -> None:
 
 
 @contextmanager
-def _process(name: str, arguments: list[str], logs: Path) -> Iterator[subprocess.Popen[bytes]]:
-    # A session of its own: Ctrl-C reaches the demo alone, which then ends its processes one by one.
-    with (logs / f"{name}.log").open("wb") as log:
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            [sys.executable, *arguments], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            yield child
-        finally:
-            child.terminate()
-            try:
-                child.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-
-
-@contextmanager
 def _thread(work: Callable[[], None], stop: Event) -> Iterator[None]:
     thread = Thread(target=work, daemon=True)
     thread.start()
@@ -129,18 +112,6 @@ def _thread(work: Callable[[], None], stop: Event) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(_STOP_SECONDS)
-
-
-def _wait_for(address: str, child: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until and child.poll() is None:
-        with suppress(httpx.HTTPError):
-            if httpx.get(address, timeout=2.0).is_success:
-                return
-        time.sleep(0.2)
-    words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    what = f"{address} does not answer" if child.poll() is None else f"a process ended with code {child.poll()}"
-    raise StoreError(what, at=str(log), hint=words[-1][:300] if words else "its log is empty")
 
 
 def _tell_outcomes(played: Played, spool: Path, stop: Event) -> None:

@@ -179,8 +179,9 @@ def _variable_json(variable: Variable) -> dict[str, Any]:
     return {
         "name": variable.name, "label": variable.label, "type": "query", "datasource": DATASOURCE,
         "definition": variable.values, "query": {"query": variable.values, "refId": f"{variable.name}-values"},
-        "refresh": 2, "sort": 1, "includeAll": True, "allValue": variable.everything, "multi": True, "hide": 0, "options": [],
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "regex": "", "skipUrlSync": False,
+        "refresh": 2, "sort": 1, "includeAll": True, "allValue": variable.everything, "multi": True, "hide": 0,
+        "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "options": [], "regex": "",
+        "skipUrlSync": False,
     }  # fmt: skip
 
 
