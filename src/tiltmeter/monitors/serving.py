@@ -12,8 +12,10 @@ from tiltmeter.monitors.jobs import job_metrics
 from tiltmeter.monitors.service_health import Health, freshness_metric, health_metrics
 from tiltmeter.monitors.traffic import (
     CAPACITY_HORIZON,
-    best_minute,
+    Capacity,
+    capacity_kept,
     capacity_metrics,
+    capacity_of,
     traffic_metrics,
     usual_traffic_metric,
 )
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tiltmeter.domain.model import Model
+    from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.ports import World
 
 USUAL_WEEKS = 4
@@ -42,23 +45,34 @@ class TrafficMonitor:
         if not states and model.source is not None:
             return []
         metrics = traffic_metrics(states, model=model.name, window=window, latency_target=model.latency_target)
-        best = best_minute(states, model.latency_target)
-        earlier = _known_capacity(world, model, window.end)
-        capacity = max((rate for rate in (best, earlier) if rate is not None), default=None)
-        added = capacity_metrics(metrics[0], capacity)
-        if best is not None:
-            added[0] = replace(added[0], details={"best_minute": best})
-        return [*metrics, *added]
+        own = capacity_of(states, model.latency_target)
+        added = capacity_metrics(metrics[0], own.joined(known_capacity(world, model, window.end)))
+        return [*metrics, replace(added[0], details=own.details()), *added[1:]]
 
 
 TRAFFIC = TrafficMonitor()
 
 
-def live_traffic(model: Model, span: Window, world: World, *, capacity: float | None) -> list[Metric]:
-    """Service metrics of a span that ends now."""
+def live_traffic(model: Model, span: Window, world: World, *, capacity: Capacity) -> list[Metric]:
+    """Service metrics of a span that ends now.
+
+    Args:
+        model: what is served.
+        span: ends now.
+        world: the log.
+        capacity: of the judged hours; whole minutes of the span are added to it.
+    """
     states = world.log.traffic(model.name, span)
     metrics = traffic_metrics(states, model=model.name, window=span, latency_target=model.latency_target)
-    return [*metrics, *capacity_metrics(metrics[0], capacity)]
+    now = capacity_of(_whole_minutes(states, span), model.latency_target)
+    return [*metrics, *capacity_metrics(metrics[0], capacity.joined(now))]
+
+
+def _whole_minutes(states: list[TrafficState], span: Window) -> list[TrafficState]:
+    # A minute that the span cuts would count with part of its requests only, which is no rate of a minute.
+    first = span.start.replace(second=0, microsecond=0)
+    first += timedelta(minutes=first < span.start)
+    return [state for state in states if first <= state.window_start < span.end.replace(second=0, microsecond=0)]
 
 
 def live_usual_traffic(model: Model, span: Window, world: World) -> Metric:
@@ -92,10 +106,13 @@ def live_health(model: Model, span: Window, health: Health) -> list[Metric]:
     return health_metrics(health, model=model.name, window=span)
 
 
-def _known_capacity(world: World, model: Model, until: datetime) -> float | None:
+def known_capacity(world: World, model: Model, until: datetime) -> Capacity:
+    """Capacity by the judged hours of the 30 days before."""
     query = MetricQuery(
         model=model.name, metric="serving.capacity_rps", since=until - CAPACITY_HORIZON, until=until, grain=Grain.HOUR,
         version="", segment=("", ""),
     )  # fmt: skip
-    minutes = (metric.details.get("best_minute") for metric in world.state.metrics(query))
-    return max((float(m) for m in minutes if isinstance(m, int | float)), default=None)
+    found = Capacity()
+    for hour in world.state.metrics(query):
+        found = found.joined(capacity_kept(hour))
+    return found

@@ -123,36 +123,83 @@ def _idle(name: str, subject: Subject, window: Window) -> Metric:
     return Metric(name, subject, window, None, Status.NO_DATA, "no traffic", n_current=0)
 
 
-def best_minute(states: Sequence[TrafficState], latency_target: timedelta) -> float | None:
-    """Highest rate (requests per second) of a minute whose P95 stayed within the target; None without such a minute."""
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the minutes of the last 30 days with enough requests say about the rate that the service can carry.
+
+    Args:
+        best: highest rate (requests per second) of a minute whose P95 stayed within the target; None without one.
+        strained: highest rate of a minute whose P95 did not; None without one.
+    """
+
+    best: float | None = None
+    strained: float | None = None
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether a minute at least as busy as the best good one missed the target: only then is the best a limit."""
+        return self.best is not None and self.strained is not None and self.strained >= self.best
+
+    def joined(self, other: Capacity) -> Capacity:
+        """Both histories as one."""
+        best = max((rate for rate in (self.best, other.best) if rate is not None), default=None)
+        strained = max((rate for rate in (self.strained, other.strained) if rate is not None), default=None)
+        return Capacity(best, strained)
+
+    def details(self) -> dict[str, str | float | int | list[str]]:
+        """As a stored hour keeps it; `capacity_kept` reads it back."""
+        rates = {"best_minute": self.best, "strained_minute": self.strained}
+        return {name: rate for name, rate in rates.items() if rate is not None}
+
+
+def capacity_kept(hour: Metric) -> Capacity:
+    """What an hour's `serving.capacity_rps` kept of its own minutes."""
+
+    def rate(name: str) -> float | None:
+        found = hour.details.get(name)
+        return float(found) if isinstance(found, int | float) else None
+
+    return Capacity(rate("best_minute"), rate("strained_minute"))
+
+
+def capacity_of(states: Sequence[TrafficState], latency_target: timedelta) -> Capacity:
+    """What the minutes of a span say, without earlier ones."""
     minutes: dict[float, _Sum] = defaultdict(_Sum)
     for state in states:
         minutes[state.window_start.timestamp() // 60].add(state)
     target_ms = latency_target.total_seconds() * 1000
-    rates = [
-        minute.requests / 60
-        for minute in minutes.values()
-        if minute.requests >= CAPACITY_MINUTE_REQUESTS and (share_within(minute.latency, target_ms) or 0.0) >= 0.95
-    ]
-    return max(rates, default=None)
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for minute in minutes.values():
+        if minute.requests >= CAPACITY_MINUTE_REQUESTS:
+            is_good = (share_within(minute.latency, target_ms) or 0.0) >= 0.95
+            rates[is_good].append(minute.requests / 60)
+    return Capacity(max(rates[True], default=None), max(rates[False], default=None))
 
 
-def capacity_metrics(rate: Metric, capacity: float | None) -> list[Metric]:
+def capacity_metrics(rate: Metric, capacity: Capacity) -> list[Metric]:
     """Capacity and its current use beside the current rate.
+
+    The use is judged only where the capacity is a limit: a service that has answered everything in time is always close
+    to the busiest minute it has seen, and a rule on that would warn at every day's peak.
 
     Args:
         rate: `serving.requests_per_second` of the span.
-        capacity: highest good minute of the last 30 days, None before there is one.
+        capacity: of the last 30 days.
     """
-    if capacity is None:
+    absent = replace(rate, value=None, status=Status.TOO_LITTLE_HISTORY, details={})
+    if capacity.best is None:
         why = f"no minute with {CAPACITY_MINUTE_REQUESTS} requests and P95 under target yet"
-        absent = replace(rate, value=None, status=Status.TOO_LITTLE_HISTORY, why_missing=why, details={})
-        return [replace(absent, name="serving.capacity_rps"), replace(absent, name="serving.share_of_capacity")]
-    share = (rate.value or 0.0) / capacity
-    return [
-        replace(rate, name="serving.capacity_rps", value=capacity),
-        replace(rate, name="serving.share_of_capacity", value=share, details={"capacity": capacity}),
-    ]
+        return [
+            replace(absent, name=name, why_missing=why)
+            for name in ("serving.capacity_rps", "serving.share_of_capacity")
+        ]
+    seen = replace(rate, name="serving.capacity_rps", value=capacity.best, details={})
+    if not capacity.is_limit:
+        why = "no busier minute missed the latency target yet, so the limit is not known"
+        return [seen, replace(absent, name="serving.share_of_capacity", why_missing=why)]
+    share = (rate.value or 0.0) / capacity.best
+    details: dict[str, str | float | int | list[str]] = {"capacity": capacity.best}
+    return [seen, replace(rate, name="serving.share_of_capacity", value=share, details=details)]
 
 
 def usual_traffic_metric(count: Metric, earlier: Sequence[int]) -> Metric:
