@@ -22,6 +22,7 @@ _LONG_ROOMS = (
     "tests/unit/service/test_watchdog.py",  # processes of their own
     "tests/unit/store/test_profile_states.py",  # months of stored states
     "tests/unit/cli/test_compare_command.py",  # processes of their own
+    "tests/unit/report/test_period_reports.py",  # builds homes, runs processes
 )
 
 

@@ -88,6 +88,8 @@ def build_mail(message: Message, *, sender: str, to: Sequence[str], domain: str)
         mail["X-Priority"] = "1"
     mail.set_content(plain_text(message))
     mail.add_alternative(html_text(message), subtype="html")
+    if message.content.page:
+        mail.add_attachment(message.content.page, subtype="html", filename="report.html")
     return mail, {"root": root or own_id, "subject": subject}
 
 

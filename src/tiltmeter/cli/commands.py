@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alerts": ("tiltmeter.cli.alerts:app", "What fired, who was told; acknowledge and silence."),
     "rules": ("tiltmeter.cli.rules:app", "Check, test and replay alert rules."),
     "channels": ("tiltmeter.cli.channels:app", "Ways to people: list them, send a test message."),
+    "report": ("tiltmeter.cli.report:app", "The drift report and performance review of a day or week."),
     "grafana": ("tiltmeter.cli.grafana:app", "Write dashboards and provisioning files for Grafana."),
     "prometheus": ("tiltmeter.cli.prometheus:app", "Write alert rules for Prometheus."),
     "erase": ("tiltmeter.cli.erase:erase", "Remove one person's rows from every table."),

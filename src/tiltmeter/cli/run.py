@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
+from tiltmeter.cli.installation import ConfigOption, JsonOption, chosen_models, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import UsageError
 from tiltmeter.domain.window import Grain, Window, window_at
@@ -41,7 +41,7 @@ def run(
     judged = calendar_window(window, configuration.zone)
     if monitor not in MONITORS.names():
         raise UsageError(f'there is no monitor "{monitor}"', hint=did_you_mean(monitor, MONITORS.names()))
-    facts = [_one(world, chosen, monitor, judged) for chosen in _models(world, model)]
+    facts = [_one(world, chosen, monitor, judged) for chosen in chosen_models(world, model)]
     if as_json:
         print_json({"window": window_json(judged), "monitor": monitor, "models": facts})
         return
@@ -61,14 +61,6 @@ def _one(world: World, model: Model, monitor: str, window: Window) -> dict[str, 
         }
     said = f"{len(committed.metrics)} numbers, {len(committed.alerts)} alerts changed"
     return {"model": model.name, "metrics": len(committed.metrics), "alerts": len(committed.alerts), "said": said}
-
-
-def _models(world: World, name: str | None) -> list[Model]:
-    if name is None:
-        return list(world.models.values())
-    if name not in world.models:
-        raise UsageError(f'there is no model "{name}"', hint=did_you_mean(name, list(world.models)))
-    return [world.models[name]]
 
 
 def calendar_window(text: str, zone: ZoneInfo) -> Window:

@@ -144,6 +144,7 @@ class ServerSettings(Part):
 class DashboardSettings(Part):
     """Streamlit dashboard."""
 
+    host: str = "127.0.0.1"
     port: int = 8501
 
 
@@ -285,16 +286,17 @@ class MlflowSettings(Part):
     tracking_uri: str
 
 
-class WeeklyReportSettings(Part):
-    """Who gets the weekly report."""
+class ReportReceivers(Part):
+    """Who gets a report."""
 
     to: tuple[str, ...] = ()
 
 
 class ReportSettings(Part):
-    """Reports."""
+    """Reports: written to `home/reports` in any case, sent to the channels that are named."""
 
-    weekly: WeeklyReportSettings = WeeklyReportSettings()
+    daily: ReportReceivers = ReportReceivers()
+    weekly: ReportReceivers = ReportReceivers()
 
 
 class Settings(Part):

@@ -56,6 +56,7 @@ class Content:
         actions: what to do, in order.
         links: label -> address.
         footer: incident, rule and revision, why you get this, next level.
+        page: a self-contained HTML page that mail attaches; other channels leave it out.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Content:
     actions: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     footer: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

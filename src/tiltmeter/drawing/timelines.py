@@ -56,6 +56,7 @@ def timeline(
     label: str,
     warning: float | None = None,
     critical: float | None = None,
+    warning_word: str = "warning",
     width: int = 760,
     height: int = 150,
     write: Callable[[float], str] = "{:.3g}".format,
@@ -68,6 +69,7 @@ def timeline(
         label: what the picture shows, in words.
         warning: threshold, drawn dashed.
         critical: threshold, drawn dashed.
+        warning_word: what the first threshold is called.
         width: in points.
         height: in points.
         write: how values are written.
@@ -85,7 +87,7 @@ def timeline(
 
     marks = [
         (kind, limit, word)
-        for kind, limit, word in (("w", warning, "warning"), ("c", critical, "critical"))
+        for kind, limit, word in (("w", warning, warning_word), ("c", critical, "critical"))
         if limit is not None
     ]
     lines = [

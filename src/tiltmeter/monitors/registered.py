@@ -42,3 +42,8 @@ SCHEDULE: dict[Grain, tuple[str, ...]] = {
     Grain.WEEK: ("drift", "outcomes"),
 }
 """Monitors by the grain of the windows they judge (the specification's hourly, daily, weekly)."""
+
+
+def judged_mark(monitor: str, model: str, grain: Grain) -> str:
+    """Name of the watermark that holds the end of the newest window a monitor judged."""
+    return f"judged:{monitor}:{grain}:{model}"

@@ -27,6 +27,7 @@ from tiltmeter.service.clock_watch import ClockWatch
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.operations import RunningOperations
+from tiltmeter.service.reports import Reports
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
 from tiltmeter.service.upkeep import Upkeep
@@ -120,6 +121,9 @@ class Service:
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
         self._keep_up(inner, world, clock)
+        report = settings.report
+        receivers = {"daily": report.daily.to, "weekly": report.weekly.to}
+        self._thread("reports", Reports(world, self.configuration.placed("reports"), receivers).run, self._stop)
         self._serve(create_app(world, operations, access, links), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))

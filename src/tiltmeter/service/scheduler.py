@@ -16,11 +16,17 @@ import structlog
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.monitors.catalogue import CATALOGUE
-from tiltmeter.monitors.registered import MONITORS, SCHEDULE
+from tiltmeter.monitors.registered import MONITORS, SCHEDULE, judged_mark
 from tiltmeter.monitors.service_health import Health
-from tiltmeter.monitors.serving import live_freshness, live_health, live_jobs, live_traffic, live_usual_traffic
+from tiltmeter.monitors.serving import (
+    known_capacity,
+    live_freshness,
+    live_health,
+    live_jobs,
+    live_traffic,
+    live_usual_traffic,
+)
 from tiltmeter.pipeline import Judged, Lateness, conclude, judge, observe
-from tiltmeter.ports import MetricQuery
 from tiltmeter.service.people import pass_time
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.rule import Rule
     from tiltmeter.domain.run import Run
+    from tiltmeter.monitors.traffic import Capacity
     from tiltmeter.ports import Lease, World
     from tiltmeter.service.calendar import Calendar
 
@@ -75,7 +82,7 @@ class Scheduler:
     _newest: dict[str, datetime] = field(default_factory=dict)
     _judged_until: dict[str, datetime] = field(default_factory=dict)
     _next_due: dict[str, datetime] = field(default_factory=dict)
-    _capacities: dict[str, tuple[datetime, float | None]] = field(default_factory=dict)
+    _capacities: dict[str, tuple[datetime, Capacity]] = field(default_factory=dict)
     _lease: Lease | None = None
 
     def turn(self, now: datetime) -> list[Run]:
@@ -181,7 +188,7 @@ class Scheduler:
             lateness = Lateness(is_catching_up=waiting[grain, name] > 0, late_windows=missed[grain, name] - 1)
             run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease, lateness=lateness)
             # A crash before this line judges the window again, and the store finds that nothing changed.
-            mark = _mark(name, model, grain)
+            mark = judged_mark(name, model.name, grain)
             self.world.state.set_watermark(mark, window.end.isoformat())
             self._judged_until[mark] = window.end
             if run is not None:
@@ -189,7 +196,7 @@ class Scheduler:
                 yield run
 
     def _due(self, model: Model, monitor: str, grain: Grain, now: datetime) -> Iterator[Window]:
-        mark = _mark(monitor, model, grain)
+        mark = judged_mark(monitor, model.name, grain)
         if now < self._next_due.get(mark, now):
             return
         after = self._watermark(monitor, model, grain) or self._first_row(model)
@@ -204,7 +211,7 @@ class Scheduler:
             yield window
 
     def _watermark(self, monitor: str, model: Model, grain: Grain) -> datetime | None:
-        mark = _mark(monitor, model, grain)
+        mark = judged_mark(monitor, model.name, grain)
         if mark not in self._judged_until and (text := self.world.state.watermark(mark)):
             self._judged_until[mark] = datetime.fromisoformat(text)
         return self._judged_until.get(mark)
@@ -291,19 +298,10 @@ class Scheduler:
             return [live_freshness(model, window, newest=self._newest_row(model))]
         return []
 
-    def _capacity(self, model: Model, now: datetime) -> float | None:
-        """Capacity as the last judged hour left it; asked once an hour."""
+    def _capacity(self, model: Model, now: datetime) -> Capacity:
+        """Capacity by the judged hours; asked once an hour."""
         hour = now.replace(minute=0, second=0, microsecond=0)
         kept = self._capacities.get(model.name)
         if kept is None or kept[0] != hour:
-            query = MetricQuery(
-                model=model.name, metric="serving.capacity_rps", grain=Grain.HOUR, until=now, version="",
-                segment=("", ""), newest_only=True,
-            )  # fmt: skip
-            found = next((m.value for m in self.world.state.metrics(query) if m.value is not None), None)
-            kept = self._capacities[model.name] = (hour, found)
+            kept = self._capacities[model.name] = (hour, known_capacity(self.world, model, now))
         return kept[1]
-
-
-def _mark(monitor: str, model: Model, grain: Grain) -> str:
-    return f"judged:{monitor}:{grain}:{model.name}"

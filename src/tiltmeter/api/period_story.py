@@ -1,0 +1,88 @@
+"""A day or week in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiltmeter.api.summary import effect, moved, percent
+from tiltmeter.domain.metric import Unit
+from tiltmeter.domain.severity import Severity
+from tiltmeter.domain.window import Grain
+from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.effects import plain_number, shortened
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from tiltmeter.api.period import Period
+    from tiltmeter.domain.window import Window
+
+
+def period_title(found: Period) -> str:
+    """`lead-scoring, week 47 of 2026`."""
+    day = found.window.start.astimezone(found.zone)
+    year, week, _ = day.isocalendar()
+    when = f"week {week} of {year}" if found.window.grain is Grain.WEEK else f"{day:%A, %d %B %Y}"
+    return f"{shortened(found.model.name)}, {when}"
+
+
+def step_name(step: Window, zone: ZoneInfo) -> str:
+    """`Mon 16` for a day, `06:00` for an hour."""
+    local = step.start.astimezone(zone)
+    return f"{local:%H:%M}" if step.grain is Grain.HOUR else f"{local:%a %d}"
+
+
+def period_sentence(found: Period) -> str:
+    """The verdict, without a full stop."""
+    parts = [_drift_words(found), _incident_words(found)]
+    total = found.service_total
+    if total.p95_ms is not None:
+        target_ms = found.model.latency_target.total_seconds() * 1000
+        kept = "within" if total.p95_ms <= target_ms else "above"
+        parts.append(f"P95 {total.p95_ms:,.0f} ms, {kept} the target")
+    if "outcomes.conversion_rate" in found.outcomes:
+        parts.append(f"conversion {outcome_text(found, 'outcomes.conversion_rate')}")
+    return "; ".join(part for part in parts if part)
+
+
+def _drift_words(found: Period) -> str:
+    result = found.against_baseline
+    if result is None:
+        return f"No predictions were judged this {found.window.grain}"
+    stirred = moved(result.comparison)
+    total = result.overall.features
+    if not stirred:
+        return f"None of {total} features moved over the whole {found.window.grain}"
+    words = effect(stirred[0])
+    return f"{len(stirred)} of {total} features moved, strongest {shortened(stirred[0].name)}" + (
+        f": {words}" if words else ""
+    )
+
+
+def _incident_words(found: Period) -> str:
+    critical = sum(incident.peak is Severity.CRITICAL for incident in found.incidents)
+    warning = sum(incident.peak is Severity.WARNING for incident in found.incidents)
+    if not critical + warning:
+        return "no incident"
+    named = [f"{count} {word}" for count, word in ((critical, "critical"), (warning, "warning")) if count]
+    return f"{' and '.join(named)} incident{'s' if critical + warning > 1 else ''}"
+
+
+def outcome_text(found: Period, name: str) -> str:
+    """`8.1 % (7.9 % before)`."""
+    unit = CATALOGUE[name].unit
+    now, before = found.outcomes.get(name), found.outcomes_before.get(name)
+    if now is None or now.value is None:
+        return "not known yet"
+    written = _written(now.value, unit, found)
+    if before is None or before.value is None or before.window == now.window:
+        return written
+    return f"{written} ({_written(before.value, unit, found)} before)"
+
+
+def _written(value: float, unit: Unit, found: Period) -> str:
+    if unit is Unit.SHARE:
+        return percent(value)
+    if unit is Unit.MONEY:
+        return f"{value:,.2f} {found.model.outcomes.currency}".strip()
+    return plain_number(value)
