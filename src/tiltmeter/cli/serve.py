@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tiltmeter.cli.installation import ConfigOption
 from tiltmeter.config.load import load_settings
+from tiltmeter.service.checkup import access_of
 from tiltmeter.service.home import bound_socket, write_ports
 from tiltmeter.service.running import serve as run_service
+
+if TYPE_CHECKING:
+    from tiltmeter.config.load import Configuration
 
 
 def serve(
@@ -33,7 +37,7 @@ def serve(
         tiltmeter serve --dashboard
     """
     configuration = load_settings(config)
-    child = _start_dashboard(config, configuration.settings.dashboard.port, configuration.home) if dashboard else None
+    child = _start_dashboard(configuration, configuration.settings.dashboard.port) if dashboard else None
     try:
         run_service(configuration, port=port)
     finally:
@@ -46,14 +50,14 @@ def show_dashboard(
     config: ConfigOption = None,
     port: Annotated[int | None, typer.Option(help="Port [default: dashboard.port]; 0 lets the system choose.")] = None,
 ) -> None:
-    """Show the dashboard in the browser, on this machine only.
+    """Show the dashboard in the browser, on this machine only unless `dashboard.host` says otherwise.
 
     Example:
         tiltmeter dashboard --port 8501
     """
     configuration = load_settings(config)
     wanted = configuration.settings.dashboard.port if port is None else port
-    child = _start_dashboard(config or configuration.path, wanted, configuration.home)
+    child = _start_dashboard(configuration, wanted)
     # Told to stop, it stops what it started: a supervisor knows this process alone.
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
@@ -63,15 +67,17 @@ def show_dashboard(
         child.wait(timeout=10)
 
 
-def _start_dashboard(config: Path | None, port: int, home: Path) -> subprocess.Popen[bytes]:
+def _start_dashboard(configuration: Configuration, port: int) -> subprocess.Popen[bytes]:
     import streamlit as _streamlit  # noqa: F401 - a missing extra is named before anything starts
 
-    probe = bound_socket("127.0.0.1", port, setting="dashboard.port")
+    host = configuration.settings.dashboard.host
+    access_of(configuration).check_address(host, setting="dashboard.host")
+    probe = bound_socket(host, port, setting="dashboard.port")
     chosen = probe.getsockname()[1]
     probe.close()
     app = Path(__file__).parent.parent / "views" / "dashboard" / "app.py"
     options = {
-        "server.address": "127.0.0.1",
+        "server.address": host,
         "server.port": str(chosen),
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
@@ -79,13 +85,13 @@ def _start_dashboard(config: Path | None, port: int, home: Path) -> subprocess.P
         "server.fileWatcherType": "none",
     }
     surroundings = dict(os.environ)
-    if config is not None:
-        surroundings["TILTMETER_CONFIG"] = str(config.resolve())
+    if configuration.path is not None:
+        surroundings["TILTMETER_CONFIG"] = str(configuration.path.resolve())
     command = [sys.executable, "-m", "streamlit", "run", str(app)]
     for key, value in options.items():
         command += [f"--{key}", value]
     child = subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments
-    address = f"http://127.0.0.1:{chosen}"
-    write_ports(home, dashboard=address)
+    address = f"http://{host}:{chosen}"
+    write_ports(configuration.home, dashboard=address)
     print(f"dashboard  {address}", flush=True)
     return child

@@ -158,10 +158,15 @@ def prometheus_text(live: LiveTraffic, counters: Mapping[str, int], gauges: Mapp
     lines.extend(_histogram(series))
     lines.extend(_percentiles(live, now))
     for name, value in sorted(counters.items()):
-        lines += [f"# TYPE tiltmeter_{name}_total counter", f"tiltmeter_{name}_total {value}"]
+        lines += _alone(f"tiltmeter_{name}_total", "counter", value)
     for gauge, number in sorted(gauges.items()):
-        lines += [f"# TYPE tiltmeter_{gauge} gauge", f"tiltmeter_{gauge} {number:g}"]
+        lines += _alone(f"tiltmeter_{gauge}", "gauge", number)
     return "\n".join(lines) + "\n"
+
+
+def _alone(name: str, kind: str, value: float) -> list[str]:
+    meaning = name.removeprefix("tiltmeter_").removesuffix("_total").replace("_", " ").capitalize()
+    return [f"# HELP {name} {meaning}.", f"# TYPE {name} {kind}", f"{name} {value:g}"]
 
 
 def _histogram(series: list[tuple[tuple[str, str, str, str], int, dict[int, int]]]) -> list[str]:

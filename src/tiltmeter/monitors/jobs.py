@@ -37,6 +37,11 @@ def is_good(run: Mapping[str, Any]) -> bool:
     return run["result_state"] in _GOOD
 
 
+def is_failed(run: Mapping[str, Any]) -> bool:
+    """Whether a row of `batch_runs` tells of a run that failed."""
+    return run["result_state"] in _FAILED
+
+
 def job_metrics(
     jobs: Sequence[JobExpectation],
     runs: Sequence[dict[str, Any]],
@@ -83,7 +88,7 @@ def _one_job(
             "last_run": started.isoformat(),
         }
         metrics.append(Metric("batch.overdue", subject, window, overdue, n_current=len(runs), details=details))
-    failed = [run for run in runs if run["result_state"] in _FAILED and _ended(run) in window]
+    failed = [run for run in runs if is_failed(run) and _ended(run) in window]
     details = (
         {"message": str(failed[-1].get("message") or "")[:200], "run_id": str(failed[-1]["run_id"])} if failed else {}
     )

@@ -63,14 +63,14 @@ class Access:
                 best = role
         return best, f"key:{best.name.lower()}"
 
-    def check_address(self, host: str) -> None:
-        """Refuse to listen where others could reach an open API.
+    def check_address(self, host: str, *, setting: str = "server.host") -> None:
+        """Refuse to listen where others could reach an open API or open pages.
 
         Raises:
             ConfigError: the address is not loopback and there is neither a key nor a trusted header.
         """
         if self.is_open and host not in ("127.0.0.1", "::1", "localhost"):
             raise ConfigError(
-                f"server.host is {host} and nothing protects the API",
+                f"{setting} is {host} and nothing protects what listens there",
                 hint="set server.keys (read, outcomes, operate) or server.trusted_header, or listen on 127.0.0.1",
             )

@@ -142,5 +142,5 @@ def job_runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _ended(run: Mapping[str, Any]) -> float:
-    moment = run["end_time"] or run["start_time"]
+    moment = run.get("end_time") or run["start_time"]
     return float(moment.timestamp())

@@ -150,11 +150,17 @@ def _api_traffic(errors: tuple[Threshold, ...]) -> tuple[Panel, ...]:
 
 def _api_capacity(rules: RuleSet) -> tuple[Panel, ...]:
     lines = Display.LINES
+    now, best = (series_of(name, window="live") for name in ("serving.requests_per_second", "serving.capacity_rps"))
     return (
-        metric_panel("serving.requests_per_second", rules, window="live", display=lines, width=8, empty="no traffic"),
-        metric_panel("serving.capacity_rps", rules, window="live", display=lines, width=8, empty="not seen yet"),
-        metric_panel("serving.share_of_capacity", rules, window="live", display=lines, width=8, empty="not seen yet"),
-    )
+        Panel(
+            "Rate beside capacity",
+            "Requests per second over five minutes, and the highest one-minute rate of the last 30 days at which P95 "
+            "stayed under target. It is a limit only once a busier minute missed the target.",
+            (Query(f"max by (model) ({now})", "now"), Query(f"max by (model) ({best})", "capacity seen")),
+            PanelUnit.PER_SECOND,
+        ),
+        metric_panel("serving.share_within_target", rules, window="live", display=lines, empty="no traffic"),
+    )  # fmt: skip
 
 
 def host_board() -> Board:
