@@ -197,10 +197,10 @@ def _percentiles(live: LiveTraffic, now: datetime) -> list[str]:
     name = "tiltmeter_http_request_duration_last_minute_seconds"
     lines = [f"# HELP {name} Percentiles of the last minute.", f"# TYPE {name} gauge"]
     for model, numbers in live.snapshot(now, {}).items():
-        for quantile, share in _SHARES.items():
+        for quantile in _SHARES:
             value = numbers["latency_ms"][quantile]
             if value is not None:
-                lines.append(f"{name}{_labels(model=model, quantile=f'{share:g}')} {value / 1000.0:g}")
+                lines.append(f"{name}{_labels(model=model, percentile=quantile)} {value / 1000.0:g}")
     return lines
 
 

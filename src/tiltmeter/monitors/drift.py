@@ -60,6 +60,13 @@ class _Maker:
         )  # fmt: skip
 
 
+_SCORE_SIDE = {
+    "features.mean": "mean", "features.std": "std", "features.q05": "q05", "features.q50": "median",
+    "features.q95": "q95",
+}  # fmt: skip
+"""What is kept of the score's own distribution."""
+
+
 def drift_metrics(
     comparison: Comparison, *, subject: Subject, window: Window, provenance: Provenance = Provenance()
 ) -> list[Metric]:
@@ -156,7 +163,7 @@ def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
                 name, score.psi, status=status, p=score.psi_p_value, q=score.psi_q_value, lower=score.psi_lower,
                 details={**details, "of": "score"},
             )  # fmt: skip
-        for name, attribute in (("features.mean", "mean"), ("features.std", "std"), ("features.q50", "median")):
+        for name, attribute in _SCORE_SIDE.items():
             value = getattr(score.current, attribute, None)
             if value is not None:
                 yield replace(

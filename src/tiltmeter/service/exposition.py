@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from tiltmeter.domain.metric import Metric, MetricDeclaration
+    from tiltmeter.domain.metric import Metric, MetricDeclaration, Subject
+    from tiltmeter.domain.window import Grain
 
 MAX_SERIES = 10_000
 """Series of one scrape at most; what is beyond is counted, not sent: a hostile list of features must not fill it."""
 
 _LABEL_LENGTH = 120
-_LIVE_AGE = timedelta(hours=1)
+_LIVE_AGE = timedelta(hours=2)  # live numbers are kept by the hour
 
 
 def label_value(text: str) -> str:
@@ -53,10 +54,15 @@ def newest_metrics(metrics: Iterable[Metric]) -> list[str]:
     """Gauges of the newest stored numbers with the time they were computed.
 
     Args:
-        metrics: newest number per name and subject; those without a value or an exported name are left out, and so are
-            segments (their values are unbounded) and what a later window no longer tells (a version that is gone).
+        metrics: newest number per name, subject and grain, of several the first. Left out are those without a value or
+            an exported name, segments (their values are unbounded) and what a later window no longer tells (a version
+            that is gone).
     """
-    wanted = [metric for metric in metrics if _is_exported(metric)]
+    first: dict[tuple[str, Subject, Grain], Metric] = {}
+    for metric in metrics:
+        if _is_exported(metric):
+            first.setdefault((metric.name, metric.subject, metric.window.grain), metric)
+    wanted = list(first.values())
     evaluated: dict[tuple[str, str], datetime] = {}
     for metric in wanted:
         key = (metric.subject.model, str(metric.window.grain))

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.domain.severity import Severity
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.serving import known_capacity, live_health, live_traffic
 from tiltmeter.ports import MetricQuery
 from tiltmeter.service.exposition import build_info, family, job_runs, newest_metrics, sample
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
@@ -16,9 +18,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tiltmeter.domain.alert import Incident, Silence
+    from tiltmeter.domain.metric import Metric
     from tiltmeter.ingest.shipper import Shipper
+    from tiltmeter.monitors.service_health import Health
     from tiltmeter.ports import World
 
+
+LIVE_SPAN = timedelta(minutes=5)
+"""Span of the live numbers of a scrape: that of the default live rules."""
 
 JOBS_HORIZON = timedelta(days=30)
 """Jobs whose newest run is older are not exported."""
@@ -33,12 +40,14 @@ class RunningOperations:
         shipper: live numbers; None where another host ships.
         outcomes: writes one outcome into the spool.
         not_ready: what is not ready, by part.
+        health: the monitor's own numbers; None where another process judges.
     """
 
     world: World
     shipper: Shipper | None
     outcomes: Callable[[dict[str, Any]], object]
     not_ready: Callable[[], dict[str, str]]
+    health: Callable[[], Health] | None = None
 
     def acknowledge(self, incident_id: str, *, by: str, note: str) -> Incident:
         """As the protocol."""
@@ -67,12 +76,26 @@ class RunningOperations:
     def prometheus(self) -> str:
         """As the protocol: live traffic of this host, newest stored numbers, jobs, alerts and messages."""
         lines = build_info()
-        lines += newest_metrics(self.world.state.metrics(MetricQuery(newest_only=True)))
+        # A gauge keeps its last sample: what was measured now stands before what is kept of the hour.
+        lines += newest_metrics([*self._live_metrics(), *self.world.state.metrics(MetricQuery(newest_only=True))])
         lines += job_runs(self.world.log.batch_runs(self.world.clock.now() - JOBS_HORIZON))
         lines += self._alerts()
         lines += self._messages()
         text = "\n".join(lines) + "\n"
         return self.shipper.prometheus() + text if self.shipper is not None else text
+
+    def _live_metrics(self) -> list[Metric]:
+        """Traffic of the last five minutes and the monitor's health: the database keeps live numbers by the hour only."""
+        now = self.world.clock.now()
+        span = Window(now - LIVE_SPAN, now, Grain.LIVE)
+        found: list[Metric] = []
+        for model in list(self.world.models.values()):
+            if model.source is None:
+                capacity = known_capacity(self.world, model, now)
+                found += live_traffic(model, span, self.world, capacity=capacity)
+            if self.health is not None:
+                found += live_health(model, span, self.health())
+        return found
 
     def readiness(self) -> dict[str, str]:
         """As the protocol."""

@@ -110,8 +110,9 @@ class Service:
         )  # fmt: skip
         scheduler.health = lambda: _health(scheduler, shipper, world)
         operations = RunningOperations(
-            world, shipper, lambda outcome: record_outcome(spool=spool, **outcome), lambda: _not_ready(world)
-        )
+            world, shipper, lambda outcome: record_outcome(spool=spool, **outcome), lambda: _not_ready(world),
+            scheduler.health,
+        )  # fmt: skip
         self._thread("shipper", shipper.run, self._stop)
         self._thread("scheduler", scheduler.run, self._stop)
         self._thread("sender", sender.run, self._stop)

@@ -51,6 +51,9 @@ class EmptyLog:
     def batch_runs(self, since):
         return [{"job_name": "nightly", "start_time": NOW, "result_state": "SUCCESS"}]
 
+    def traffic(self, model, window):
+        return []
+
 
 @dataclass
 class Spool:
