@@ -85,7 +85,7 @@ class RunningOperations:
         return self.shipper.prometheus() + text if self.shipper is not None else text
 
     def _live_metrics(self) -> list[Metric]:
-        """Traffic of the last five minutes and the monitor's health: the database keeps live numbers by the hour only."""
+        """Traffic of the last five minutes and the monitor's health: the database keeps both by the hour only."""
         now = self.world.clock.now()
         span = Window(now - LIVE_SPAN, now, Grain.LIVE)
         found: list[Metric] = []
