@@ -67,6 +67,7 @@ color:var(--tm-faint);break-inside:avoid}
 @media print{body.tm{max-width:none;padding:0;font-size:11px}.tm .answer{font-size:16px}
 .tm .cards{grid-template-columns:1fr 1fr}.tm table{font-size:10px}.tm tr{break-inside:avoid}
 .tm h2{break-after:avoid}.tm .b2{background:#fdf0d3;color:#7a4a00}.tm .b3{background:#fbe3e3;color:#8f1414}}
+@media(max-width:720px){.tm .wide svg{min-width:680px}}
 @media(max-width:480px){.tm .cards{grid-template-columns:1fr}body.tm{padding:16px 12px}}
 """
 
