@@ -215,6 +215,9 @@ def _heard_of(desk: Desk, incident: Incident, firing: Sequence[Alert]) -> list[A
 def _described(desk: Desk, incident: Incident, members: Sequence[Alert], firing: Sequence[Alert]) -> Incident:
     worst = max(alert.severity for alert in firing)
     title, cause = desk.name(incident, members, firing)
+    if incident.title and worst < incident.peak:
+        # What made it loud is over and lesser alerts are left: people know it by what it was at its worst.
+        title = incident.title
     return desk.put_incident(
         replace(
             incident,
