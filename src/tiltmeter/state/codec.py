@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -38,48 +38,55 @@ def encode(value: object) -> str:
 
 def decode(text: str, of: type[_Value]) -> _Value:
     """The dataclass that `encode` was given; fields that did not exist yet when it was written get their defaults."""
-    return _build(of, msgspec.json.decode(text))
+    return cast("_Value", _builder(cast("Any", of))(msgspec.json.decode(text)))
 
 
-def _build(of: type[_Value], plain: Any) -> _Value:  # noqa: ANN401 - decoded JSON
-    given = {name: _value(hint, plain[name]) for name, hint in _hints(cast(Any, of)) if name in plain}
-    return of(**given)
+# Hints are looked at once a class, not once a value: alerts are read at every look at the clock.
+_Convert = Callable[[Any], Any]
 
 
 @cache
-def _hints(of: Any) -> tuple[tuple[str, Any], ...]:  # noqa: ANN401 - classes are hashable, mypy doubts it
+def _builder(of: Any) -> _Convert:  # noqa: ANN401 - classes are hashable, mypy doubts it
+    """Makes a dataclass from decoded JSON."""
     hints = get_type_hints(of, localns=_NAMES)
-    return tuple((f.name, hints[f.name]) for f in fields(of) if f.init)
+    converters = {field.name: _converter(hints[field.name]) for field in fields(of) if field.init}
+
+    def build(plain: Any) -> Any:  # noqa: ANN401 - decoded JSON
+        given = {}
+        for name, value in plain.items():
+            if name in converters:
+                convert = converters[name]
+                given[name] = value if convert is None or value is None else convert(value)
+        return of(**given)
+
+    return build
 
 
-def _value(hint: Any, plain: Any) -> Any:  # noqa: ANN401 - decoded JSON
-    if plain is None:
-        return None
+def _converter(hint: Any) -> _Convert | None:  # noqa: ANN401 - whatever a field may be declared as
+    """From decoded JSON to the hint; None where JSON gives it as it is."""
     origin = get_origin(hint)
     if origin in {Union, UnionType}:
-        return _union(hint, plain)
-    if origin is tuple:
-        return tuple(_value(get_args(hint)[0], item) for item in plain)
-    if origin is list:
-        return [_value(get_args(hint)[0], item) for item in plain]
+        members = [arg for arg in get_args(hint) if arg is not type(None)]
+        # Unions of the domain are optional values, or scalars that JSON already tells apart.
+        return _converter(members[0]) if len(members) == 1 else None
+    if origin is tuple or origin is list:
+        return _of_items(origin, _converter(get_args(hint)[0]))
     if origin is not None and issubclass(origin, Mapping):
-        return {key: _value(get_args(hint)[1], item) for key, item in plain.items()}
-    return _plain(hint, plain)
-
-
-def _union(hint: Any, plain: Any) -> Any:  # noqa: ANN401 - decoded JSON
-    members = [arg for arg in get_args(hint) if arg is not type(None)]
-    # Unions of the domain are optional values, or scalars that JSON already tells apart.
-    return _value(members[0], plain) if len(members) == 1 else plain
-
-
-def _plain(hint: Any, plain: Any) -> Any:  # noqa: ANN401 - decoded JSON
+        return _of_values(_converter(get_args(hint)[1]))
     if is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, plain)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(plain)
-    if hint in {datetime, timedelta}:
-        return msgspec.convert(plain, hint)
-    if hint is float:
-        return float(plain)
-    return plain
+        return _builder(hint)
+    if isinstance(hint, type) and issubclass(hint, Enum | float):
+        return hint
+    if hint is datetime:
+        return datetime.fromisoformat
+    return partial(msgspec.convert, type=timedelta) if hint is timedelta else None
+
+
+def _of_items(kind: _Convert, convert: _Convert | None) -> _Convert:
+    return kind if convert is None else lambda plain: kind(convert(item) for item in plain)
+
+
+def _of_values(convert: _Convert | None) -> _Convert | None:
+    if convert is None:
+        return None
+    return lambda plain: {key: convert(value) for key, value in plain.items()}

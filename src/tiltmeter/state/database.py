@@ -6,7 +6,7 @@ import errno
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Engine, StaticPool, create_engine, event
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
+
+_Key, _Found = TypeVar("_Key"), TypeVar("_Found")
 
 BUSY_TIMEOUT_MS = 5000
 """How long a statement waits for another process's lock; then the caller hears of it and tries again later."""
@@ -96,10 +98,13 @@ class Database:
         with self._connection(self._writer) as connection:
             yield connection
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether this thread is inside a transaction that may still be undone."""
-        return getattr(self._open, "connection", None) is not None
+    def additions(self, kept: dict[_Key, _Found]) -> dict[_Key, _Found]:
+        """What this thread's transaction adds to a dictionary.
+
+        Merged into it at the commit; forgotten when the transaction is undone, as ids may then be given again.
+        """
+        found: tuple[dict[_Key, _Found], dict[_Key, _Found]] = self._open.added.setdefault(id(kept), (kept, {}))
+        return found[1]
 
     def close(self) -> None:
         """Give every connection back."""
@@ -117,8 +122,10 @@ class Database:
             self._turn.acquire()
         try:
             with engine.begin() as connection:
-                self._open.connection = connection
+                self._open.connection, self._open.added = connection, {}
                 yield connection
+            for kept, added in self._open.added.values():
+                kept.update(added)
         except SQLAlchemyError as error:
             raise self._error(error) from error
         finally:

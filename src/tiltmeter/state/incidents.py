@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -68,7 +69,7 @@ def read_alerts(connection: Connection, model: str | None, *, open_only: bool, n
             or_(ALERTS.c.resolved_at >= reopens, ALERTS.c.updated_at >= reopens),
         )
         query = query.where(or_(lasting, recent))
-    found = (decode(body, Alert) for body in connection.execute(query).scalars())
+    found = (_alert(body) for body in connection.execute(query).scalars())
     return {alert.fingerprint: alert for alert in found}
 
 
@@ -79,7 +80,13 @@ def read_episodes(connection: Connection, model: str | None, since: datetime | N
         query = query.where(ALERTS.c.model == model)
     if since is not None:
         query = query.where(ALERTS.c.updated_at >= to_micros(since))
-    return [decode(body, Alert) for body in connection.execute(query).scalars()]
+    return [_alert(body) for body in connection.execute(query).scalars()]
+
+
+@lru_cache(maxsize=4096)
+def _alert(body: str) -> Alert:
+    """Alerts are values, and nearly every body is one that the last look at the clock read as well."""
+    return decode(body, Alert)
 
 
 def write_incident(connection: Connection, incident: Incident, *, name: str) -> None:

@@ -21,7 +21,7 @@ from tiltmeter.state.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Select, Table
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 SeriesKey = tuple[str, str, str, str, str, str, str]
 """Grain, model, metric, version, segment key, segment value, feature."""
+
+SourceKey = tuple[str, str]
+"""Baseline and bins."""
 
 _SERIES_COLUMNS = tuple(METRIC_SERIES.c)[1:]
 _POINT_COLUMNS = tuple(METRIC_POINTS.c)
@@ -76,31 +79,33 @@ def begin_run(connection: Connection, run: Run) -> int | None:
 
 
 def write_metrics(
-    connection: Connection, run_id: int, metrics: Sequence[Metric], *, known: Mapping[SeriesKey, int]
-) -> dict[SeriesKey, int]:
+    connection: Connection,
+    run_id: int,
+    metrics: Sequence[Metric],
+    *,
+    series: MutableMapping[SeriesKey, int],
+    sources: MutableMapping[SourceKey, int],
+) -> None:
     """Write the numbers of a run.
 
     Args:
         connection: within a writing transaction.
         run_id: from `begin_run`.
         metrics: any number; a subject that occurs twice keeps the last.
-        known: series ids seen before, to spare the look-up.
-
-    Returns:
-        Series ids that were looked up; the caller may keep them once the transaction is committed.
+        series: ids looked up before, to spare doing it again; those looked up now are added.
+        sources: likewise.
     """
     keys = [_series_key(metric) for metric in metrics]
-    found = _series_ids(connection, {key for key in keys if key not in known})
-    sources = _source_ids(connection, {(metric.baseline_id, metric.bins_id) for metric in metrics})
+    series.update(_series_ids(connection, {key for key in keys if key not in series}))
+    origins = {(metric.baseline_id, metric.bins_id) for metric in metrics}
+    sources.update(_source_ids(connection, {pair for pair in origins if pair not in sources}))
     points = {}
     for metric, key in zip(metrics, keys, strict=True):
-        series = found[key] if key in found else known[key]
-        row = _point(metric, run_id, series, sources[metric.baseline_id, metric.bins_id])
-        points[series, row["window_end"], row["window_start"]] = row
+        row = _point(metric, run_id, series[key], sources[metric.baseline_id, metric.bins_id])
+        points[row["series_id"], row["window_end"], row["window_start"]] = row
     # In the order of the primary key, so that the tree is filled from left to right.
     rows = [points[key] for key in sorted(points)]
     upsert(connection, METRIC_POINTS, ("series_id", "window_end", "window_start"), rows)
-    return found
 
 
 def _series_key(metric: Metric) -> SeriesKey:
@@ -145,7 +150,7 @@ def _stored_series(connection: Connection, wanted: set[SeriesKey]) -> dict[Serie
     return {key: found[key] for key in wanted if key in found}
 
 
-def _source_ids(connection: Connection, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+def _source_ids(connection: Connection, pairs: set[SourceKey]) -> dict[SourceKey, int]:
     table, ids = METRIC_SOURCES, {}
     for baseline_id, bins_id in pairs:
         row = {"baseline_id": baseline_id, "bins_id": bins_id, "code_version": __version__}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.window import Grain
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.run import Run
     from tiltmeter.ports import ChannelState, Clock, Lease, MetricQuery
+
+_Key = TypeVar("_Key")
 
 KEEP_LIVE = timedelta(days=2)
 """Ten-second numbers are for today's pages; the traffic table keeps their source."""
@@ -46,6 +49,7 @@ class SqlStateStore:
         self._database = Database(parse_url(url, home=home))
         self._clock = clock
         self._series: dict[metric_rows.SeriesKey, int] = {}
+        self._sources: dict[metric_rows.SourceKey, int] = {}
         self.name = self._database.name
         with self._database.write() as connection:
             self.migrated = migrations.migrate(connection, now=clock.now(), name=self.name)
@@ -68,15 +72,19 @@ class SqlStateStore:
             run_id = metric_rows.begin_run(connection, run)
             if run_id is None:
                 return False
-            looked_up = metric_rows.write_metrics(connection, run_id, run.metrics, known=self._series)
+            metric_rows.write_metrics(
+                connection, run_id, run.metrics, series=self._known(self._series), sources=self._known(self._sources)
+            )
             incident_rows.write_alerts(connection, run.alerts)
             for incident in {incident.id: incident for incident in run.incidents}.values():
                 incident_rows.write_incident(connection, incident, name=self.name)
             incident_rows.add_events(connection, run.events)
             outbox.enqueue(connection, run.messages)
-        if not self._database.in_transaction:  # ids of a transaction that is undone may be given again
-            self._series.update(looked_up)
         return True
+
+    def _known(self, kept: dict[_Key, int]) -> ChainMap[_Key, int]:
+        """Ids looked up before; those that this transaction adds are kept once it is committed."""
+        return ChainMap(self._database.additions(kept), kept)
 
     def metrics(self, query: MetricQuery) -> list[Metric]:
         """Matching metrics: `since` < window end <= `until`, so that trailing spans count by when they were judged."""
