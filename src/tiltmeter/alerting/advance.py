@@ -154,7 +154,11 @@ def _meta_verdicts(
 
 
 def _vanished(situation: Situation, judged: Iterable[str], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """A verdict without a number for every open alert whose rule was judged and said nothing about it."""
+    """A verdict for every open alert whose rule was judged and said nothing about it.
+
+    An alert on a model version that scored nothing, or everything, in the window follows what the rule says of the
+    whole model: a version that was rolled back must not stay alarmed for ever. Other alerts have no number.
+    """
     names = set(judged)
     silent = [
         alert
@@ -163,13 +167,20 @@ def _vanished(situation: Situation, judged: Iterable[str], verdicts: Sequence[Ve
     ]
     if not silent:
         return []
-    spoken = {(verdict.rule, verdict.subject) for verdict in verdicts}
+    spoken = {(verdict.rule, verdict.subject): verdict for verdict in verdicts}
     fine = {rule.id for rule in situation.rules.rules if rule.no_data is Absence.OK}
-    return [
-        Verdict(alert.rule, alert.subject, Severity.NONE, None, judged=alert.rule in fine, why="no data")
-        for alert in silent
-        if (alert.rule, alert.subject) not in spoken
-    ]
+    found = []
+    for alert in silent:
+        if (alert.rule, alert.subject) in spoken:
+            continue
+        whole = spoken.get((alert.rule, replace(alert.subject, model_version="")))
+        if alert.subject.model_version and whole is not None and whole.judged:
+            found.append(replace(whole, subject=alert.subject))
+        else:
+            found.append(
+                Verdict(alert.rule, alert.subject, Severity.NONE, None, judged=alert.rule in fine, why="no data")
+            )
+    return found
 
 
 def _orphans(situation: Situation, rules: Mapping[str, Rule]) -> list[Alert]:

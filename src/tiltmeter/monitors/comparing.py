@@ -86,17 +86,20 @@ class ComparingMonitor:
         if reference is None:
             return []
         metrics: list[Metric] = []
-        for part in self._parts(model, world, reference):
+        for part in self._parts(model, window, world, reference):
             metrics.extend(self._measure_part(model, window, world, reference, part))
         return metrics
 
-    def _parts(self, model: Model, world: World, reference: Reference) -> Iterator[Part]:
+    def _parts(self, model: Model, window: Window, world: World, reference: Reference) -> Iterator[Part]:
         yield Part()
         if not self.is_complete:
             return
-        versions, segments = world.states.subjects(model.name, reference.bins.bins_id)
-        if len(versions) > 1:
-            yield from (Part(version=version) for version in versions)
+        name, bins_id = model.name, reference.bins.bins_id
+        versions, segments = world.states.subjects(name, bins_id)
+        # A version that scored alone is all rows: judged apart, everything about it would be said twice.
+        present = [v for v in versions if world.states.total(name, bins_id, window, version=v) is not None]
+        if len(present) > 1:
+            yield from (Part(version=version) for version in present)
         yield from (Part(segment=segment) for segment in segments)
 
     def _measure_part(

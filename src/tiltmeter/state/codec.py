@@ -64,22 +64,24 @@ def _builder(of: Any) -> _Convert:  # noqa: ANN401 - classes are hashable, mypy 
 
 def _converter(hint: Any) -> _Convert | None:  # noqa: ANN401 - whatever a field may be declared as
     """From decoded JSON to the hint; None where JSON gives it as it is."""
-    origin = get_origin(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin in {Union, UnionType}:
-        members = [arg for arg in get_args(hint) if arg is not type(None)]
+        members = [arg for arg in arguments if arg is not type(None)]
         # Unions of the domain are optional values, or scalars that JSON already tells apart.
         return _converter(members[0]) if len(members) == 1 else None
-    if origin is tuple or origin is list:
-        return _of_items(origin, _converter(get_args(hint)[0]))
-    if origin is not None and issubclass(origin, Mapping):
-        return _of_values(_converter(get_args(hint)[1]))
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _builder(hint)
-    if isinstance(hint, type) and issubclass(hint, Enum | float):
-        return hint
+    if origin in {tuple, list}:
+        return _of_items(origin, _converter(arguments[0]))
+    if origin is not None:
+        return _of_values(_converter(arguments[1])) if issubclass(origin, Mapping) else None
+    return _builder(cast("Any", hint)) if is_dataclass(hint) else _scalar(hint)
+
+
+def _scalar(hint: Any) -> _Convert | None:  # noqa: ANN401 - whatever a field may be declared as
     if hint is datetime:
         return datetime.fromisoformat
-    return partial(msgspec.convert, type=timedelta) if hint is timedelta else None
+    if hint is timedelta:
+        return partial(msgspec.convert, type=timedelta)
+    return hint if isinstance(hint, type) and issubclass(hint, Enum | float) else None
 
 
 def _of_items(kind: _Convert, convert: _Convert | None) -> _Convert:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_Key, _Found = TypeVar("_Key"), TypeVar("_Found")
+_Key = TypeVar("_Key")
+_Found = TypeVar("_Found")
 
 BUSY_TIMEOUT_MS = 5000
 """How long a statement waits for another process's lock; then the caller hears of it and tries again later."""

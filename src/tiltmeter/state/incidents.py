@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Integer, and_, bindparam, func, insert, or_, select, update
 
 from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, Incident, IncidentState
 from tiltmeter.domain.errors import StoreError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
 REOPEN_WITHIN = timedelta(minutes=30)
 """A resolved alert counts as open for so long, because a new breach would reopen it."""
@@ -51,6 +51,14 @@ def write_alerts(connection: Connection, alerts: Iterable[Alert]) -> None:
 
 def read_alerts(connection: Connection, model: str | None, *, open_only: bool, now: datetime) -> dict[str, Alert]:
     """The newest episode of every fingerprint."""
+    query = _newest_alerts(of_model=model is not None, open_only=open_only)
+    asked = {"of_model": model, "reopens": to_micros(now - REOPEN_WITHIN)}
+    found = (_alert(body) for body in connection.execute(query, asked).scalars())
+    return {alert.fingerprint: alert for alert in found}
+
+
+@cache
+def _newest_alerts(*, of_model: bool, open_only: bool) -> Select[Any]:
     newest = (
         select(ALERTS.c.fingerprint, func.max(ALERTS.c.episode).label("episode"))
         .group_by(ALERTS.c.fingerprint)
@@ -59,18 +67,17 @@ def read_alerts(connection: Connection, model: str | None, *, open_only: bool, n
     query = select(ALERTS.c.body).join(
         newest, and_(newest.c.fingerprint == ALERTS.c.fingerprint, newest.c.episode == ALERTS.c.episode)
     )
-    if model is not None:
-        query = query.where(ALERTS.c.model == model)
+    if of_model:
+        query = query.where(ALERTS.c.model == bindparam("of_model"))
     if open_only:
         lasting = ALERTS.c.state.in_([AlertState.PENDING.value, AlertState.FIRING.value])
-        reopens = to_micros(now - REOPEN_WITHIN)
+        reopens = bindparam("reopens", type_=BigInteger)
         recent = and_(
             ALERTS.c.state == AlertState.RESOLVED.value,
             or_(ALERTS.c.resolved_at >= reopens, ALERTS.c.updated_at >= reopens),
         )
         query = query.where(or_(lasting, recent))
-    found = (_alert(body) for body in connection.execute(query).scalars())
-    return {alert.fingerprint: alert for alert in found}
+    return query
 
 
 def read_episodes(connection: Connection, model: str | None, since: datetime | None) -> list[Alert]:
@@ -137,23 +144,31 @@ def _add_threads(connection: Connection, incident: Incident) -> None:
         connection.execute(insert(THREADS), rows)
 
 
+_THREADS_OF = select(THREADS).where(THREADS.c.incident.in_(bindparam("incidents", expanding=True)))
+
+
 def threads_of(connection: Connection, incidents: Sequence[str]) -> dict[str, dict[str, dict[str, str]]]:
     """What deliveries left behind: incident -> channel -> thread."""
     found: dict[str, dict[str, dict[str, str]]] = {}
-    for row in connection.execute(select(THREADS).where(THREADS.c.incident.in_(incidents))):
+    for row in connection.execute(_THREADS_OF, {"incidents": list(incidents)}) if incidents else ():
         found.setdefault(row.incident, {})[row.channel] = msgspec.json.decode(row.body)
     return found
 
 
 def read_incidents(connection: Connection, model: str | None, *, open_only: bool, limit: int) -> list[Incident]:
     """Newest first."""
+    query = _newest_incidents(of_model=model is not None, open_only=open_only)
+    return _with_threads(connection, connection.execute(query, {"of_model": model, "most": limit}).all())
+
+
+@cache
+def _newest_incidents(*, of_model: bool, open_only: bool) -> Select[Any]:
     query = select(INCIDENTS.c.body, INCIDENTS.c.revision)
-    if model is not None:
-        query = query.where(INCIDENTS.c.model == model)
+    if of_model:
+        query = query.where(INCIDENTS.c.model == bindparam("of_model"))
     if open_only:
         query = query.where(INCIDENTS.c.state == IncidentState.OPEN.value)
-    query = query.order_by(INCIDENTS.c.opened_at.desc(), INCIDENTS.c.id).limit(limit)
-    return _with_threads(connection, connection.execute(query).all())
+    return query.order_by(INCIDENTS.c.opened_at.desc(), INCIDENTS.c.id).limit(bindparam("most", type_=Integer))
 
 
 def read_incident(connection: Connection, incident_id: str) -> Incident | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tiltmeter import __version__
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy import Connection, Insert, Select, Table
 
     from tiltmeter.domain.run import Run
     from tiltmeter.ports import MetricQuery
@@ -42,13 +43,22 @@ _BATCH = 200  # rows a look-up statement; SQLite's least limit of parameters is 
 
 def upsert(connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, replacing every other column where the keys exist already."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    given = {column.name: statement.excluded[column.name] for column in table.c if column.name in rows[0]}
-    changed = {name: value for name, value in given.items() if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed), rows)
+    if rows:
+        connection.execute(_upsert(connection.dialect.name, table, tuple(keys), tuple(rows[0])), rows)
+
+
+@cache
+def _upsert(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Insert:
+    # Built once: putting a statement together takes longer than SQLite takes to run it.
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    changed = {name: statement.excluded[name] for name in columns if name not in keys}
+    found: Insert = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    return found
+
+
+_RUN_KEY = ("monitor", "model", "grain", "window_start", "window_end")
+_FOUND_RUN = select(RUNS.c.id, RUNS.c.source_version).where(*(RUNS.c[name] == bindparam(name) for name in _RUN_KEY))
+_NEW_RUN = insert(RUNS).returning(RUNS.c.id)
 
 
 def begin_run(connection: Connection, run: Run) -> int | None:
@@ -60,13 +70,11 @@ def begin_run(connection: Connection, run: Run) -> int | None:
         "window_start": to_micros(run.window.start),
         "window_end": to_micros(run.window.end),
     }
-    found = connection.execute(
-        select(RUNS.c.id, RUNS.c.source_version).where(and_(*(RUNS.c[name] == value for name, value in key.items())))
-    ).one_or_none()
+    found = connection.execute(_FOUND_RUN, key).one_or_none()
     moment = to_micros(run.evaluated_at)
     if found is None:
         row = {**key, "source_version": run.source_version, "evaluated_at": moment, "repeats": 0}
-        return int(connection.execute(insert(RUNS).values(row).returning(RUNS.c.id)).scalar_one())
+        return int(connection.execute(_NEW_RUN, row).scalar_one())
     if run.source_version is None or (found.source_version is not None and run.source_version <= found.source_version):
         return None
     connection.execute(

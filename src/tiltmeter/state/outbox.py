@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
 
 from tiltmeter.domain.alert import AlertEvent
 from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, MessageKind, Receipt
@@ -316,7 +316,11 @@ def forget_sent(connection: Connection, channel: str, before: datetime) -> int:
     return gone.rowcount
 
 
+_QUEUED_SINCE = (
+    select(OUTBOX.c.channel, func.count()).where(OUTBOX.c.created_at >= bindparam("since")).group_by(OUTBOX.c.channel)
+)
+
+
 def queued_since(connection: Connection, since: datetime) -> dict[str, int]:
     """Messages by channel that were queued at `since` or later."""
-    query = select(OUTBOX.c.channel, func.count()).where(OUTBOX.c.created_at >= to_micros(since))
-    return {row[0]: int(row[1]) for row in connection.execute(query.group_by(OUTBOX.c.channel))}
+    return {row[0]: int(row[1]) for row in connection.execute(_QUEUED_SINCE, {"since": to_micros(since)})}
