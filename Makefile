@@ -61,5 +61,8 @@ audit: setup-test ## Known vulnerabilities, licences, bill of materials
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses
 	@$(BIN)/pip-audit --skip-editable; $(BIN)/pip-licenses --format=markdown --summary
 
+docs: setup-test ## Write the generated pages and files again
+	@$(BIN)/python docs/generate.py
+
 clean: ## Remove the environment and what tests left
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis tiltmeter-home

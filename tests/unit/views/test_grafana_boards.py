@@ -98,12 +98,6 @@ def test_every_tiltmeter_series_that_a_panel_asks_for_is_exported_by_somebody():
                 assert named <= declared | beside, panel["title"]
 
 
-def test_the_committed_files_are_the_generated_ones():
-    for name, text in provisioning_files(load_rules(None)).items():
-        committed = REPOSITORY / "deploy" / "grafana" / name
-        assert committed.read_text(encoding="utf-8") == text, f"run: tiltmeter grafana export (see {committed})"
-
-
 def test_provisioning_names_one_data_source_and_the_folder_of_the_boards():
     files = provisioning_files(load_rules(None), prometheus_url="http://127.0.0.1:1", dashboards_folder="/x")
     source = yaml.safe_load(files["provisioning/datasources/prometheus.yaml"])["datasources"][0]
