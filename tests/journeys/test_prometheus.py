@@ -80,7 +80,14 @@ def test_every_panel_query_gives_finite_numbers(demo):
         assert not not_numbers
         waiting = [one for one, numbers in found if not numbers]
         time.sleep(1.0 if waiting else 0.0)
+    if is_slow(prometheus):  # a busy machine: no minute kept the latency target, so no capacity is known
+        waiting = [one for one in waiting if "capacity" not in one[2]]
     assert not waiting, [(board, title) for board, title, _ in waiting]
+
+
+def is_slow(prometheus):
+    p95 = values(prometheus, 'tiltmeter_serving_latency_p95_seconds{window="live",model_version=""}')
+    return bool(p95) and max(p95) > 0.2
 
 
 def test_both_targets_are_up_and_the_rules_are_loaded(demo):

@@ -1,0 +1,85 @@
+"""What a scrape holds: base units, the newest numbers alone, jobs under their own label, a bounded number of series."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.model import Model
+from tiltmeter.domain.traffic import TrafficState, latency_bin
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.serving import live_traffic
+from tiltmeter.monitors.traffic import Capacity
+from tiltmeter.service.exposition import MAX_SERIES, job_runs, newest_metrics
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+
+
+def day(end=NOW):
+    return Window(end - timedelta(days=1), end, Grain.DAY)
+
+
+def psi(feature="size", version="", end=NOW, value=0.3):
+    return Metric("drift.psi", Subject("m", version, feature), day(end), value)
+
+
+def test_milliseconds_are_exported_as_seconds():
+    metric = Metric("serving.latency_ms.p95", Subject("m"), day(), 250.0)
+    assert 'tiltmeter_serving_latency_p95_seconds{model="m",model_version="",window="day"} 0.25' in newest_metrics(
+        [metric]
+    )
+
+
+def test_a_version_that_is_gone_leaves_the_scrape():
+    lines = newest_metrics([psi(), psi(version="13", end=NOW - timedelta(days=9), value=0.9)])
+    assert not [line for line in lines if 'model_version="13"' in line]
+    assert [line for line in lines if line.endswith("} 0.3")]
+
+
+def test_of_two_numbers_of_one_subject_the_first_stands():
+    lines = newest_metrics([psi(value=0.1), psi(value=0.2)])
+    assert sum(line.startswith("tiltmeter_feature_psi{") for line in lines) == 1
+    assert any(line.endswith(" 0.1") for line in lines)
+
+
+def test_jobs_have_a_label_that_is_not_prometheus_own():
+    metric = Metric("batch.overdue", Subject("m", segment_key="job", segment_value="nightly"), day(), 60.0)
+    assert any('job_name="nightly"' in line and line.endswith(" 60.0") for line in newest_metrics([metric]))
+    segment = Metric("drift.psi", Subject("m", feature="size", segment_key="plan", segment_value="x"), day(), 0.3)
+    assert not [line for line in newest_metrics([segment]) if line.startswith("tiltmeter_feature_psi")]
+
+
+def test_a_hundred_thousand_features_stay_within_the_limit_and_are_counted():
+    lines = newest_metrics([psi(feature=f"f{place}") for place in range(100_000)])
+    assert sum(line.startswith("tiltmeter_feature_psi{") for line in lines) == MAX_SERIES
+    assert f"tiltmeter_series_left_out {float(100_000 - MAX_SERIES)}" in lines
+
+
+def test_newest_and_newest_good_run_are_told_apart():
+    def run(hours, state):
+        at = NOW - timedelta(hours=hours)
+        return {"job_name": "n", "start_time": at, "end_time": at, "run_ms": 9_000, "result_state": state,
+                "records_in": 5, "records_scored": 4, "records_failed": 1}  # fmt: skip
+
+    lines = job_runs([run(26, "SUCCESS"), run(2, "FAILED")])
+    assert (
+        f'tiltmeter_job_last_success_timestamp_seconds{{job_name="n"}} {(NOW - timedelta(hours=26)).timestamp()}'
+        in lines
+    )
+    assert f'tiltmeter_job_last_run_timestamp_seconds{{job_name="n"}} {(NOW - timedelta(hours=2)).timestamp()}' in lines
+    assert 'tiltmeter_job_records{job_name="n",result="failed"} 1.0' in lines
+
+
+def test_capacity_is_known_after_the_first_busy_minute():
+    class Log:
+        def traffic(self, model, window):
+            start = NOW - timedelta(minutes=2)
+            return [TrafficState(start, "h", "m", "1", "POST /score", "2xx", 90, 0, {latency_bin(20.0): 90})]
+
+    class World:
+        log = Log()
+
+    span = Window(NOW - timedelta(minutes=5), NOW, Grain.LIVE)
+    metrics = live_traffic(Model("m"), span, World(), capacity=Capacity())
+    line = 'tiltmeter_serving_capacity_requests_per_second{model="m",model_version="",window="live"} 1.5'
+    assert line in newest_metrics(metrics)
