@@ -133,9 +133,9 @@ def ratios(found: dict[str, float | str], ours: dict[str, float | str]) -> tuple
 def table(results: dict[str, dict[str, float | str]], rows: int) -> str:
     """The results as Markdown, with ratios to ours."""
     ours = results.get("ours", {})
-    command = "CPU seconds; command: `make bench-peers`"
+    made = f"CPU seconds; command: `make bench-peers`; {datetime.now(UTC):%Y-%m-%d}, {machine()}"
     lines = [
-        f"Baseline 500,000 rows, window {rows:,} rows, 30 features. {command}; {datetime.now(UTC):%Y-%m-%d}, {machine()}.",
+        f"Baseline 500,000 rows, window {rows:,} rows, 30 features. {made}.",
         "",
         "| library | CPU s | peak MB | ratio, stored baseline | ratio, baseline built in the run | leaves out |",
         "|---|--:|--:|--:|--:|---|",
