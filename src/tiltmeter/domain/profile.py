@@ -144,7 +144,7 @@ class NumericProfile:
         sum2: Σ q₂ of z² likewise.
         minimum: smallest finite value; None without one.
         maximum: largest finite value.
-        counts: rows per bin, int64, shape (edges + 1,); missing left out.
+        counts: rows per bin, signed integers as wide as `rows` needs, shape (edges + 1,); missing left out.
         low_tail: rows per log bin below the baseline's minimum, by index 0 … 328 (328: beyond the last limit).
             Bin i is `(limit[i], limit[i-1]]` with limit[i] = min − s·2^(i/8 − 2); -inf is in the last one.
         high_tail: rows per log bin above the baseline's maximum, likewise; bin i is `(limit[i-1], limit[i]]`.
@@ -179,11 +179,16 @@ class NumericProfile:
             sum2=self.sum2 + other.sum2,
             minimum=_least(self.minimum, other.minimum),
             maximum=_greatest(self.maximum, other.maximum),
-            counts=self.counts + other.counts,
+            counts=np.add(self.counts, other.counts, dtype=counts_type(self.rows + other.rows)),
             low_tail=_added(self.low_tail, other.low_tail),
             high_tail=_added(self.high_tail, other.high_tail),
             distinct=self.distinct + other.distinct,
         )
+
+
+def counts_type(rows: int) -> type[np.signedinteger]:
+    """The narrowest signed integers that hold so many rows: ten thousand features of 2,000 bins take 40 MB, not 160."""
+    return np.int16 if rows < 2**15 else np.int32 if rows < 2**31 else np.int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)

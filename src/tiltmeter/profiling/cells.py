@@ -31,18 +31,28 @@ class NumericCells:
     Args:
         bins: the frozen cells.
         edges: float64, ascending.
-        low: limits below the baseline's minimum, descending; empty without a range.
-        high: limits above the baseline's maximum, ascending.
         minimum: the baseline's pred(min), nan without a range.
         maximum: the baseline's max.
     """
 
     bins: NumericBins
     edges: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
     minimum: float
     maximum: float
+
+    def low_limits(self) -> np.ndarray:
+        """Limits of the log bins below the baseline's minimum, descending; empty without a range."""
+        # Made when asked for: few windows leave the range, and kept for 10,000 features they would take 50 MB.
+        with np.errstate(over="ignore"):
+            return float(np.nextafter(self.minimum, math.inf)) - self._widths()
+
+    def high_limits(self) -> np.ndarray:
+        """Limits of the log bins above the baseline's maximum, ascending; empty without a range."""
+        with np.errstate(over="ignore"):
+            return self.maximum + self._widths()
+
+    def _widths(self) -> np.ndarray:
+        return np.empty(0) if self.bins.range is None else self.bins.scale * TAIL_WIDTHS
 
 
 def cells_of(bins: NumericBins, *, float32: bool) -> NumericCells:
@@ -54,12 +64,9 @@ def cells_of(bins: NumericBins, *, float32: bool) -> NumericCells:
     """
     edges = float32_edges(bins.edges) if float32 and not bins.float32 else bins.edges
     if bins.range is None:
-        return NumericCells(bins, edges, np.empty(0), np.empty(0), math.nan, math.nan)
-    below, above = (float(edges[position]) for position in bins.range)
-    with np.errstate(over="ignore"):
-        widths = bins.scale * TAIL_WIDTHS
-        low, high = float(np.nextafter(below, math.inf)) - widths, above + widths
-    return NumericCells(bins, edges, low, high, below, above)
+        return NumericCells(bins, edges, math.nan, math.nan)
+    below, above = bins.range
+    return NumericCells(bins, edges, float(edges[below]), float(edges[above]))
 
 
 def float32_edges(edges: np.ndarray) -> np.ndarray:

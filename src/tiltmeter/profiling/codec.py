@@ -15,6 +15,7 @@ from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, Profile, TextBins, TextProfile
 from tiltmeter.profiling.distinct import HashDistinct
+from tiltmeter.profiling.edges import POSITIONS
 from tiltmeter.profiling.feature_codec import (
     bounded_inflate,
     decode_feature,
@@ -223,8 +224,8 @@ def _decoded_feature(state: bytes) -> FeatureBins:
         center, scale = np.frombuffer(arrays[0], "<f8").tolist()
         cells = NumericBins(
             edges=np.frombuffer(arrays[1], "<f8").astype(np.float64),
-            deciles=np.frombuffer(arrays[2], "<i8").astype(np.int64),
-            fine=np.frombuffer(arrays[3], "<i8").astype(np.int64),
+            deciles=np.frombuffer(arrays[2], "<i8").astype(POSITIONS),
+            fine=np.frombuffer(arrays[3], "<i8").astype(POSITIONS),
             iqr=_pair(facts["iqr"]),
             z=_pair(facts["z"]),
             range=_pair(facts["range"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -38,9 +37,16 @@ def fixed_sums(values: np.ndarray, *, center: float, scale: float) -> tuple[int,
     """
     with np.errstate(over="ignore", invalid="ignore"):
         z = (values - center) / scale
+    if z.size == 0:
+        return 0, 0, 0
+    largest = max(1.0, float(np.maximum.reduce(z)), -float(np.minimum.reduce(z)))
+    if z.size * (largest * largest + 1.0) < _INT64_SAFE / LIMB:
+        # The same integers, and so few and small that an int64 holds their sum.
+        return _whole_sum(z), _whole_sum(z * z), 0
+    extreme = 0
+    if not largest <= LIMB:
         inside = np.abs(z) <= LIMB
-    extreme = int(z.size - np.count_nonzero(inside))
-    if extreme:
+        extreme = int(z.size - np.count_nonzero(inside))
         z = z[inside]
     sum1 = sum2 = 0
     for start in range(0, z.size, MAX_ROWS):
@@ -48,6 +54,10 @@ def fixed_sums(values: np.ndarray, *, center: float, scale: float) -> tuple[int,
         sum1 += _limb_sum(np.floor(part * LIMB + 0.5))
         sum2 += _limb_sum(np.floor((part * part) * LIMB + 0.5))
     return sum1, sum2, extreme
+
+
+def _whole_sum(values: np.ndarray) -> int:
+    return int(np.add.reduce(np.floor(values * LIMB + 0.5).astype(np.int64)))
 
 
 def _limb_sum(whole: np.ndarray) -> int:
@@ -66,24 +76,3 @@ def _limb_sum(whole: np.ndarray) -> int:
         weight += FRACTION_BITS
         left = above
     return total
-
-
-def mean_and_std(sum1: int, sum2: int, *, rows: int, center: float, scale: float) -> tuple[float, float]:
-    """Mean and standard deviation (ddof 1) in exact rational arithmetic, rounded once.
-
-    Args:
-        sum1: of `fixed_sums`.
-        sum2: of `fixed_sums`.
-        rows: values in the sums, at least 1.
-        center: c.
-        scale: s.
-
-    Returns:
-        NaN as the deviation of a single value.
-    """
-    mean = Fraction(center) + Fraction(scale) * Fraction(sum1, rows << FRACTION_BITS)
-    if rows == 1:
-        return float(mean), math.nan
-    spread = Fraction(sum2, 1 << FRACTION_BITS) - Fraction(sum1 * sum1, rows << (2 * FRACTION_BITS))
-    variance = max(spread, Fraction(0)) / (rows - 1)
-    return float(mean), scale * math.sqrt(float(variance))

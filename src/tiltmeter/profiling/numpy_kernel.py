@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiltmeter.domain.profile import LevelProfile, NumericProfile, TextProfile, capped_levels
+from tiltmeter.domain.profile import LevelProfile, NumericProfile, TextProfile, capped_levels, counts_type
 from tiltmeter.profiling.distinct import HashDistinct, LevelDistinct, Resolution
 from tiltmeter.profiling.fixed_point import fixed_sums
 from tiltmeter.profiling.hashing import hash_doubles, hash_names
@@ -27,34 +27,44 @@ def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolut
     if cells.bins.float32:
         with np.errstate(over="ignore"):
             values = values.astype(np.float32).astype(np.float64)
-    values = values + 0.0  # -0.0 becomes 0.0
-    hashes = hash_doubles(values) if column.hashes is None else column.hashes[present]
-    finite = values[np.isfinite(values)]
+    # In order, -0.0 as 0.0: edges are then found among values instead of values among edges, ten times as fast.
+    ordered = np.sort(values + 0.0)
+    hashes = hash_doubles(ordered) if column.hashes is None else column.hashes[present]
+    infinite, zeros_end = ordered.searchsorted((-np.inf, 0.0), side="right").tolist()
+    zeros_start, finite_end = ordered.searchsorted((0.0, np.inf)).tolist()
+    finite = ordered[infinite:finite_end]
     sum1, sum2, extreme = fixed_sums(finite, center=cells.bins.center, scale=cells.bins.scale)
-    positions = np.searchsorted(cells.edges, values, side="left")
+    up_to_edges = ordered.searchsorted(cells.edges, side="right")
     return NumericProfile(
         rows=rows,
-        missing=rows - values.size,
-        negative_infinite=int(np.count_nonzero(values == -np.inf)),
-        positive_infinite=int(np.count_nonzero(values == np.inf)),
+        missing=rows - ordered.size,
+        negative_infinite=infinite,
+        positive_infinite=ordered.size - finite_end,
         extreme=extreme,
-        zeros=int(np.count_nonzero(values == 0)),
+        zeros=zeros_end - zeros_start,
         sum1=sum1,
         sum2=sum2,
-        minimum=float(finite.min()) if finite.size else None,
-        maximum=float(finite.max()) if finite.size else None,
-        counts=np.bincount(positions, minlength=cells.edges.size + 1),
-        low_tail=_tail(-values[values <= cells.minimum], -cells.low, side="right"),
-        high_tail=_tail(values[values > cells.maximum], cells.high, side="left"),
+        minimum=float(finite[0]) if finite.size else None,
+        maximum=float(finite[-1]) if finite.size else None,
+        counts=np.diff(up_to_edges, prepend=0, append=ordered.size).astype(counts_type(rows)),
+        low_tail=_low_tail(ordered, cells),
+        high_tail=_high_tail(ordered, cells),
         distinct=HashDistinct.of(hashes, resolution),
     )
 
 
+def _low_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
+    beyond = ordered[: ordered.searchsorted(cells.minimum, side="right")] if cells.bins.range else ()
+    return _tail(-beyond[::-1], -cells.low_limits(), side="right") if len(beyond) else {}
+
+
+def _high_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
+    beyond = ordered[ordered.searchsorted(cells.maximum, side="right") :] if cells.bins.range else ()
+    return _tail(beyond, cells.high_limits(), side="left") if len(beyond) else {}
+
+
 def _tail(values: np.ndarray, limits: np.ndarray, *, side: str) -> dict[int, int]:
-    if values.size == 0 or limits.size == 0:
-        return {}
-    positions = np.searchsorted(limits, values, side=side)  # type: ignore[call-overload]
-    counts = np.bincount(positions)
+    counts = np.bincount(np.searchsorted(limits, values, side=side))  # type: ignore[call-overload]
     return {int(index): int(counts[index]) for index in np.flatnonzero(counts)}
 
 

@@ -66,7 +66,7 @@ class ComparisonCells:
 def numeric_side(bins: NumericBins, profile: NumericProfile, rows_tested: int) -> Side:
     """One side of a numeric feature in its decile bins."""
     starts = np.concatenate(([0], bins.deciles.astype(np.int64) + 1))
-    return Side(np.add.reduceat(profile.counts, starts), profile.rows, profile.missing, rows_tested)
+    return Side(np.add.reduceat(profile.counts, starts, dtype=np.int64), profile.rows, profile.missing, rows_tested)
 
 
 def level_side(profile: LevelProfile, rows_tested: int) -> Side:

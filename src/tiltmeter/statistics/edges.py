@@ -57,7 +57,7 @@ class FineBins:
 def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile]) -> FineBins:
     """Rows per fine bin, the same bins for all profiles."""
     starts = np.concatenate(([0], bins.fine.astype(np.int64) + 1))
-    counts = np.stack([np.add.reduceat(profile.counts, starts) for profile in profiles])
+    counts = np.stack([np.add.reduceat(profile.counts, starts, dtype=np.int64) for profile in profiles])
     edges = bins.edges[bins.fine]
     if edges.size == 0:
         return FineBins(edges, counts)

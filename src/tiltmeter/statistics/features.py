@@ -201,7 +201,7 @@ def _numeric(
 def _fences(
     cells: NumericBins, profiles: tuple[NumericProfile, NumericProfile], tested: Tested, numbers: FeatureNumbers
 ) -> None:
-    below = tuple(np.cumsum(profile.counts) for profile in profiles)
+    below = tuple(np.cumsum(profile.counts, dtype=np.int64) for profile in profiles)
     rows = (profiles[0].rows, profiles[1].rows)
     for name, fence, why in (("outliers_iqr", cells.iqr, "iqr_zero"), ("outliers_z", cells.z, "std_zero")):
         if fence is None:
