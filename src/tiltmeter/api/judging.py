@@ -26,7 +26,7 @@ _SCHEMA_STATUSES = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A comparison with severities filled in, and what they come from."""
+    """A comparison with severities filled in, and what they come from: the metrics that rules name, and verdicts."""
 
     comparison: Comparison
     metrics: tuple[Metric, ...]
@@ -50,7 +50,8 @@ def judge(
         model: name that metrics are filed under.
         more: metrics that are judged besides those of the comparison.
     """
-    metrics = [*drift_metrics(comparison, subject=Subject(model), window=window), *more]
+    named = {rule.metric for rule in rules}
+    metrics = [*drift_metrics(comparison, subject=Subject(model), window=window, names=named), *more]
     found = verdicts(metrics, rules)
     return Judged(with_severities(comparison, found), tuple(metrics), tuple(found))
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import numpy as np
 
     from tiltmeter.domain.feature import FeatureKind
     from tiltmeter.domain.metric import Unit
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """What a drift statistic sees of one feature: counts on both sides, never rows.
 
@@ -45,6 +46,16 @@ class Cells:
     std_reference: float | None = None
     minimum: float | None = None
     maximum: float | None = None
+
+    @cached_property
+    def reference_below(self) -> np.ndarray:
+        """Rows of the reference up to the end of each fine bin, int64."""
+        return np.cumsum(self.reference_fine, dtype=np.int64)
+
+    @cached_property
+    def current_below(self) -> np.ndarray:
+        """Rows of the window up to the end of each fine bin, int64."""
+        return np.cumsum(self.current_fine, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,21 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.effects import effect_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from tiltmeter.domain.alert import Verdict
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
     from tiltmeter.domain.window import Window
 
-_SIDE = ("mean", "std", "min", "max", "missing_share", "distinct", "zero_share")
-_QUANTILES = {"q01": "q01", "q05": "q05", "q25": "q25", "q50": "median", "q75": "q75", "q95": "q95", "q99": "q99"}
+    _Details = dict[str, str | float | int | list[str]]
+
+_ONE_SIDED = {
+    **{f"features.{name}": name for name in ("mean", "std", "min", "max", "missing_share", "distinct", "zero_share")},
+    **{f"features.{name}": name for name in ("q01", "q05", "q25")},
+    "features.q50": "median",
+    **{f"features.{name}": name for name in ("q75", "q95", "q99")},
+}
+"""Metrics of the window alone, by the field that holds them."""
 _UNJUDGED = (Status.TOO_FEW_ROWS, Status.EMPTY, Status.NO_DATA)
 
 
@@ -50,7 +57,7 @@ class _Maker:
         q: float | None = None,
         lower: float | None = None,
         upper: float | None = None,
-        details: dict[str, str | float | int | list[str]] | None = None,
+        details: _Details | None = None,
     ) -> Metric:
         return Metric(
             name, self.subject, self.window, value, status, why, lower, upper, p, q,
@@ -68,7 +75,12 @@ _SCORE_SIDE = {
 
 
 def drift_metrics(
-    comparison: Comparison, *, subject: Subject, window: Window, provenance: Provenance = Provenance()
+    comparison: Comparison,
+    *,
+    subject: Subject,
+    window: Window,
+    provenance: Provenance = Provenance(),
+    names: Collection[str] | None = None,
 ) -> list[Metric]:
     """Every metric of a comparison.
 
@@ -77,23 +89,24 @@ def drift_metrics(
         subject: model, version and segment; the feature is filled in here.
         window: the span that was judged.
         provenance: ids kept with every number.
+        names: metrics to make, None for all: a comparison of ten thousand features is judged by eight of thirty.
     """
     metrics: list[Metric] = []
     for feature in comparison.features.values():
         maker = _Maker(comparison, replace(subject, feature=feature.name), window, provenance)
-        metrics.extend(_feature_drift(feature, maker))
-        metrics.extend(_feature_statistics(feature, maker))
+        effect = effect_of(feature)
+        details: _Details = {"effect": effect} if effect else {}
+        metrics.extend(_feature_drift(feature, maker, details))
+        metrics.extend(_feature_statistics(feature, maker, details, names))
     metrics.extend(_overall(comparison, _Maker(comparison, subject, window, provenance)))
-    return metrics
+    return metrics if names is None else [metric for metric in metrics if metric.name in names]
 
 
-def _feature_drift(feature: FeatureComparison, maker: _Maker) -> Iterator[Metric]:
+def _feature_drift(feature: FeatureComparison, maker: _Maker, details: _Details) -> Iterator[Metric]:
     if feature.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED, Status.NEW_COLUMN):
         return
     status = feature.status if feature.status in _UNJUDGED else Status.OK
     why = feature.why
-    effect = effect_of(feature)
-    details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
     psi_q, psi_p = feature.psi_q_value, feature.psi_p_value
     yield maker.metric(
         "drift.psi", feature.psi, status=status, why=why.get("psi", ""), p=psi_p, q=psi_q, lower=feature.psi_lower,
@@ -111,30 +124,24 @@ def _feature_drift(feature: FeatureComparison, maker: _Maker) -> Iterator[Metric
         yield maker.metric(f"drift.{name}", value, status=status)
 
 
-def _feature_statistics(feature: FeatureComparison, maker: _Maker) -> Iterator[Metric]:
+def _feature_statistics(
+    feature: FeatureComparison, maker: _Maker, details: _Details, names: Collection[str] | None
+) -> Iterator[Metric]:
     current = feature.current
     if current is None:
         return
     status = feature.status if feature.status in _UNJUDGED else Status.OK
-    for name in _SIDE:
-        value = getattr(current, name)
+    for name, attribute in _ONE_SIDED.items():
+        value = getattr(current, attribute) if names is None or name in names else None
         if value is not None:
-            yield maker.metric(f"features.{name}", float(value), status=status)
-    for name, attribute in _QUANTILES.items():
-        value = getattr(current, attribute)
-        if value is not None:
-            yield maker.metric(f"features.{name}", float(value), status=status)
-    effect = effect_of(feature)
-    details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
+            yield maker.metric(name, float(value), status=status)
     yield maker.metric(
         "features.missing_change", feature.missing_change, status=status, p=feature.missing_p_value, details=details
     )
     yield from _range_and_levels(feature, maker, status, details)
 
 
-def _range_and_levels(
-    feature: FeatureComparison, maker: _Maker, status: Status, details: dict[str, str | float | int | list[str]]
-) -> Iterator[Metric]:
+def _range_and_levels(feature: FeatureComparison, maker: _Maker, status: Status, details: _Details) -> Iterator[Metric]:
     if feature.out_of_range is not None:
         yield maker.metric(
             "features.out_of_range_share", feature.out_of_range, status=status, p=feature.out_of_range_p_value,
@@ -157,7 +164,7 @@ def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
     score = comparison.score
     if score is not None:
         effect = _score_effect(score)
-        details: dict[str, str | float | int | list[str]] = {"effect": effect} if effect else {}
+        details: _Details = {"effect": effect} if effect else {}
         for name in ("drift.score_psi", "drift.overall_psi"):
             yield maker.metric(
                 name, score.psi, status=status, p=score.psi_p_value, q=score.psi_q_value, lower=score.psi_lower,

@@ -54,7 +54,7 @@ def share_edges(baseline: Weighted, parts: int) -> np.ndarray:
     left = total - int(np.add.reduce(counts[is_atom]))
     wanted = max(1, parts - atoms.size)
     edges = [_preds(atoms), atoms]
-    for start, stop in _runs(~is_atom) if atoms.size < values.size else ():
+    for start, stop in _runs(~is_atom) if atoms.size else [(0, values.size)]:
         mass = int(counts[start:stop].sum())
         # No bin is planned under 2.5 % of the rows (deciles), a quarter of an equal share in general.
         bins = max(1, min((2 * wanted * mass + left) // (2 * left), 4 * parts * mass // total))
@@ -105,11 +105,13 @@ def numeric_bins(values: np.ndarray, *, float32: bool) -> NumericBins:
     limits = (_below(smallest), largest)
     fine = _ascending(share_edges(baseline, FINE), limits)
     tukey, three_sigma = _tukey(*iqr), _three_sigma(baseline)
-    edges = _ascending(deciles, fine, tukey or (), three_sigma or ())
+    more = _ascending(deciles, tukey or (), three_sigma or ())
+    more = more[fine[np.minimum(fine.searchsorted(more), fine.size - 1)] != more]
+    edges = _ascending(fine, more) if more.size else fine
     return NumericBins(
         edges=edges,
         deciles=edges.searchsorted(deciles).astype(POSITIONS),
-        fine=edges.searchsorted(fine).astype(POSITIONS),
+        fine=np.delete(np.arange(edges.size, dtype=POSITIONS), edges.searchsorted(more)),
         iqr=_positions(edges, tukey),
         z=_positions(edges, three_sigma),
         range=_positions(edges, limits),

@@ -29,7 +29,7 @@ from tiltmeter.profiling.kinds import inferred_kind
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tiltmeter.ports import Rows
 
@@ -55,7 +55,8 @@ def fit_bins(rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000, sample_
     sample, total, step = _sampled(rows, names, sample_rows)
     if total == 0:
         raise EmptyWindow("there are no rows to make a baseline from", at=rows.name)
-    features = {name: _feature_bins(name, array, roles, level_cap) for name, array in sample.items()}
+    # A column is let go when its cells are made: wide tables then never stand beside all of their cells.
+    features = {name: _feature_bins(name, sample.pop(name), roles, level_cap) for name in list(sample)}
     others = {*rows.schema.names, *roles.ignore, roles.label, roles.entity, roles.time} - {*features, None}
     bins = Bins(
         bins_id="",
@@ -94,7 +95,7 @@ def feature_names(schema: pa.Schema, roles: ColumnRoles) -> list[str]:
     return [*names, roles.score] if roles.score else names
 
 
-def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[Mapping[str, pa.Array], int, int]:
+def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[dict[str, pa.Array], int, int]:
     step, total = 1, 0
     parts: list[tuple[int, pa.RecordBatch]] = []  # first row number, and every step-th row from there
     kept = 0

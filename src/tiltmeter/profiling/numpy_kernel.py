@@ -54,13 +54,13 @@ def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolut
 
 
 def _low_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
-    beyond = ordered[: ordered.searchsorted(cells.minimum, side="right")] if cells.bins.range else ()
-    return _tail(-beyond[::-1], -cells.low_limits(), side="right") if len(beyond) else {}
+    end = int(ordered.searchsorted(cells.minimum, side="right")) if cells.bins.range else 0
+    return _tail(-ordered[:end][::-1], -cells.low_limits(), side="right") if end else {}
 
 
 def _high_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
-    beyond = ordered[ordered.searchsorted(cells.maximum, side="right") :] if cells.bins.range else ()
-    return _tail(beyond, cells.high_limits(), side="left") if len(beyond) else {}
+    start = int(ordered.searchsorted(cells.maximum, side="right")) if cells.bins.range else ordered.size
+    return _tail(ordered[start:], cells.high_limits(), side="left") if start < ordered.size else {}
 
 
 def _tail(values: np.ndarray, limits: np.ndarray, *, side: str) -> dict[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile
-from tiltmeter.statistics.edges import range_names
+from tiltmeter.statistics.edges import range_names, starts_behind
 
 OTHER = "(other)"
 """Name of the cell that holds everything rare or never seen in the reference."""
@@ -65,7 +65,7 @@ class ComparisonCells:
 
 def numeric_side(bins: NumericBins, profile: NumericProfile, rows_tested: int) -> Side:
     """One side of a numeric feature in its decile bins."""
-    starts = np.concatenate(([0], bins.deciles.astype(np.int64) + 1))
+    starts = starts_behind(bins.deciles)
     return Side(np.add.reduceat(profile.counts, starts, dtype=np.int64), profile.rows, profile.missing, rows_tested)
 
 

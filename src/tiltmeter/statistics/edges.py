@@ -56,9 +56,15 @@ class FineBins:
 
 def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile]) -> FineBins:
     """Rows per fine bin, the same bins for all profiles."""
-    starts = np.concatenate(([0], bins.fine.astype(np.int64) + 1))
-    counts = np.stack([np.add.reduceat(profile.counts, starts, dtype=np.int64) for profile in profiles])
-    edges = bins.edges[bins.fine]
+    counts = np.empty((len(profiles), bins.fine.size + 1), dtype=np.int64)
+    if bins.fine.size == bins.edges.size:  # as with every value a bin of its own
+        edges = bins.edges
+        for row, profile in enumerate(profiles):
+            counts[row] = profile.counts
+    else:
+        edges, starts = bins.edges[bins.fine], starts_behind(bins.fine)
+        for row, profile in enumerate(profiles):
+            np.add.reduceat(profile.counts, starts, dtype=np.int64, out=counts[row])
     if edges.size == 0:
         return FineBins(edges, counts)
     high_edges, high = _tail([profile.high_tail for profile in profiles], counts[:, -1], bins.scale)
@@ -70,6 +76,13 @@ def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile]) -> FineBins
     return _without_repeats(
         np.concatenate((below, edges, above)), np.concatenate((low[:, ::-1], counts[:, 1:-1], high), axis=1)
     )
+
+
+def starts_behind(positions: np.ndarray) -> np.ndarray:
+    """Where bins that end at these positions begin: 0, and one behind each."""
+    starts = np.zeros(positions.size + 1, dtype=np.intp)
+    np.add(positions, 1, out=starts[1:], dtype=np.intp)
+    return starts
 
 
 def _tail(tails: Iterable[Mapping[int, int]], outer: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

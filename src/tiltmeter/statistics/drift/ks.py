@@ -27,22 +27,22 @@ def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
 
 
 def _compute(cells: Cells) -> Measured:
-    n, m = int(np.add.reduce(cells.current_fine)), int(np.add.reduce(cells.reference_fine))
+    n, m = int(cells.current_below[-1:].sum()), int(cells.reference_below[-1:].sum())
     if n < 1 or m < 1:
         return Measured(None, dict.fromkeys(_PARTS), "no_values")
     exact = np.int64 if n * m <= _SAFE_PRODUCT else object
-    below_current = np.cumsum(cells.current_fine, dtype=np.int64).astype(exact, copy=False) * m
-    below_reference = np.cumsum(cells.reference_fine, dtype=np.int64).astype(exact, copy=False) * n
     # Gaps in whole rows² at the upper limit of every bin: floats would break the bound in the last digit.
-    widest = int(np.abs(below_current - below_reference).max())
+    gaps = cells.current_below.astype(exact, copy=False) * m
+    gaps -= cells.reference_below.astype(exact, copy=False) * n
+    widest = max(int(np.maximum.reduce(gaps)), -int(np.minimum.reduce(gaps)))
     shared = ~cells.single_valued
-    before_reference = below_reference - cells.reference_fine.astype(exact, copy=False) * n
-    before_current = below_current - cells.current_fine.astype(exact, copy=False) * m
     inside = widest
-    if shared.any():
-        inside = max(
-            int((below_current - before_reference)[shared].max()), int((below_reference - before_current)[shared].max())
-        )
+    if np.count_nonzero(shared):
+        # One side's limit of the bin against the other side's start of it.
+        gaps = gaps[shared]
+        above = gaps + cells.reference_fine[shared].astype(exact, copy=False) * n
+        below = cells.current_fine[shared].astype(exact, copy=False) * m - gaps
+        inside = max(int(np.maximum.reduce(above)), int(np.maximum.reduce(below)))
     ks = widest / (n * m)
     n_test, m_test = _effective(n, cells.current, cells.n), _effective(m, cells.reference, cells.m)
     p_value = float(kolmogorov(ks * math.sqrt(n_test * m_test / (n_test + m_test))))

@@ -18,17 +18,19 @@ _PARTS = ("wasserstein_in_std",)
 
 
 def _compute(cells: Cells) -> Measured:
-    n, m = int(np.add.reduce(cells.current_fine)), int(np.add.reduce(cells.reference_fine))
+    n, m = int(cells.current_below[-1:].sum()), int(cells.reference_below[-1:].sum())
     if n < 1 or m < 1 or cells.minimum is None or cells.maximum is None:
         return Measured(None, {"wasserstein_in_std": None}, "no_values")
-    right = np.cumsum(cells.current_fine) / n - np.cumsum(cells.reference_fine) / m
-    left = np.concatenate(([0.0], right[:-1]))
+    ends = np.zeros(cells.current_below.size + 1)  # the gap at both ends of every bin
+    np.subtract(cells.current_below / n, cells.reference_below / m, out=ends[1:])
+    left, right = ends[:-1], ends[1:]
     # The outer bins end at the least and greatest value of both sides; beyond them both distributions are flat.
-    limits = np.concatenate(([cells.minimum], cells.fine_edges, [cells.maximum]))
-    limits = np.minimum(np.maximum(limits, cells.minimum), cells.maximum)
+    limits = np.concatenate(((cells.minimum,), cells.fine_edges, (cells.maximum,)))
+    np.minimum(np.maximum(limits, cells.minimum, out=limits), cells.maximum, out=limits)
     # Rows lie evenly inside a bin, so the gap is a straight line: a trapezoid, or two triangles where it crosses 0.
-    heights = (np.abs(left) + np.abs(right)) / 2.0
-    crossing = np.flatnonzero(left * right < 0)
+    sizes = np.abs(ends)
+    heights = (sizes[:-1] + sizes[1:]) / 2.0
+    crossing = (left * right < 0).nonzero()[0]
     heights[crossing] = (left[crossing] ** 2 + right[crossing] ** 2) / (4.0 * heights[crossing])
     with np.errstate(over="ignore", invalid="ignore"):
         distance = float(heights @ (limits[1:] - limits[:-1]))
