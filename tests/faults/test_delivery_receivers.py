@@ -234,7 +234,7 @@ def test_18_a_body_of_600_kb_is_cut_and_keeps_the_key_facts(post):
     event = post.pager.pages[0].events[0]
     assert len(post.pager.requests[0].body) <= 512_000
     assert event["payload"]["custom_details"]["Since"].startswith("Mon 23 Nov")
-    assert event["payload"]["custom_details"]["worst"]
+    assert event["payload"]["custom_details"]["Worst first"]
 
 
 def test_19_no_ghost_incident_when_the_trigger_never_left(post):

@@ -30,6 +30,7 @@ from tiltmeter.alerting.advance import RULE_ERROR, advance
 from tiltmeter.alerting.lifecycle import step
 from tiltmeter.alerting.rules import verdicts
 from tiltmeter.alerting.views import is_muted
+from tiltmeter.channels.slack_blocks import root_blocks
 from tiltmeter.config.rules import check_rules, load_rules
 from tiltmeter.config.yaml_source import parse_yaml
 from tiltmeter.domain.alert import AlertState, IncidentState, Silence
@@ -209,8 +210,10 @@ def test_23_thirty_features_are_one_message_and_the_31st_is_a_note():
     content = changed.messages[0].content
     assert len(incident.alerts) == 30
     assert content.title == "30 features drifted, worst f29 PSI 0.33"
-    assert [row.subject for row in content.rows] == ["f29", "f28", "f27", "f26", "f25"]
-    assert content.more == 25
+    assert [row.subject for row in content.rows] == [f"f{number:02}" for number in range(29, -1, -1)]
+    root = "".join(block["text"]["text"] for block in root_blocks(changed.messages[0]) if "text" in block)
+    assert root.index("*f29*") < root.index("*f25*") < root.index("and 25 more in the thread")
+    assert "f24" not in root
     next_day = psi_day(play, 1, **features, late_comer=0.4)
     assert kinds(next_day) == [("slack", "updated")]
     assert "late_comer" in next_day.messages[0].content.facts["Now"]

@@ -10,7 +10,7 @@ from tiltmeter.alerting.phrases import detail, name_of, points, share
 from tiltmeter.domain.alert import AlertState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tiltmeter.alerting.situation import Change
     from tiltmeter.domain.alert import Alert
@@ -30,11 +30,28 @@ def likely_cause(alerts: Sequence[Alert], changes: Sequence[Change] = ()) -> str
         changes: deployments and the like, any time.
     """
     seen = [alert for alert in alerts if alert.state in (AlertState.FIRING, AlertState.RESOLVED)]
-    for look in _LOOKS:
+    for look in (_schema, _job, _exception):
         found = look(seen)
         if found:
             return found
-    return _change(seen, changes) or _after_change(seen)
+    change, sign = _change(seen, changes), _sign(seen)
+    # A sign in a few of many features is a part of what happened; the change may be what happened to all of them.
+    said = [sign, change] if _explains_most(seen) else [change, sign]
+    return "; ".join(text for text in said if text) or _after_change(seen)
+
+
+_SIGNS = ("features.out_of_range_share", "features.missing_change", "features.new_level_excess")
+
+
+def _sign(alerts: Sequence[Alert]) -> str:
+    """What the rows themselves show: a scale, missing values, a new level, one segment."""
+    return next((found for look in (_range, _missing, _new_level, _segment) if (found := look(alerts))), "")
+
+
+def _explains_most(alerts: Sequence[Alert]) -> bool:
+    features = {alert.subject.feature for alert in alerts if alert.subject.feature}
+    signed = {alert.subject.feature for alert in _of(alerts, *_SIGNS)}
+    return not signed or len(signed) >= SHARED_BY * len(features)
 
 
 def _change(alerts: Sequence[Alert], changes: Sequence[Change]) -> str:
@@ -61,12 +78,15 @@ def _schema(alerts: Sequence[Alert]) -> str:
 
 
 def _job(alerts: Sequence[Alert]) -> str:
+    about_jobs = all(alert.metric is not None and alert.metric.name.startswith("batch.") for alert in alerts)
     for alert in _of(alerts, "batch.failed", "batch.overdue", "batch.records_ratio"):
         if alert.metric is None:
             continue
         word = {"batch.failed": "failed", "batch.overdue": "is late"}.get(alert.metric.name, "wrote too few records")
         message = detail(alert, "message")
         job = name_of(alert.subject.segment_value)
+        if about_jobs:
+            return ""  # that the job failed, and its message, is what the whole message says
         return f"job {job} {word}{': ' + message if message else ''}"
     return ""
 
@@ -122,8 +142,3 @@ def _segment(alerts: Sequence[Alert]) -> str:
 def _after_change(alerts: Sequence[Alert]) -> str:
     versions = {alert.subject.model_version for alert in alerts if alert.subject.feature or alert.rule}
     return f"only version {name_of(versions.pop())} shows it" if len(versions) == 1 and "" not in versions else ""
-
-
-_LOOKS: tuple[Callable[[Sequence[Alert]], str], ...] = (
-    _schema, _job, _exception, _range, _missing, _new_level, _segment,
-)  # fmt: skip

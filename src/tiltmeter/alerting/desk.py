@@ -17,7 +17,7 @@ from tiltmeter.alerting.routing import channels_for, on_the_ladder
 from tiltmeter.alerting.situation import Advance
 from tiltmeter.alerting.views import why_quiet
 from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, Incident, IncidentState
-from tiltmeter.domain.message import Message, MessageKind
+from tiltmeter.domain.message import NEWS, Message, MessageKind
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Desk:
                     model=incident.model,
                     kind=said,
                     severity=incident.severity if severity is None else severity,
-                    content=content,
+                    content=_without_news(content) if new else content,
                     sequence=sequence,
                     created_at=self.now,
                     thread=dict(incident.threads.get(channel, {})),
@@ -173,6 +173,11 @@ class Desk:
         self.events.append(
             AlertEvent("", incident.sequence, kind, self.now, self.now, incident.severity, None, incident.id, detail)
         )
+
+
+def _without_news(content: Content) -> Content:
+    """The words for a channel that hears of the incident for the first time: nothing is new against before."""
+    return replace(content, facts={label: text for label, text in content.facts.items() if label != NEWS})
 
 
 def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -> None:

@@ -49,13 +49,14 @@ def news_line(
     if kind is MessageKind.UPDATED:
         return _update_line(about("alert_fired"), about("alert_stale"), about("alert_corrected"), about("alert_calmed"))
     waited = length_of(now - (incident.escalated_at or incident.opened_at))
+    person, note = name_of(incident.acknowledged_by), f": {name_of(incident.note)}" if incident.note else ""
     lines = {
         MessageKind.WORSENED: f"now {incident.severity.word}",
         MessageKind.ESCALATED: f"nobody acknowledged for {waited}: level {incident.step}",
         MessageKind.REOPENED: f"back within 30 minutes, reopened {incident.reopened}×",
         MessageKind.FLAPPING: "fires and recovers again and again; further changes come as a digest every 4 h",
         MessageKind.REMINDED: remark or f"still {incident.severity.word}, {clock_time(now, zone)}",
-        MessageKind.ACKNOWLEDGED: f"acknowledged by {name_of(incident.acknowledged_by)}, {clock_time(now, zone)}",
+        MessageKind.ACKNOWLEDGED: f"{person} takes care of it, {clock_time(now, zone)}{note}",
     }
     return lines.get(kind, remark)
 

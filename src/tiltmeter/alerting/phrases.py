@@ -7,6 +7,7 @@ Facts beyond the number come in through `Metric.details`; every key is optional:
     features     names behind a count (schema changes)
     new_levels   names of new levels
     top_route, errors, requests, exception, first_seen, client     errors and latency
+    observed     customers so far, beside `expected`
     usual        usual number of requests, records or seconds
     message, run_id, url, expected, last_run, last                 batch jobs
     why          why a rule cannot be judged
@@ -46,6 +47,12 @@ def local_time(moment: datetime, zone: ZoneInfo, *, with_year: bool = False) -> 
     year = f" {local.year}" if with_year else ""
     day = f"{_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}{year}"
     return f"{day} {local:%H:%M} {local.tzname() or 'UTC'}"
+
+
+def date_of(moment: datetime, zone: ZoneInfo) -> str:
+    """`Sun 22 Nov`."""
+    local = moment.astimezone(zone)
+    return f"{_DAYS[local.weekday()]} {local.day} {_MONTHS[local.month - 1]}"
 
 
 def clock_time(moment: datetime, zone: ZoneInfo) -> str:
@@ -169,35 +176,40 @@ def _late_job(alert: Alert) -> str:
 
 
 _DRIFT_ACTIONS = (
-    "Open the feature beside its baseline and look for the level or range that moved",
+    "Open {feature} beside its baseline and look for the level or range that moved",
     "Check what was deployed or loaded upstream in this window",
     "If the change is real and stays, retrain or choose a newer baseline",
 )
-_SERVICE_ACTIONS = ("Look at the last deploy and roll it back if it fits the onset", "Open the service page")
+_WHOLE_ACTIONS = ("Open the features that moved most beside their baseline", *_DRIFT_ACTIONS[1:])
+_SERVICE_ACTIONS = (
+    "Roll the last deploy back if it fits the onset",
+    "Open the service page: which route, since when, which code",
+)
 _JOB_ACTIONS = ("Open the run and read its message", "Start the job again once the cause is gone")
+_LATE_ACTIONS = ("See whether the job was started at all, and what it waits for", _JOB_ACTIONS[1])
 
 MEASURES: dict[str, Measure] = {
     "drift.psi": Measure("drift", "PSI", psi, _drifted("PSI", psi), _DRIFT_ACTIONS),
-    "drift.overall_psi": Measure("drift", "overall PSI", psi, _drifted("PSI", psi), _DRIFT_ACTIONS),
-    "drift.score_psi": Measure("drift", "score PSI", psi, _drifted("PSI", psi), _DRIFT_ACTIONS),
-    "drift.weighted_psi": Measure("drift", "weighted PSI", psi, _drifted("weighted PSI", psi), _DRIFT_ACTIONS),
+    "drift.overall_psi": Measure("drift", "overall PSI", psi, _drifted("PSI", psi), _WHOLE_ACTIONS),
+    "drift.score_psi": Measure("drift", "score PSI", psi, _drifted("PSI", psi), _WHOLE_ACTIONS),
+    "drift.weighted_psi": Measure("drift", "weighted PSI", psi, _drifted("weighted PSI", psi), _WHOLE_ACTIONS),
     "drift.kl": Measure("drift", "KL", psi, _drifted("KL", psi), _DRIFT_ACTIONS),
     "drift.test_q_value": Measure("drift", "test q", number, _drifted("test q", number), _DRIFT_ACTIONS),
     "features.missing_change": Measure(
         "drift", "missing", lambda v: f"{'+' if v > 0 else '−'}{points(v)}",
         lambda a: f"{_feature(a)}: {_said(a, '{value}', points)} more missing",
-        ("Look for the form, import or join that stopped filling the field",),
+        ("Look for the form, import or join that stopped filling {feature}",),
     ),
     "features.new_level_excess": Measure(
         "drift", "new levels", share,
         lambda a: f"{_feature(a)}: new levels hold {_said(a, '{value}', share)}"
         + (f" ({detail(a, 'new_levels')})" if detail(a, "new_levels") else ""),
-        ("Ask whether the new level is meant; if so, retrain with it",),
+        ("Ask whether the new level of {feature} is meant; if so, retrain with it",),
     ),
     "features.out_of_range_share": Measure(
         "drift", "out of range", share,
         lambda a: f"{_feature(a)}: {_said(a, '{value}', share)} outside the known range",
-        ("Check the unit and scale of the field at its source",),
+        ("Check the unit and scale of {feature} at its source",),
     ),
     "features.schema_changes": Measure(
         "schema", "changed", number, _schema,
@@ -221,14 +233,14 @@ MEASURES: dict[str, Measure] = {
     ),
     "serving.share_of_usual_traffic": Measure(
         "service", "of usual traffic", share, lambda a: f"traffic at {_said(a, '{value}', share)} of usual",
-        ("Check the callers and the way to the service", "Open the service page"),
+        ("Check the callers and the way to the service", _SERVICE_ACTIONS[1]),
     ),
     "outcomes.observed_to_expected_z": Measure(
         "outcomes", "z", number,
-        lambda a: f"fewer or later conversions than expected (z {_said(a, '{value}', number)})",
+        lambda _: "fewer or later conversions than expected",
         ("Compare cohorts on the outcomes page: is it fewer, or only later?",),
     ),
-    "batch.overdue": Measure("job", "late", _seconds, _late_job, _JOB_ACTIONS),
+    "batch.overdue": Measure("job", "late", _seconds, _late_job, _LATE_ACTIONS),
     "batch.failed": Measure("job", "failed runs", number, lambda a: f"{_job(a)} failed", _JOB_ACTIONS),
     "batch.records_ratio": Measure(
         "job", "of usual records", share,
@@ -271,7 +283,7 @@ def measure_of(alert: Alert, metric: str) -> Measure:
 def bound_of(limit: Limit, show: Callable[[float], str]) -> str:
     """`> 0.50`, with the limit in the metric's unit."""
     if limit.above is not None:
-        return f"> {show(limit.above)}"
+        return f"> {show(limit.above).removeprefix('+')}"
     return f"< {show(limit.below)}" if limit.below is not None else ""
 
 

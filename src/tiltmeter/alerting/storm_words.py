@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.facts import MOST_ROWS
 from tiltmeter.alerting.phrases import clock_time, length_of, local_time, name_of
+from tiltmeter.alerting.situation import STORM_SPAN
 from tiltmeter.domain.message import Content, Row
 from tiltmeter.domain.severity import Severity
 
@@ -15,29 +17,29 @@ if TYPE_CHECKING:
     from tiltmeter.alerting.situation import Situation
     from tiltmeter.domain.alert import Incident
 
-ROWS = 5
-"""Incidents in the table of a digest; the rest is counted."""
-
 
 def storm_digest(digest: Incident, held: Sequence[Incident], situation: Situation, *, now: datetime) -> Content:
     """One message for many incidents."""
     worst = sorted(held, key=lambda incident: (-incident.severity, incident.opened_at, incident.id))
-    rows = tuple(
-        Row(name_of(i.model), i.severity, i.severity.word, name_of(i.title) or i.id, "", _incident_link(situation, i))
-        for i in worst[:ROWS]
-    )
+    rows = [
+        Row(name_of(i.model), i.severity, name_of(i.title) or i.id, "", "", _incident_link(situation, i))
+        for i in worst[:MOST_ROWS]
+    ]
     critical = sum(1 for incident in held if incident.severity is Severity.CRITICAL)
     plural = "s" if len(held) != 1 else ""
     base = situation.public_url.rstrip("/")
     return Content(
         title=f"{len(held)} incident{plural} held back, {critical} critical",
         effect="Too many incidents at once: this digest speaks for them until fewer come in. All are on the dashboard.",
-        facts={"Since": local_time(digest.opened_at, situation.zone, with_year=True)},
-        rows=rows,
-        more=max(0, len(held) - ROWS),
+        facts={
+            "Since": local_time(digest.opened_at, situation.zone, with_year=True),
+            "Next": f"another digest at {clock_time(now + STORM_SPAN, situation.zone)} while it lasts",
+        },
+        rows=tuple(rows),
+        more=max(0, len(held) - MOST_ROWS),
         actions=("Look for the one cause that they share before looking at each",),
-        links={"Dashboard": base + "/"} if base else {},
-        footer=f"{digest.id} · again at {clock_time(now, situation.zone)} + 10 min while it lasts",
+        links={"Incidents": f"{base}/incidents", "Dashboard": f"{base}/"} if base else {},
+        footer=digest.id,
     )
 
 

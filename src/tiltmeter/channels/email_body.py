@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 from tiltmeter.channels.slack_blocks import bar_lengths
 from tiltmeter.channels.wording import (
     NAME_LENGTH,
+    ROWS_SHOWN,
     clean_lines,
     headline,
+    measured,
     one_line,
     plain_text,
     safe_links,
     state_of,
+    table_of,
     titled,
 )
-from tiltmeter.domain.message import MessageKind
+from tiltmeter.domain.message import ACKNOWLEDGE, MessageKind
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from tiltmeter.domain.message import Content, Message, Row
 
 SUBJECT_LENGTH = 180  # longer subjects are cut by most readers; a line of a header holds 998 octets
-ROWS_SHOWN = 10
 # Folded at 78 columns, a long subject would begin on a line of its own, which some readers show as a leading blank.
 # Seven bits pass every server.
 _POLICY = policy.SMTP.clone(max_line_length=900, cte_type="7bit")
@@ -98,15 +100,15 @@ def html_text(message: Message) -> str:
     content = message.content
     colour = _RESOLVED_COLOUR if message.kind is MessageKind.RESOLVED else _COLOURS[message.severity]
     sign, word = state_of(message)
-    model = escape(one_line(message.model, NAME_LENGTH))
+    model = f" · {escape(one_line(message.model, NAME_LENGTH))}" if message.model else ""
     parts = [
-        f'<p style="margin:0 0 4px;font-weight:600;color:{colour}">{sign} {word} · {model}</p>',
+        f'<p style="margin:0 0 4px;font-weight:600;color:{colour}">{sign} {word}{model}</p>',
         f'<h1 style="font-size:20px;line-height:1.3;margin:0 0 12px">{escape(titled(message))}</h1>',
     ]
     if content.effect:
         effect = escape(clean_lines(content.effect)).replace("\n", "<br>")
         parts.append(f'<p style="font-size:16px;margin:0 0 16px">{effect}</p>')
-    parts += [_facts(content), _table(content.rows[:ROWS_SHOWN], content.more + len(content.rows[ROWS_SHOWN:]))]
+    parts += [_facts(content), _table(*table_of(content, ROWS_SHOWN))]
     if content.actions:
         items = "".join(f"<li>{escape(one_line(action))}</li>" for action in content.actions)
         parts.append(
@@ -159,16 +161,30 @@ def _row(row: Row, bar: int | None) -> str:
     )
     return (
         f'<tr><td style="{cell};font-weight:600">{named}</td><td style="{cell};width:{_BAR_PX}px">{drawn}</td>'
-        f'<td style="{cell};white-space:nowrap">{escape(one_line(row.measure, 40))} '
-        f"<b>{escape(one_line(row.value, 40))}</b></td>"
+        f'<td style="{cell}">{_measured(row)}</td>'
         f'<td style="{cell};color:#475467">{escape(one_line(row.change, 2 * NAME_LENGTH))}</td></tr>'
     )
 
 
+def _measured(row: Row) -> str:
+    if not row.value:
+        return escape(measured(row))
+    measure, value = (escape(one_line(text, 40)) for text in (row.measure, row.value))
+    return f'<span style="white-space:nowrap">{measure} <b>{value}</b></span>'
+
+
 def _links(content: Content) -> str:
-    links = " &nbsp; ".join(
-        f'<a href="{escape(url)}" style="color:#175cd3">{escape(label)}</a>'
-        for label, url in safe_links(content).items()
+    """The way to acknowledge as a button, the others beside it."""
+    found = safe_links(content)
+    asked = found.pop(ACKNOWLEDGE, "")
+    button = (
+        f'<a href="{escape(asked)}" style="display:inline-block;background:#175cd3;color:#ffffff;font-weight:600;'
+        f'padding:8px 16px;text-decoration:none">{ACKNOWLEDGE}</a> &nbsp; '
+        if asked
+        else ""
+    )
+    links = button + " &nbsp; ".join(
+        f'<a href="{escape(url)}" style="color:#175cd3">{escape(label)}</a>' for label, url in found.items()
     )
     return f'<p style="margin:0 0 16px">{links}</p>' if links else ""
 

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from tiltmeter.channels import _http
 from tiltmeter.channels.redaction import redact
 from tiltmeter.channels.settings import ChannelPart, WebAddress, is_reference
-from tiltmeter.channels.wording import NAME_LENGTH, clean_lines, one_line, row_line, safe_links, titled
+from tiltmeter.channels.wording import NAME_LENGTH, clean_lines, one_line, row_line, safe_links, table_of, titled
 from tiltmeter.domain.errors import DeliveryError
 from tiltmeter.domain.message import MessageKind, Receipt
 from tiltmeter.domain.severity import Severity
@@ -145,16 +145,17 @@ def _payload(message: Message) -> dict[str, Any]:
     model = one_line(message.model, NAME_LENGTH)
     details: dict[str, Any] = {}
     if content.effect:
-        details["effect"] = clean_lines(content.effect)
+        details["Effect"] = clean_lines(content.effect)
     details |= {one_line(label, 40): one_line(text) for label, text in content.facts.items()}
     if content.actions:
-        details["what to do"] = [one_line(action) for action in content.actions]
-    if content.rows:
-        details["worst"] = [row_line(row) for row in content.rows]
-    if content.more:
-        details["and more"] = content.more
+        details["What to do"] = [one_line(action) for action in content.actions]
+    rows, more = table_of(content, len(content.rows))
+    if rows:
+        details["Worst first"] = [row_line(row) for row in rows]
+    if more:
+        details["And more"] = more
     if content.footer:
-        details["about"] = one_line(content.footer)
+        details["About"] = one_line(content.footer)
     payload = {
         "summary": one_line(f"{model}: {titled(message)}" if model else titled(message), LONGEST_SUMMARY),
         "source": model or "tiltmeter",
@@ -170,14 +171,14 @@ def _payload(message: Message) -> dict[str, Any]:
 
 def _shortened(details: dict[str, Any]) -> bool:
     """Half of the table gone, or the longest other text cut to half; False when nothing is left to cut."""
-    worst = details.get("worst")
+    worst = details.get("Worst first")
     if worst:
-        details["worst"] = worst[: len(worst) // 2]
-        details["cut"] = "the table is longer: see the dashboard"
+        details["Worst first"] = worst[: len(worst) // 2]
+        details["Cut"] = "the table is longer: see the dashboard"
         return True
     texts = {name: value for name, value in details.items() if isinstance(value, str) and len(value) > 200}
     if texts:
         name = max(texts, key=lambda key: len(texts[key]))
         details[name] = texts[name][: len(texts[name]) // 2] + "…"
         return True
-    return bool(details.pop("what to do", None))
+    return bool(details.pop("What to do", None))

@@ -47,6 +47,7 @@ _EDITS_ROOT = {
     MessageKind.RESOLVED,
     MessageKind.REOPENED,
     MessageKind.FLAPPING,
+    MessageKind.DIGEST,
 }
 _BROADCAST = {MessageKind.WORSENED, MessageKind.ESCALATED}
 _HINTS = {
@@ -292,7 +293,7 @@ class SlackChannel:
         try:
             answer = client.send(
                 text=slack_blocks.fallback_text(message),
-                blocks=slack_blocks.root_blocks(message, repeated=message.reconcile),
+                blocks=slack_blocks.root_blocks(message, repeated=message.reconcile, threaded=False),
                 unfurl_links=False,
                 unfurl_media=False,
             )

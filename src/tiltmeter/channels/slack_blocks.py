@@ -9,12 +9,15 @@ from tiltmeter.channels.wording import (
     clean_lines,
     cut,
     headline,
+    measured,
     one_line,
     row_line,
     safe_links,
     state_of,
+    table_of,
     titled,
 )
+from tiltmeter.domain.message import NEWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +44,14 @@ def fallback_text(message: Message) -> str:
     return escape(headline(message, _TEXT))
 
 
-def root_blocks(message: Message, *, repeated: bool = False) -> list[Block]:
-    """Header, effect, facts, the worst five, what to do, links, footer: in the order of a tired person's questions."""
+def root_blocks(message: Message, *, repeated: bool = False, threaded: bool = True) -> list[Block]:
+    """Header, effect, facts, the worst five, what to do, links, footer: in the order of a tired person's questions.
+
+    Args:
+        message: what to say.
+        repeated: it may stand there already.
+        threaded: what is left out of the table stands in the thread; else on the dashboard.
+    """
     sign, word = state_of(message)
     content = message.content
     model = f" · {one_line(message.model, NAME_LENGTH)}" if message.model else ""
@@ -52,28 +61,29 @@ def root_blocks(message: Message, *, repeated: bool = False) -> list[Block]:
     if content.effect:
         blocks.append(_section(f"*{escape(clean_lines(content.effect, _TEXT))}*"))
     blocks += _facts(content.facts.items())
-    blocks += _rows(content.rows[:WORST_SHOWN], left_out=content.more + len(content.rows[WORST_SHOWN:]))
+    blocks += _rows(*table_of(content, WORST_SHOWN), where="in the thread" if threaded else "on the dashboard")
     if content.actions:
         steps = "\n".join(f"{n}. {escape(one_line(action, 400))}" for n, action in enumerate(content.actions, 1))
         blocks.append(_section(f"*What to do*\n{steps}"))
-    links = [f"<{_address(url)}|{escape(label)}>" for label, url in safe_links(content).items()]
-    if links:
-        blocks.append(_section(" · ".join(links)))
+    blocks += _links(message)
     if content.footer:
         blocks.append(_context(one_line(content.footer, _CONTEXT)))
     return within_limits(blocks)
 
 
 def note_blocks(message: Message, *, short: bool) -> list[Block]:
-    """A reply in the thread: state, title, effect; with facts and table unless the root message shows them now."""
+    """A reply in the thread: state, title, news, effect; facts and table too unless the root message shows them."""
     sign, word = state_of(message)
     content = message.content
     blocks = [_section(f"{sign} *{word}* · {escape(one_line(titled(message), _TEXT))}")]
+    if short and NEWS in content.facts:
+        blocks.append(_section(f"*{NEWS}* {escape(one_line(content.facts[NEWS], _TEXT))}"))
     if content.effect:
         blocks.append(_section(escape(clean_lines(content.effect, _TEXT))))
     if not short:
         blocks += _facts(content.facts.items())
-        blocks += _rows(content.rows[:WORST_SHOWN], left_out=0)
+        blocks += _rows(table_of(content, WORST_SHOWN)[0], 0)
+        blocks += _links(message)
     if content.footer:
         blocks.append(_context(one_line(content.footer, _CONTEXT)))
     return within_limits(blocks)
@@ -124,7 +134,12 @@ def _facts(facts: Any) -> list[Block]:  # noqa: ANN401 - items of a mapping
     return [{"type": "section", "fields": fields[start : start + 10]} for start in range(0, len(fields), 10)]
 
 
-def _rows(rows: Sequence[Row], *, left_out: int) -> list[Block]:
+def _links(message: Message) -> list[Block]:
+    links = [f"<{_address(url)}|{escape(label)}>" for label, url in safe_links(message.content).items()]
+    return [_section(" · ".join(links))] if links else []
+
+
+def _rows(rows: Sequence[Row], left_out: int, *, where: str = "") -> list[Block]:
     if not rows:
         return []
     bars = bar_lengths(rows)
@@ -133,9 +148,9 @@ def _rows(rows: Sequence[Row], *, left_out: int) -> list[Block]:
         drawn = f"`{'█' * bar}{'░' * (_BARS - bar)}` " if bar is not None else "• "
         change = f" · {escape(one_line(row.change, 2 * NAME_LENGTH))}" if row.change else ""
         subject = escape(one_line(row.subject, NAME_LENGTH))
-        lines.append(f"{drawn}*{subject}* {escape(one_line(f'{row.measure} {row.value}', NAME_LENGTH))}{change}")
+        lines.append(f"{drawn}*{subject}* {escape(measured(row))}{change}")
     if left_out:
-        lines.append(f"and {left_out} more in the thread")
+        lines.append(f"and {left_out} more {where}")
     return [_section("\n".join(lines))]
 
 

@@ -12,6 +12,8 @@ from tiltmeter.domain.message import MessageKind
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiltmeter.domain.message import Content, Message, Row
 
 NAME_LENGTH = 80
@@ -37,6 +39,9 @@ _PREFIXES = {
     MessageKind.WORSENED: "worse: ",
     MessageKind.META: "monitoring itself: ",
 }
+ROWS_SHOWN = 10
+"""Subjects in a mail."""
+
 _SPACES = re.compile(r"\s+")
 
 
@@ -85,10 +90,22 @@ def safe_links(content: Content) -> dict[str, str]:
     return found
 
 
+def table_of(content: Content, most: int) -> tuple[Sequence[Row], int]:
+    """Rows to show and how many are left out; none where there is a single subject, which the rest says already."""
+    if len(content.rows) + content.more < 2:
+        return (), 0
+    return content.rows[:most], content.more + len(content.rows[most:])
+
+
 def row_line(row: Row) -> str:
     """`lead_source  PSI 0.61  web-form +18 pp`."""
     change = f" · {one_line(row.change, 2 * NAME_LENGTH)}" if row.change else ""
-    return f"{one_line(row.subject, NAME_LENGTH)} {one_line(row.measure, 40)} {one_line(row.value, 40)}{change}"
+    return one_line(f"{one_line(row.subject, NAME_LENGTH)} {measured(row)}{change}")
+
+
+def measured(row: Row) -> str:
+    """`PSI 0.61`."""
+    return one_line(f"{one_line(row.measure, NAME_LENGTH)} {one_line(row.value, 40)}")
 
 
 def plain_text(message: Message, *, width: int = 78, lines: int = 40) -> str:
@@ -101,10 +118,11 @@ def plain_text(message: Message, *, width: int = 78, lines: int = 40) -> str:
         found.append("")
         for label, text in content.facts.items():
             found += _wrapped(f"{one_line(label, 40)}: {one_line(text)}", width, indent="  ")
-    if content.rows:
-        found += ["", *(line for row in content.rows for line in _wrapped("- " + row_line(row), width, indent="  "))]
-    if content.more:
-        found.append(f"and {content.more} more")
+    rows, left_out = table_of(content, ROWS_SHOWN)
+    if rows:
+        found += ["", *(line for row in rows for line in _wrapped("- " + row_line(row), width, indent="  "))]
+    if left_out:
+        found.append(f"and {left_out} more")
     if content.actions:
         found += ["", "What to do:"]
         found += [

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from tiltmeter.domain.severity import Severity
 
 
+ACKNOWLEDGE = "Acknowledge"
+"""Label of the link by which somebody takes care of an incident."""
+
+
+NEWS = "Now"
+"""Label of the fact that says what is new in a message about an incident that people know."""
+
+
 class MessageKind(StrEnum):
     """What happened to the incident."""
 

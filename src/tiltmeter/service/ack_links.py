@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.errors import StoreError, UsageError
-from tiltmeter.domain.message import Message, MessageKind
+from tiltmeter.domain.message import ACKNOWLEDGE, Message, MessageKind
 
 if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
     from tiltmeter.ports import Channel, Clock
 
 VALID_FOR = timedelta(days=7)
-LABEL = "Acknowledge"
 KEY_FILE = "run/links.key"
 PATH = "/ack"
 
@@ -59,7 +58,7 @@ class AckLinks:
         if not message.incident or message.kind not in _ASKS or channel.kind not in _FOR_PEOPLE:
             return message
         link = f"{self.base_url.rstrip('/')}{PATH}?t={self.token(message.incident)}"
-        content = replace(message.content, links={LABEL: link, **message.content.links})
+        content = replace(message.content, links={ACKNOWLEDGE: link, **message.content.links})
         return replace(message, content=content)
 
     def token(self, incident: str) -> str:

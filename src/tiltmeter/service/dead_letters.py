@@ -85,7 +85,7 @@ def meta_messages(
     else:
         title, severity = ("paging failed: " if paging else "") + f"{channel} refuses messages", Severity.CRITICAL
         effect = f"{error}. What it refuses goes to its fallback; nothing is lost."
-        actions = ("correct the channel in tiltmeter.yaml", f"prove it: tiltmeter channels test {channel}")
+        actions = ("Correct the channel in tiltmeter.yaml", f"Prove it: tiltmeter channels test {channel}")
     content = Content(title, effect=effect, facts={"Since": now.strftime("%Y-%m-%d %H:%M UTC")}, actions=actions)
     return [
         Message(

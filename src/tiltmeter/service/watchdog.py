@@ -130,7 +130,7 @@ class Watchdog:
             effect="The synthetic alert that goes through rules, outbox and sender every minute does not arrive.",
             facts={"Last beat": "never seen" if self._beat is None else f"{self._beat:%Y-%m-%d %H:%M:%S} UTC"}
             | ({"Database": why} if why else {}),
-            actions=("look at the log of `tiltmeter serve` and restart it", "run `tiltmeter doctor`"),
+            actions=("Look at the log of tiltmeter serve and restart it", "Run tiltmeter doctor"),
         )
         failure = self._send(MessageKind.FIRED, content)
         if not failure:

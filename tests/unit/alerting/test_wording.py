@@ -58,7 +58,7 @@ def test_an_error_message_leads_with_route_exception_and_requests_hit():
     assert content.facts["Likely cause"] == "version 15 since 22:08"
     assert content.facts["Who is hit"] == "callers of POST /score"
     assert content.links["Service"] == "https://tiltmeter.example.com/service"
-    assert "goes to level 2 at 01:15 CET if nobody acknowledges" in content.footer
+    assert content.facts["Next"] == "goes to level 2 (slack, email) at 01:15 CET if nobody acknowledges"
 
 
 def test_links_carry_hostile_names_escaped():
