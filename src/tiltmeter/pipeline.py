@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING
 from tiltmeter.alerting.advance import Situation, advance
 from tiltmeter.alerting.deploys import recent_deploys, remember_versions
 from tiltmeter.alerting.rules import verdicts
+from tiltmeter.domain.errors import RowsRewritten, StoreError
 from tiltmeter.domain.run import Run
-from tiltmeter.domain.window import Grain
+from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.drift import drifted_features, drifted_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tiltmeter.domain.alert import Verdict
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
+    from tiltmeter.domain.profile import Bins, Profile
     from tiltmeter.domain.rule import Rule
-    from tiltmeter.domain.window import Window
     from tiltmeter.monitors.registered import Monitor
-    from tiltmeter.ports import Lease, World
+    from tiltmeter.ports import Lease, Rows, StateKey, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,49 @@ def observe(model: Model, world: World) -> Observed:
     bins = world.baselines.bins(model, world.clock.now())
     if bins is None:
         return Observed(None, ())
-    new = world.log.new_rows(model, world.states.watermark(model.name, bins.bins_id))
-    if new.version is None or new.version == world.states.watermark(model.name, bins.bins_id):
+    seen = world.states.watermark(model.name, bins.bins_id)
+    try:
+        new = world.log.new_rows(model, seen)
+    except RowsRewritten as rewritten:
+        return _observe_again(model, world, bins, rewritten)
+    if new.version is None or new.version == seen:
         return Observed(new.version, ())
-    profiles = world.engine.profile_hours(
-        new, bins, model=model.name, time="__time", version="__version", segments=model.segments, zone=world.zone
-    )
+    profiles = _profiled(new, model, world, bins)
     world.states.append(profiles, source_version=new.version)
     remember_versions(world, model, profiles)
     return Observed(new.version, tuple(sorted({key.window_start for key in profiles})))
+
+
+def _observe_again(model: Model, world: World, bins: Bins, rewritten: RowsRewritten) -> Observed:
+    """Profile the hours that a source changed in place as they are now; their older states count no longer."""
+    window, rows = _touched(model, world, bins, rewritten)
+    if rows.version != rewritten.version:
+        raise StoreError(f"version {rows.version} came while version {rewritten.version} was read", retryable=True)
+    profiles = _profiled(rows, model, world, bins)
+    hours = {key.window_start for key in profiles}
+    if window is not None:
+        hours.update(world.states.hours(model.name, bins.bins_id, window))
+    world.states.replace(
+        profiles, hours, model=model.name, bins_id=bins.bins_id, source_version=rewritten.version
+    )  # fmt: skip
+    remember_versions(world, model, profiles)
+    return Observed(rewritten.version, tuple(sorted(hours)))
+
+
+def _touched(model: Model, world: World, bins: Bins, rewritten: RowsRewritten) -> tuple[Window | None, Rows]:
+    """The hours to profile anew, with their rows; everything where the source does not tell what it changed."""
+    if rewritten.span is None:
+        stored = world.states.span(model.name, bins.bins_id)
+        return Window(*stored, Grain.LIVE) if stored else None, world.log.new_rows(model, None)
+    first, last = (window_at(end, Grain.HOUR, world.zone) for end in (rewritten.span.start, rewritten.span.end))
+    window = Window(first.start, last.end, Grain.LIVE)
+    return window, world.log.rows(model, window)
+
+
+def _profiled(rows: Rows, model: Model, world: World, bins: Bins) -> Mapping[StateKey, Profile]:
+    return world.engine.profile_hours(
+        rows, bins, model=model.name, time="__time", version="__version", segments=model.segments, zone=world.zone
+    )
 
 
 @dataclass(frozen=True, slots=True)

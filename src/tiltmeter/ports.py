@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from zoneinfo import ZoneInfo
@@ -128,6 +128,26 @@ class ProfileStates(Protocol):
         """Keep partials; appending the same source version of a model twice changes nothing."""
         ...
 
+    def replace(
+        self,
+        states: Mapping[StateKey, Profile],
+        hours: Iterable[datetime],
+        *,
+        model: str,
+        bins_id: str,
+        source_version: int | None = None,
+    ) -> None:
+        """Write hours anew after rows were erased, repaired or changed: their older states count no longer.
+
+        Args:
+            states: what the hours hold now.
+            hours: UTC starts of all hours that are replaced, those without any row left included.
+            model: whose hours.
+            bins_id: cells of the profiles.
+            source_version: becomes the watermark.
+        """
+        ...
+
     def watermark(self, model: str, bins_id: str) -> int | None:
         """Source version up to which rows were profiled, None before the first."""
         ...
@@ -160,8 +180,17 @@ class StoredLog(Protocol):
         """Newest version of a table (`traffic`, `batch_runs`, …), None while it does not exist; cheap."""
         ...
 
-    def new_rows(self, model: Model, since: int | None) -> Rows:
-        """Rows with a prediction of versions later than `since` (all for None); `.version` is the newest version."""
+    def new_rows(self, model: Model, since: int | None, begin: datetime | None = None) -> Rows:
+        """Rows with a prediction of versions later than `since` (all for None); `.version` is the newest version.
+
+        Args:
+            model: whose rows.
+            since: version that was read before.
+            begin: rows of a table that is read in place that are older than this are not wanted.
+
+        Raises:
+            RowsRewritten: a table that is read in place changed rows it had before.
+        """
         ...
 
     def rows(self, model: Model, window: Window) -> Rows:

@@ -12,8 +12,11 @@ from tiltmeter.config.settings import Secret
 from tiltmeter.domain.errors import ConfigError, StoreError
 from tiltmeter.engines import ENGINES
 from tiltmeter.engines.local import open_rows
+from tiltmeter.engines.local.sources import data_files, rows_of_file
+from tiltmeter.ingest.history import History
 from tiltmeter.ingest.monitored_log import MonitoredLog
 from tiltmeter.ingest.prediction_rows import roles_of, training
+from tiltmeter.ingest.replay import Files, FolderSource
 from tiltmeter.ports import World
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.store.baselines import Sources, StoredBaselines
@@ -89,7 +92,8 @@ def build_world(
     state = SqlStateStore(_state_url(configuration), ticking, home=configuration.home)
     states = DeltaProfileStates(tables, ticking)
     monitored = configuration.models if models is None else models
-    log = MonitoredLog(stored or stored_log(configuration, ticking, monitored), ticking, live)
+    inner = stored or stored_log(configuration, ticking, monitored)
+    log = MonitoredLog(inner, ticking, live, History(inner, state, ticking, configuration.zone).begin)
     engine = ENGINES.load(configuration.settings.engine)()
     baselines = StoredBaselines(
         folder=configuration.placed("baselines"),
@@ -116,7 +120,11 @@ def build_world(
 
 def stored_log(configuration: Configuration, clock: Clock, models: Mapping[str, Model]) -> DeltaLog:
     """The Delta tables of an installation."""
-    return DeltaLog(configuration.placed(configuration.settings.store.path), clock, models)
+    files = Files(data_files, rows_of_file)
+    return DeltaLog(
+        configuration.placed(configuration.settings.store.path), clock, models,
+        folders=lambda model: FolderSource.of(model, configuration.home, files),
+    )  # fmt: skip
 
 
 def resolve_secret(reference: str, configuration: Configuration) -> str:

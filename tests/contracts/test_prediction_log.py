@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
@@ -10,6 +11,8 @@ from tables import FakeClock, prediction_rows
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.model import Model, TableSource
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.engines.local.sources import data_files, rows_of_file
+from tiltmeter.ingest.replay import Files, FolderSource
 from tiltmeter.store.delta import DeltaLog
 
 AT = datetime(2026, 3, 10, 9, tzinfo=UTC)
@@ -39,7 +42,26 @@ class Foreign:
         write_deltalake(self.path, rows, mode="append")
 
 
-@pytest.fixture(params=[Own, Foreign], ids=["own", "foreign"])
+class Folder:
+    """Somebody's folder of Parquet files, read in place."""
+
+    def __init__(self, folder):
+        self.path = folder / "scores"
+        self.path.mkdir()
+        self.model = Model("lead-scoring", source=TableSource(str(self.path), ROLES))
+        files = Files(data_files, rows_of_file)
+        self.log = DeltaLog(
+            folder,
+            FakeClock(),
+            {"lead-scoring": self.model},
+            folders=lambda model: FolderSource.of(model, folder, files),
+        )
+
+    def add(self, rows):
+        pq.write_table(rows, self.path / f"{len(list(self.path.iterdir())):03d}.parquet")
+
+
+@pytest.fixture(params=[Own, Foreign, Folder], ids=["own", "foreign", "folder"])
 def side(request, tmp_path):
     return request.param(tmp_path)
 
@@ -89,7 +111,7 @@ def test_a_sample_is_small_and_filtered(side):
 
 def test_a_column_that_came_later_is_null_before(side):
     side.add(prediction_rows(3).drop_columns(["f_source"]))
-    if isinstance(side, Own):
+    if not isinstance(side, Foreign):
         side.add(prediction_rows(2, first=3))
     else:
         write_deltalake(side.path, prediction_rows(2, first=3), mode="append", schema_mode="merge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,7 +94,7 @@ def backtest(  # noqa: PLR0917 - an option each
     chosen = _rules(rules)
     until = moment_of(baseline_until, zone) if baseline_until is not None else None
     history = History.of(data, time=time_column, until=until, baseline=baseline)
-    columns = Columns(features, ignore, kind, missing, score, label, entity)
+    columns = _completed(Columns(features, ignore, kind, missing, score, label, entity), data)
     roles = columns.roles(list(history.rows.schema.names), time=time_column)
     found = backtest_history(
         history, roles, chosen, grain=Grain(every.value), zone=zone, weights=weighted, engine=engine.value, model=model
@@ -110,9 +111,38 @@ def backtest(  # noqa: PLR0917 - an option each
         remark(f"written: {html}")
 
 
+def _completed(given: Columns, data: str) -> Columns:
+    """The options; what was not said is taken from `tiltmeter.yaml` where it names the same table."""
+    if not _is_configured():
+        return given
+    from tiltmeter.config.load import load_settings
+
+    place = Path(data.partition("@")[0] if not Path(data).exists() else data).resolve()
+    models = load_settings().models.values()
+    model = next((m for m in models if m.source is not None and Path(m.source.table).resolve() == place), None)
+    if model is None or model.source is None:
+        return given
+    columns = dict(model.source.columns)
+    score, label = given.score or columns.get("prediction"), given.label or columns.get("label")
+    entity = given.entity or columns.get("entity_id")
+    version = [columns["model_version"]] if "model_version" in columns else []
+    kinds = [f"{feature}={kind}" for feature, kind in model.kinds.items()]
+    if (score, label, entity) != (given.score, given.label, given.entity):
+        named = {"score": score, "label": label, "entity": entity}
+        said = ", ".join(f"{role} {column}" for role, column in named.items() if column)
+        remark(f"columns of {model.name} from the configuration: {said}")
+    return Columns(
+        given.features, [*(given.ignore or ()), *model.ignore, *version], [*kinds, *(given.kinds or ())], given.missing,
+        score, label, entity,
+    )  # fmt: skip
+
+
+def _is_configured() -> bool:
+    return bool(os.environ.get("TILTMETER_CONFIG")) or Path("tiltmeter.yaml").exists()
+
+
 def _zone(name: str | None) -> ZoneInfo:
     """The named zone, else the configured one, else UTC."""
-    import os
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from tiltmeter.domain.errors import UsageError
@@ -122,7 +152,7 @@ def _zone(name: str | None) -> ZoneInfo:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise UsageError(f'there is no time zone "{name}"', hint="for example Europe/Berlin") from error
-    if os.environ.get("TILTMETER_CONFIG") or Path("tiltmeter.yaml").exists():
+    if _is_configured():
         from tiltmeter.config.load import load_settings
 
         return load_settings().zone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiltmeter.config.load import FILE_NAME
-from tiltmeter.config.template import Found, configuration_text
+from tiltmeter.config.template import HOME, Found, configuration_text
 from tiltmeter.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def init(
     Example:
         tiltmeter init --from ./scores --yes
     """
-    found = _inferred(data) if data is not None else None
+    found = _inferred(data, out) if data is not None else None
     if found is not None:
         _show(found)
     text = configuration_text(model=model, timezone=timezone, found=found)
@@ -54,7 +55,7 @@ def init(
     print(f"wrote {out}; next: tiltmeter check, then tiltmeter serve --dashboard")
 
 
-def _inferred(data: str) -> Found:
+def _inferred(data: str, out: Path) -> Found:
     from tiltmeter.domain.feature import ColumnRoles
     from tiltmeter.engines.local import LocalEngine, open_rows
 
@@ -62,7 +63,16 @@ def _inferred(data: str) -> Found:
     columns = _roles(rows)
     apart = tuple(columns.values())
     bins = LocalEngine().fit(rows, ColumnRoles(ignore=apart))
-    return Found(data, columns, {name: str(feature.kind) for name, feature in bins.features.items()})
+    kinds = {name: str(feature.kind) for name, feature in bins.features.items()}
+    return Found(_from_home(data, out), columns, kinds)
+
+
+def _from_home(data: str, out: Path) -> str:
+    """A local path as the configuration means it: relative to `home`, which lies beside the file."""
+    path = Path(data.partition("@")[0] if not Path(data).exists() else data)  # a table is followed, not one version
+    if "://" in data or path.is_absolute() or not path.exists():
+        return data
+    return Path(os.path.relpath(path.absolute(), (out.parent / HOME).absolute())).as_posix()
 
 
 def _roles(rows: Rows) -> dict[str, str]:

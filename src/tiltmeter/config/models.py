@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.errors import ConfigError
@@ -17,7 +19,6 @@ from tiltmeter.domain.model import (
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
-    from pathlib import Path
     from zoneinfo import ZoneInfo
 
     from tiltmeter.config.settings import BaselineSettings, ModelSettings
@@ -120,5 +121,5 @@ def _placed(place: str, home: Path) -> str:
     """Relative paths lie in `home`; addresses and `catalog.schema.table` names stay as they are."""
     if "://" in place or place.startswith("/"):
         return place
-    candidate = home / place
+    candidate = Path(os.path.normpath(home / place))  # `home` need not exist yet
     return str(candidate) if "/" in place or candidate.exists() or place.count(".") != 2 else place

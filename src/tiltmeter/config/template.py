@@ -43,7 +43,7 @@ def configuration_text(*, model: str, timezone: str, found: Found | None) -> str
         found: what was inferred from a data set; None for captured requests.
     """
     source = _captured() if found is None else _in_place(found)
-    return _HEAD.format(timezone=timezone) + f"models:\n  {quoted(model)}:\n" + source + _MODEL + _TAIL
+    return _HEAD.format(timezone=timezone, home=HOME) + f"models:\n  {quoted(model)}:\n" + source + _MODEL + _TAIL
 
 
 def _captured() -> str:
@@ -59,7 +59,7 @@ def _in_place(found: Found) -> str:
     kinds = ", ".join(f"{quoted(name)}: {kind}" for name, kind in found.kinds.items())
     return f"""\
     source:                          # read in place, never written
-      table: {quoted(found.table) if "/" not in found.table else json.dumps(found.table, ensure_ascii=False)}
+      table: {_place(found.table)}
       columns: {{{roles}}}
       features: rest                 # every other column
     history: 30d                     # filled first
@@ -68,10 +68,18 @@ def _in_place(found: Found) -> str:
 """
 
 
+def _place(table: str) -> str:
+    text = quoted(table) if "/" not in table else json.dumps(table, ensure_ascii=False)
+    return text if "://" in table or table.startswith("/") else f"{text}           # relative to `home`"
+
+
+HOME = "tiltmeter-home"
+"""Folder beside the file."""
+
 _HEAD = """\
 # Tiltmeter's configuration. Every setting below shows its default; `tiltmeter check` validates the file.
 version: 1
-home: ./tiltmeter-home               # spool, tables, state and reports lie here
+home: ./{home}               # spool, tables, state and reports lie here
 timezone: {timezone}                       # hours and days of the business; stored in UTC
 store: {{path: tables, keep_versions: 7d, keep_rows: 400d}}
 state: {{url: "sqlite:state.db", keep_hourly_metrics: 90d}}

@@ -9,6 +9,7 @@
     │   ├── NoCommonColumns         nothing to compare
     │   └── SchemaChanged           a column is gone or changed its type
     ├── StoreError                  a table, spool or state database failed       exit code 1
+    │   └── RowsRewritten           rows that were read before are others now     exit code 1
     └── DeliveryError               a channel refused or did not answer           exit code 1
 
 The text says what happened, the value, where, and what to do; never a secret and never a row of customer data.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tiltmeter.domain.message import Receipt
+    from tiltmeter.domain.window import Window
 
 
 class TiltmeterError(Exception):
@@ -86,6 +88,22 @@ class StoreError(TiltmeterError):
     def __init__(self, what: str, *, at: str | None = None, hint: str | None = None, retryable: bool = False) -> None:
         super().__init__(what, at=at, hint=hint)
         self.retryable = retryable
+
+
+class RowsRewritten(StoreError):
+    """A source changed rows in place, so new rows cannot be told from old ones: a span has to be read again.
+
+    Args:
+        what: what happened to the source.
+        at: the source.
+        version: of the source that holds the rows as they are now.
+        span: holds every row that is new or was changed; None when that is not known.
+    """
+
+    def __init__(self, what: str, *, at: str, version: int, span: Window | None) -> None:
+        super().__init__(what, at=at, retryable=True)
+        self.version = version
+        self.span = span
 
 
 class DeliveryError(TiltmeterError):

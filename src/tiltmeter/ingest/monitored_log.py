@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from tiltmeter.domain.cohort import Cohort
+from tiltmeter.domain.errors import RowsRewritten
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, TIME, captured, foreign
+from tiltmeter.ingest.cohorts import cohort_of
+from tiltmeter.ingest.prediction_rows import ENTITY, LABEL, SCORE, TIME, captured, foreign
+from tiltmeter.store.foreign import span_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.ports import Clock, Rows, StoredLog
@@ -49,11 +48,14 @@ class MonitoredLog:
         inner: the Delta tables.
         clock: decides which days are over.
         live: states of the last minutes that are not in the table yet.
+        begins: where the history of a table that is read in place begins; rows before it are left alone.
     """
 
     inner: StoredLog
     clock: Clock
     live: Callable[[], list[TrafficState]] | None = None
+    begins: Callable[[Model], datetime | None] = lambda _: None
+    _firsts: dict[str, datetime] = field(default_factory=dict)
     _days: dict[tuple[str, datetime], _Day] = field(default_factory=dict)
     _versions: dict[str, tuple[datetime, int | None]] = field(default_factory=dict)
     _runs: dict[datetime, tuple[int | None, list[dict[str, Any]]]] = field(default_factory=dict)
@@ -66,9 +68,14 @@ class MonitoredLog:
             kept = self._versions[name] = (now, self.inner.version(name))
         return kept[1]
 
-    def new_rows(self, model: Model, since: int | None) -> Rows:
-        """As the port, renamed."""
-        return self._named(self.inner.new_rows(model, since), model)
+    def new_rows(self, model: Model, since: int | None, begin: datetime | None = None) -> Rows:
+        """As the port, renamed; without rows before the configured history."""
+        begin = begin or self.begins(model)
+        try:
+            return self._named(self.inner.new_rows(model, since, begin), model)
+        except RowsRewritten as rewritten:
+            rewritten.span = _within(rewritten.span, begin)
+            raise
 
     def rows(self, model: Model, window: Window) -> Rows:
         """As the port, renamed."""
@@ -106,39 +113,26 @@ class MonitoredLog:
         return found
 
     def cohort(self, model: Model, window: Window, until: datetime) -> Cohort:
-        """Leads scored in the window (their last prediction) with what is known of them until then.
+        """Leads scored in the window with what is known of them until then.
 
         Args:
             model: whose leads.
             window: scoring times.
             until: outcomes known later are left out.
         """
-        batches = list(self.rows(model, window).batches([TIME, ENTITY, SCORE]))
-        empty = np.array([], dtype=float)
-        if not batches or any(ENTITY not in b.schema.names or SCORE not in b.schema.names for b in batches):
-            return Cohort(empty, empty.astype(bool), empty)
-        leads = pa.Table.from_batches(batches).drop_null()
-        leads = leads.set_column(
-            leads.schema.get_field_index(ENTITY), ENTITY, pc.cast(leads[ENTITY].combine_chunks(), pa.string())
-        ).sort_by(TIME)
-        last = leads.group_by(ENTITY, use_threads=False).aggregate([(SCORE, "last")])
-        known = self.inner.outcomes(model.name, until).select(["entity_id", "converted", "revenue", "currency"])
-        known = known.group_by("entity_id").aggregate([("converted", "max"), ("revenue", "sum"), ("currency", "max")])
-        joined = last.join(known, keys=ENTITY, right_keys="entity_id", join_type="left outer")
-        converted = pc.fill_null(joined["converted_max"], fill_value=False).to_numpy(zero_copy_only=False)
-        revenue = joined["revenue_sum"].fill_null(0.0).to_numpy(zero_copy_only=False)
-        currency = pc.max(joined["currency_max"]).as_py() or ""
-        score = joined[f"{SCORE}_last"].to_numpy(zero_copy_only=False)
-        return Cohort(score, converted.astype(bool), revenue.astype(float), str(currency))
+        rows = self.inner.rows(model, window)
+        named = captured(rows, model) if model.source is None else foreign(rows, model, with_label=True)
+        known = self.inner.outcomes(model.name, until)
+        return cohort_of(named.batches([TIME, ENTITY, SCORE, LABEL]), known, model.outcomes.attribution)
 
     def first_row(self, model: Model) -> datetime | None:
-        """Time of the first row, None without rows."""
-        first: datetime | None = None
-        for batch in self.new_rows(model, None).batches([TIME]):
-            least = pc.min(batch.column(TIME)).as_py() if batch.num_rows else None
-            if least is not None and (first is None or least < first):
-                first = least
-        return first
+        """Time of the first row, None without rows. Looked for once: earlier rows that come later are late rows."""
+        if model.name not in self._firsts:
+            span = span_of(self.new_rows(model, None), TIME)
+            if span is None:
+                return None
+            self._firsts[model.name] = span.start
+        return self._firsts[model.name]
 
     def _named(self, rows: Rows, model: Model) -> Rows:
         return captured(rows, model) if model.source is None else foreign(rows, model)
@@ -156,3 +150,10 @@ class MonitoredLog:
         while len(self._days) > _KEPT_DAYS:
             self._days.pop(next(iter(self._days)))
         return starts, states
+
+
+def _within(span: Window | None, begin: datetime | None) -> Window | None:
+    """The part of a span from `begin` on: at least its last moment, which a profile without rows may stand for."""
+    if span is None or begin is None or span.start >= begin:
+        return span
+    return Window(min(begin, span.end), max(begin, span.end), span.grain)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.model import Model
     from tiltmeter.ports import Rows
 
-TIME, VERSION, ENTITY, SCORE = "__time", "__version", "__entity", "__score"
+TIME, VERSION, ENTITY, SCORE, LABEL = "__time", "__version", "__entity", "__score", "__label"
 """Reserved column names: two underscores keep them apart from every feature that a JSON body may hold."""
 
 FEATURE_PREFIX = "f_"
@@ -77,11 +77,19 @@ def captured(rows: Rows, model: Model) -> RenamedRows:
     return RenamedRows(rows, names)
 
 
-def foreign(rows: Rows, model: Model) -> RenamedRows:
-    """Rows of a table that is read in place, by the configured column roles."""
+def foreign(rows: Rows, model: Model, *, with_label: bool = False) -> RenamedRows:
+    """Rows of a table that is read in place, by the configured column roles.
+
+    Args:
+        rows: as stored.
+        model: whose source they are.
+        with_label: the label too; it is no feature.
+    """
     source = model.source
     columns = dict(source.columns) if source else {}
     roles = {"time": TIME, "model_version": VERSION, "entity_id": ENTITY, "prediction": SCORE}
+    if with_label:
+        roles["label"] = LABEL
     present = rows.schema.names
     names = {columns[role]: given for role, given in roles.items() if columns.get(role) in present}
     apart = set(columns.values()) | set(model.ignore) | set(model.drop)

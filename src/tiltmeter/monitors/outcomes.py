@@ -36,8 +36,9 @@ def outcome_metrics(
     low, high = wilson(customers, n) or (None, None)
     values: dict[str, float | None] = {**_confusion(cohort, threshold), **_quality(cohort), **_revenue(cohort)}
     rate = Metric(
-        "outcomes.conversion_rate", subject, window, customers / n, status, lower=low, upper=high, n_current=n
-    )
+        "outcomes.conversion_rate", subject, window, customers / n, status, lower=low, upper=high, n_current=n,
+        details={"outcomes_before_prediction": cohort.early} if cohort.early else {},
+    )  # fmt: skip
     rest = [
         Metric(
             f"outcomes.{name}", subject, window, value, status, "" if value is not None else "no customers", n_current=n

@@ -145,11 +145,11 @@ class _Calendar:
     def starts_of(self, column: pa.Array) -> np.ndarray:
         """Start of the window of each row in epoch seconds; the smallest int64 where there is no time."""
         seconds = epoch_seconds(column)
-        present = seconds != _NO_TIME
+        present = seconds != NO_TIME
         quarters = np.where(present, seconds // _QUARTER_SECONDS, 0)
         distinct, inverse = np.unique(quarters, return_inverse=True)
         starts = np.array([self._start(int(quarter)) for quarter in distinct], dtype=np.int64)
-        return np.where(present, starts[inverse.reshape(-1)], _NO_TIME) if seconds.size else seconds
+        return np.where(present, starts[inverse.reshape(-1)], NO_TIME) if seconds.size else seconds
 
     def _start(self, quarter: int) -> int:
         if quarter not in self._starts:
@@ -158,7 +158,8 @@ class _Calendar:
         return self._starts[quarter]
 
 
-_NO_TIME = np.iinfo(np.int64).min
+NO_TIME = np.iinfo(np.int64).min
+"""Stands for a row without a time."""
 # Years 1 to 9999 with a margin of a day: what a datetime can hold in any zone.
 _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400
 
@@ -177,17 +178,17 @@ def epoch_seconds(column: pa.Array) -> np.ndarray:
     if types.is_timestamp(column.type) or types.is_date(column.type):
         # Rounded down before 1970 as well: floor, not truncation, hence not a plain cast.
         micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64(), safe=False)
-        whole = pc.fill_null(micros, _NO_TIME).to_numpy(zero_copy_only=False)
-        seconds = np.where(whole == _NO_TIME, _NO_TIME, whole // 1_000_000)
+        whole = pc.fill_null(micros, NO_TIME).to_numpy(zero_copy_only=False)
+        seconds = np.where(whole == NO_TIME, NO_TIME, whole // 1_000_000)
     elif types.is_integer(column.type) or types.is_floating(column.type):
         numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         usable = np.isfinite(numbers) & (np.abs(numbers) < 2.0**53)
-        seconds = np.where(usable, np.floor(np.where(usable, numbers, 0)), _NO_TIME).astype(np.int64)
+        seconds = np.where(usable, np.floor(np.where(usable, numbers, 0)), NO_TIME).astype(np.int64)
     elif types.is_null(column.type):
-        seconds = np.full(len(column), _NO_TIME)
+        seconds = np.full(len(column), NO_TIME)
     else:
         raise UsageError(f"the time column holds {column.type}", hint="name a column of timestamps")
-    return np.where((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND), _NO_TIME, seconds)
+    return np.where((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND), NO_TIME, seconds)
 
 
 def _times_of_text(column: pa.Array) -> pa.Array:
@@ -209,7 +210,7 @@ def _coded(column: pa.Array) -> tuple[np.ndarray, list[str]]:
 
 def _grouped(hours: np.ndarray, codes: np.ndarray, names: list[str]) -> _Groups:
     order = np.lexsort((codes, hours))
-    order = order[hours[order] != _NO_TIME]
+    order = order[hours[order] != NO_TIME]
     sorted_hours, sorted_codes = hours[order], codes[order]
     if order.size == 0:
         return _Groups(order, np.zeros(1, dtype=np.int64), [], [])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from tiltmeter.channels import DASHBOARD, build_channel, check_channel
 from tiltmeter.domain.errors import ConfigError, DeliveryError, TiltmeterError
 from tiltmeter.domain.window import Grain, window_at
+from tiltmeter.engines.local import open_rows
+from tiltmeter.registry import did_you_mean
 from tiltmeter.service.access import Access, Role
 from tiltmeter.service.calendar import Calendar
 from tiltmeter.service.findings import Finding, State
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.config.load import Configuration
     from tiltmeter.config.settings import Settings
+    from tiltmeter.domain.model import Model, TableSource
 
 
 def check_configuration(configuration: Configuration, *, connect: bool = False) -> list[Finding]:
@@ -67,6 +70,8 @@ def _data(configuration: Configuration) -> Iterator[Finding]:
                 yield Finding(
                     "baseline", State.WRONG, f"{at}: there is no data set {baseline.data}", "correct the path"
                 )
+        if model.source is not None:
+            yield _source(configuration, model, model.source)
         first = model.baselines[0]
         if first.first_week:
             yield Finding(
@@ -75,6 +80,23 @@ def _data(configuration: Configuration) -> Iterator[Finding]:
             )  # fmt: skip
         else:
             yield Finding("baseline", State.OK, f'{model.name}: "{first.name}" judges')
+
+
+def _source(configuration: Configuration, model: Model, source: TableSource) -> Finding:
+    """Whether the table that is read in place can be opened and has the named columns."""
+    at = configuration.source.at("models", model.name, "source")
+    try:
+        names = list(open_rows(source.table).schema.names)
+    except TiltmeterError as error:
+        where = "relative paths are relative to `home`"
+        return Finding(
+            "source", State.WRONG, f"{at}: {source.table}: {error.what}", f"{error.hint or 'correct it'}; {where}"
+        )
+    for role, column in source.columns.items():
+        if column not in names:
+            hint = did_you_mean(column, names) or f"it has {', '.join(names[:20])}"
+            return Finding("source", State.WRONG, f'{at}: {source.table} has no column "{column}" for {role}', hint)
+    return Finding("source", State.OK, f"{model.name}: {source.table}, {len(names)} columns")
 
 
 def _schedule(configuration: Configuration) -> Finding:

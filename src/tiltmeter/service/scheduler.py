@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiltmeter.domain.errors import StoreError
+from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.registered import MONITORS, SCHEDULE, judged_mark
@@ -83,6 +83,7 @@ class Scheduler:
     _judged_until: dict[str, datetime] = field(default_factory=dict)
     _next_due: dict[str, datetime] = field(default_factory=dict)
     _capacities: dict[str, tuple[datetime, Capacity]] = field(default_factory=dict)
+    _failing: dict[str, str] = field(default_factory=dict)
     _lease: Lease | None = None
 
     def turn(self, now: datetime) -> list[Run]:
@@ -90,16 +91,33 @@ class Scheduler:
 
         Returns:
             The committed runs, in order. Empty while another process holds the lease.
+
+        Raises:
+            TiltmeterError: no model could be looked at.
         """
         if not self._holds_lease(now):
             return []
         runs: list[Run] = []
+        failed: dict[str, TiltmeterError] = {}
         for model in self.world.models.values():
-            runs.extend(self._reopened(model, self._observe(model, now), now))
-            runs.extend(self._calendar_windows(model, now))
-            runs.extend(self._live(model, now))
+            try:
+                runs.extend(self._reopened(model, self._observe(model, now), now))
+                runs.extend(self._calendar_windows(model, now))
+                runs.extend(self._live(model, now))
+            except TiltmeterError as error:  # the table of one model is away: the others go on
+                failed[model.name] = error
         pass_time(self.world, now)
+        self._report(failed)
         return runs
+
+    def _report(self, failed: dict[str, TiltmeterError]) -> None:
+        """Say what fails, once; where everything fails, the turn does."""
+        if failed and len(failed) == len(self.world.models):
+            raise next(iter(failed.values()))
+        for name, error in failed.items():
+            if self._failing.get(name) != str(error):
+                log.warning("model_failed", model=name, error=str(error))
+        self._failing = {name: str(error) for name, error in failed.items()}
 
     def _holds_lease(self, now: datetime) -> bool:
         held = self._lease
@@ -122,7 +140,7 @@ class Scheduler:
                 failures = 0
             except Exception as error:  # one of the three places that must survive
                 failures += 1
-                is_known = isinstance(error, StoreError) and error.retryable
+                is_known = isinstance(error, TiltmeterError)
                 log.warning("turn_failed", failures=failures, error=str(error), exc_info=not is_known)
             spent = self.world.clock.monotonic() - started
             # A database that stays away is asked less and less often, at most once a minute.

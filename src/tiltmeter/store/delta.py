@@ -23,7 +23,7 @@ from tiltmeter.store.table import ConcurrentCommitError, StoredTable, WriteHandl
 from tiltmeter.store.traffic import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.domain.window import Window
     from tiltmeter.ports import Clock, Rows
+    from tiltmeter.store.foreign import SourceRows
 
 RIVAL_TRIES = 20
 """How often a commit is tried again after a rival's: with two shippers by mistake one of them moves on each time."""
@@ -50,14 +51,16 @@ class DeltaLog:
         clock: decides when kept handles are opened anew.
         models: models by name; those with a source are read in place, privacy rules apply to samples.
         options: of the object store.
+        folders: opens the source of a model that is a folder of files; None for one that is a Delta table.
     """
 
     root: Path | str
     clock: Clock
     models: Mapping[str, Model] = field(default_factory=dict)
     options: Mapping[str, str] | None = None
+    folders: Callable[[Model], SourceRows | None] = lambda _: None
     _tables: dict[str, StoredTable] = field(default_factory=dict)
-    _foreign: dict[str, ForeignTable] = field(default_factory=dict)
+    _foreign: dict[str, SourceRows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse unsafe store options."""
@@ -113,10 +116,10 @@ class DeltaLog:
                 continue
         raise ConcurrentCommitError(name, f"{RIVAL_TRIES} times in a row")
 
-    def new_rows(self, model: Model, since: int | None) -> Rows:
+    def new_rows(self, model: Model, since: int | None, begin: datetime | None = None) -> Rows:
         """As the port."""
         if model.source is not None:
-            return self._source(model).new_rows(since)
+            return self._source(model).new_rows(since, begin)
         return self._predictions(RowFilter({"model_name": model.name}, ("prediction",)), since)
 
     def rows(self, model: Model, window: Window) -> Rows:
@@ -149,11 +152,11 @@ class DeltaLog:
         snap = snapshot(self.table(OUTCOMES.name))
         if snap is None:
             return OUTCOMES.columns.empty_table()
-        rows = _read(snap.rows(), OUTCOMES.columns)
+        # What replaced a row is found first: a correction may move an outcome to another time or model.
+        rows = newest(_read(snap.rows(), OUTCOMES.columns), ["outcome_id"], _CORRECTIONS)
         mine = pc.fill_null(pc.equal(rows["model_name"], model), fill_value=True)
         happened = pc.less_equal(rows["outcome_time"], pa.scalar(until, rows["outcome_time"].type))
-        rows = rows.filter(pc.and_(mine, happened))
-        return newest(rows, ["outcome_id"], _CORRECTIONS)
+        return rows.filter(pc.and_(mine, happened))
 
     def all_outcomes(self, now: datetime) -> pa.Table:
         """Newest row of every outcome that was recorded until now, of all models."""
@@ -203,9 +206,10 @@ class DeltaLog:
             return ParquetRows(PREDICTIONS.name, None, table.files, (), PREDICTIONS.columns, wanted)
         return snap.rows_since(since, wanted)
 
-    def _source(self, model: Model) -> ForeignTable:
+    def _source(self, model: Model) -> SourceRows:
         if model.name not in self._foreign:
-            self._foreign[model.name] = ForeignTable.of(model, self.clock, self.options)
+            found = self.folders(model) or ForeignTable.of(model, self.clock, self.options)
+            self._foreign[model.name] = found
         return self._foreign[model.name]
 
 

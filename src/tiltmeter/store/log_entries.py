@@ -88,6 +88,18 @@ class TableFiles:
             raise _damaged(self.root, version, "is empty")
         return actions
 
+    def written(self, version: int) -> tuple[list[AddedFile], bool]:
+        """Data files that a version wrote for its rows, and whether it took rows away or changed them.
+
+        Raises:
+            StoreError: the entry is gone or damaged.
+        """
+        actions = self.entry(version)
+        files = [
+            _file(action["add"]) for action in actions if "add" in action and action["add"].get("dataChange", True)
+        ]
+        return files, any(_changes_rows(action) for action in actions)
+
     def added(self, version: int) -> Iterator[AddedFile]:
         """Data files with new rows: those that a compaction, a removal of rows or a restore wrote anew are left out.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tiltmeter.profiling.hours import NO_TIME, epoch_seconds
 from tiltmeter.store.table import in_our_words
 
 if TYPE_CHECKING:
@@ -55,10 +57,26 @@ class RowFilter:
             yield pc.is_valid(batch.column(column))
         if self.span is not None:
             column, start, end = self.span
-            times = batch.column(column)
+            times = utc_times(batch.column(column))
             yield pc.and_kleene(
                 pc.greater_equal(times, pa.scalar(start, times.type)), pc.less(times, pa.scalar(end, times.type))
             )
+
+
+def utc_times(column: pa.Array) -> pa.Array:
+    """A time column as UTC timestamps; null where there is no time.
+
+    Args:
+        column: timestamps, those without a zone being UTC; dates; ISO 8601 text; or epoch seconds.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        return column if column.type.unit == "us" else column.cast(pa.timestamp("us", tz="UTC"), safe=False)
+    seconds = epoch_seconds(column)
+    there = seconds > NO_TIME
+    return pa.array(np.where(there, seconds, 0) * 1_000_000, mask=~there).cast(pa.timestamp("us", tz="UTC"))
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -154,8 +172,16 @@ class ParquetRows:
         for index in range(meta.num_columns):
             column = meta.column(index)
             if column.path_in_schema == name and column.statistics is not None and column.statistics.has_min_max:
-                return bool(column.statistics.min < end and column.statistics.max >= start)
+                return _may_overlap(column.statistics.min, column.statistics.max, start, end)
         return True
+
+
+def _may_overlap(least: object, greatest: object, start: datetime, end: datetime) -> bool:
+    """Whether statistics leave room for a time in the span; those of text and numbers say nothing."""
+    if not isinstance(least, datetime) or not isinstance(greatest, datetime):
+        return True
+    first, last = (one if one.tzinfo else one.replace(tzinfo=UTC) for one in (least, greatest))
+    return first < end and last >= start
 
 
 def _read_type(stored: pa.DataType) -> pa.DataType:

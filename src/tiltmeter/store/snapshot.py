@@ -52,6 +52,10 @@ class Snapshot:
         added = [file for v in range(version + 1, self.version + 1) for file in self.table.files.added(v)]
         return _rows(self, added, wanted)
 
+    def rows_of(self, files: Iterable[AddedFile], wanted: RowFilter | None) -> ParquetRows:
+        """Wanted rows of chosen files."""
+        return _rows(self, files, wanted)
+
 
 def snapshot(table: StoredTable) -> Snapshot | None:
     """The newest version of a table; None while there is none."""
@@ -68,7 +72,9 @@ def snapshot(table: StoredTable) -> Snapshot | None:
 
 def _rows(snap: Snapshot, files: Iterable[AddedFile], wanted: RowFilter | None) -> ParquetRows:
     wanted = wanted or RowFilter()
-    kept = [file for file in files if _may_hold(file, wanted)]
+    # The log's statistics of a time are cut to milliseconds; those of text may be cut anywhere and prove nothing.
+    is_time = wanted.span is not None and pa.types.is_timestamp(snap.schema.field(wanted.span[0]).type)
+    kept = [file for file in files if _may_hold(file, wanted, is_time=is_time)]
     name = snap.table.definition.name
     return ParquetRows(f"{name}@{snap.version}", snap.version, snap.table.files, kept, snap.schema, wanted)
 
@@ -109,7 +115,7 @@ def _plain_type(stored: pa.DataType) -> pa.DataType:
     return stored
 
 
-def _may_hold(file: AddedFile, wanted: RowFilter) -> bool:
+def _may_hold(file: AddedFile, wanted: RowFilter, *, is_time: bool) -> bool:
     for column, value in wanted.equal.items():
         if column in file.partition and file.partition[column] != _text(value):
             return False
@@ -117,7 +123,7 @@ def _may_hold(file: AddedFile, wanted: RowFilter) -> bool:
         # Long texts are cut in the statistics, and a cut greatest value is no upper limit: only short ones are used.
         if isinstance(value, str) and _is_outside(value, least, greatest):
             return False
-    return wanted.span is None or _overlaps(file, wanted.span)
+    return wanted.span is None or not is_time or _overlaps(file, wanted.span)
 
 
 def _is_outside(value: str, least: object, greatest: object) -> bool:
@@ -128,15 +134,19 @@ def _is_outside(value: str, least: object, greatest: object) -> bool:
 
 def _overlaps(file: AddedFile, span: tuple[str, Any, Any]) -> bool:
     column, start, end = span
-    least, greatest = _moment(file.least.get(column)), _moment(file.greatest.get(column))
+    least, greatest = logged_moment(file.least.get(column)), logged_moment(file.greatest.get(column))
     if least is not None and least >= end:
         return False
     return greatest is None or greatest + _CUT > start
 
 
-def _moment(value: object) -> datetime | None:
+def logged_moment(value: object) -> datetime | None:
+    """A time of the log's statistics, aware UTC; None for what is none."""
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
     if not isinstance(value, datetime):
         return None
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

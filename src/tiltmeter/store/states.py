@@ -107,16 +107,15 @@ class DeltaProfileStates:
         raise ConcurrentCommitError(self.table.files.root, f"{RIVAL_TRIES} times in a row")
 
     def replace(
-        self, states: Mapping[StateKey, Profile], hours: Iterable[datetime], *, model: str, bins_id: str
+        self,
+        states: Mapping[StateKey, Profile],
+        hours: Iterable[datetime],
+        *,
+        model: str,
+        bins_id: str,
+        source_version: int | None = None,
     ) -> None:
-        """Write hours anew after rows were erased or repaired: their older states count no longer.
-
-        Args:
-            states: what the hours hold now.
-            hours: UTC starts of all hours that are replaced, those without any row left included.
-            model: whose hours.
-            bins_id: cells of the profiles.
-        """
+        """As the port."""
         generations = self._generations()
         raised = {start: generations.get((model, bins_id, start), 0) + 1 for start in hours}
         rows = [
@@ -128,8 +127,9 @@ class DeltaProfileStates:
         for start in set(raised) - filled:
             empty = Profile(bins_id=bins_id, rows=0, features={})
             rows.append(self._empty_row(model, bins_id, start, encode_window(empty), raised[start]))
-        if rows:
-            self.table.for_writing().append(_arrow(rows), {})
+        reached = {} if source_version is None else {_application(model, bins_id): source_version}
+        if rows or reached:
+            self.table.for_writing().append(_arrow(rows), reached)
 
     def drop_older_generations(self, hours: Iterable[datetime], *, model: str, bins_id: str) -> int:
         """Remove states of hours that were replaced, and sums that counted them; the number of rows."""

@@ -123,19 +123,35 @@ def file_rows(path: Path, note: Note, constants: Mapping[str, pa.Scalar]) -> Row
     raise UnreadableData(f'files that end in "{path.suffix}" are not read', at=str(path), hint=f"known: {known}")
 
 
-def _folder(path: Path, note: Note) -> Rows:
+def data_files(path: Path) -> list[Path]:
+    """Files of a folder that can hold rows, in order of their names; a file stands for itself.
+
+    Raises:
+        UnreadableData: there are none, or of several kinds.
+    """
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_visible(file.relative_to(path))]
+    if path.is_file():
+        files = [path]
     kinds = {kind_of(file) for file in files} - {None}
     if not kinds:
         raise UnreadableData("the folder holds no data files", at=str(path), hint="CSV, Parquet, Arrow, JSON lines")
     if len(kinds) > 1:
         found = ", ".join(sorted(kind for kind in kinds if kind))
         raise UnreadableData(f"the folder holds files of several kinds: {found}", at=str(path), hint="name one file")
-    rows = tuple(
-        file_rows(file, note, _partition_values(file.relative_to(path)))
-        for file in files
-        if kind_of(file) is not None and file.stat().st_size > 0
-    )
+    return [file for file in files if kind_of(file) is not None and file.stat().st_size > 0]
+
+
+def rows_of_file(folder: Path, file: Path, note: Note | None = None) -> Rows:
+    """Rows of one file of a folder; names of folders on the way (`date=2026-11-01/`) are columns.
+
+    Raises:
+        UnreadableData: it cannot be read.
+    """
+    return file_rows(file, note or _say_nothing, _partition_values(file.relative_to(folder)))
+
+
+def _folder(path: Path, note: Note) -> Rows:
+    rows = tuple(rows_of_file(path, file, note) for file in data_files(path))
     if not rows:
         raise UnreadableData("every file of the folder is empty", at=str(path), hint="name another folder")
     return rows[0] if len(rows) == 1 else FilesRows(str(path), joined_schema([one.schema for one in rows]), rows)

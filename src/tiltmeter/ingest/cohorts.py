@@ -1,0 +1,103 @@
+"""Predictions meet outcomes: each lead with its last prediction before it converted, within the attribution window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tiltmeter.domain.cohort import Cohort
+from tiltmeter.ingest.prediction_rows import ENTITY, LABEL, SCORE, TIME
+from tiltmeter.store.parquet_rows import utc_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+_YES = ("true", "1", "1.0", "yes", "y")
+_STAMP = pa.timestamp("us", tz="UTC")
+
+
+def cohort_of(batches: Iterable[pa.RecordBatch], outcomes: pa.Table, attribution: timedelta) -> Cohort:
+    """Leads with what became of them (statistics.md, section 7).
+
+    Args:
+        batches: predictions under reserved names; rows without a lead or a score are left out.
+        outcomes: newest row of each outcome, known until the moment of judging.
+        attribution: an outcome later than this after the prediction is not its own.
+
+    Returns:
+        One row a lead: its last prediction before it converted; where every prediction came later, the last one, and
+        the lead is counted as `early`.
+    """
+    tables = [_leads(batch) for batch in batches if {ENTITY, SCORE, TIME} <= set(batch.schema.names)]
+    leads = pa.concat_tables(tables) if tables else None
+    if leads is None or not leads.num_rows:
+        empty = np.array([], dtype=float)
+        return Cohort(empty, empty.astype(bool), empty)
+    last = _last_before(leads, _converted_at(outcomes))
+    within = pc.less_equal(pc.subtract(last["at"], last["time"]), pa.scalar(attribution))
+    converted = pc.or_(pc.fill_null(within, fill_value=False), last["label"])
+    early = pc.less(last["at"], last["time"])
+    revenue, currency = _revenue(last, outcomes, attribution)
+    return Cohort(
+        score=last["score"].to_numpy(),
+        converted=converted.to_numpy(zero_copy_only=False).astype(bool),
+        revenue=revenue,
+        currency=currency,
+        early=pc.sum(early).as_py() or 0,
+    )
+
+
+def _leads(batch: pa.RecordBatch) -> pa.Table:
+    label = batch.column(LABEL) if LABEL in batch.schema.names else None
+    columns = {
+        "lead": _text(batch.column(ENTITY)),
+        "time": utc_times(batch.column(TIME)).cast(_STAMP, safe=False),
+        "score": batch.column(SCORE).cast(pa.float64(), safe=False),
+        "label": pa.repeat(pa.scalar(value=False), batch.num_rows) if label is None else _truth(label),
+    }
+    return pa.table(columns).drop_null()
+
+
+def _text(column: pa.Array) -> pa.Array:
+    # 17.0 is the lead 17: ids with gaps come as floating numbers.
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.int64(), safe=False)
+    return column.cast(pa.string())
+
+
+def _truth(column: pa.Array) -> pa.Array:
+    words = pc.utf8_lower(column.cast(pa.string()))
+    return pc.fill_null(pc.is_in(words, pa.array(_YES)), fill_value=False)
+
+
+def _converted_at(outcomes: pa.Table) -> pa.Table:
+    """Lead -> when it first converted."""
+    happened = outcomes.filter(pc.fill_null(outcomes["converted"], fill_value=False))
+    found = happened.group_by("entity_id").aggregate([("outcome_time", "min")])
+    return pa.table({"lead": found["entity_id"], "at": found["outcome_time_min"].cast(_STAMP)})
+
+
+def _last_before(leads: pa.Table, converted: pa.Table) -> pa.Table:
+    joined = leads.join(converted, keys="lead", join_type="left outer")
+    before = pc.fill_null(pc.less_equal(joined["time"], joined["at"]), fill_value=True)
+    # The last row in this order is the last one before the conversion, where there is one.
+    ordered = joined.append_column("before", before).sort_by([("before", "ascending"), ("time", "ascending")])
+    wanted: list[Any] = [(name, "last") for name in ("time", "score", "at")]
+    last = ordered.group_by("lead", use_threads=False).aggregate([*wanted, ("label", "max")])
+    names = {"time_last": "time", "score_last": "score", "at_last": "at", "label_max": "label"}
+    return last.rename_columns([names.get(name, name) for name in last.column_names])
+
+
+def _revenue(last: pa.Table, outcomes: pa.Table, attribution: timedelta) -> tuple[np.ndarray, str]:
+    told = outcomes.select(["entity_id", "outcome_time", "revenue", "currency"])
+    numbered = last.select(["lead", "time"]).append_column("row", pa.array(np.arange(last.num_rows)))
+    joined = told.join(numbered, keys="entity_id", right_keys="lead", join_type="inner")
+    delay = pc.subtract(joined["outcome_time"].cast(_STAMP), joined["time"])
+    mine = joined.filter(pc.less_equal(delay, pa.scalar(attribution)))
+    revenue = np.zeros(last.num_rows)
+    np.add.at(revenue, mine["row"].to_numpy(), pc.fill_null(mine["revenue"], 0.0).to_numpy())
+    return revenue, str(pc.max(mine["currency"]).as_py() or "")
