@@ -81,6 +81,8 @@ def profile_hours(
     wanted = [*counter.needed(rows.schema), time, *(cut.column for cut in cuts if cut.column)]
     columns = list(dict.fromkeys(wanted))
     template = counter.schema_profile(rows.schema)
+    # Time and version play a part of their own: they are no columns that the baseline lacks.
+    template = replace(template, new_columns=template.new_columns - {time, version})
     totals: dict[StateKey, Profile] = {}
     calendar = _Calendar(zone, grain)
     for batch in rows.batches(columns):
