@@ -20,6 +20,9 @@ BARS = 40
 _TAIL = 0.005
 """Share of rows at either end that is drawn at the edge of the picture, so that one outlier cannot squeeze the rest."""
 
+_SQUEEZED = 0.5
+"""Share of a side in the first bar from which the rest of its shape cannot be seen on a linear scale."""
+
 _KNOWN = 0.9
 """Share of rows whose value must be known exactly before bars follow the values."""
 
@@ -29,7 +32,7 @@ _MOST_STEPS = 100_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
-    """Bars of equal width.
+    """Bars of equal width; on a logarithmic scale where that was asked for and is needed.
 
     Args:
         low: left end of the first bar.
@@ -37,6 +40,7 @@ class Histogram:
         shares: of all non-missing rows, shape (profiles, bars); what lies beyond an end is in the outer bar.
         beyond: share of rows beyond the ends, per profile: (below, above).
         centred: whether each bar stands for the one value in its middle.
+        is_logarithmic: whether the bars have equal width in the logarithm of the value.
     """
 
     low: float
@@ -44,12 +48,26 @@ class Histogram:
     shares: np.ndarray
     beyond: tuple[tuple[float, float], ...]
     centred: bool = False
+    is_logarithmic: bool = False
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Ends of the bars, one more than there are bars."""
+        return _edges(self.low, self.high, self.shares.shape[1], is_logarithmic=self.is_logarithmic)
 
 
-def histogram(bins: NumericBins, profiles: Sequence[NumericProfile], *, bars: int = BARS) -> Histogram | None:
+def histogram(
+    bins: NumericBins, profiles: Sequence[NumericProfile], *, bars: int = BARS, may_be_logarithmic: bool = False
+) -> Histogram | None:
     """Bars of equal width that hold the bulk of all profiles; None where no profile has a finite value.
 
     Rows of a bin that can hold one value alone are drawn there; those of a wider bin are spread evenly over it.
+
+    Args:
+        bins: cells of the profiles.
+        profiles: sides to draw on one scale.
+        bars: of a picture whose values are not counts, grades or years.
+        may_be_logarithmic: take a logarithmic scale where a linear one would squeeze a side into its first bar.
     """
     fine = fine_bins(bins, profiles)
     ends = [(p.minimum, p.maximum) for p in profiles if p.minimum is not None and p.maximum is not None]
@@ -69,12 +87,23 @@ def histogram(bins: NumericBins, profiles: Sequence[NumericProfile], *, bars: in
     centred = False
     if lattice is not None:
         low, high, bars, centred = lattice
-    shares, beyond = [], []
-    for counts, (left, right) in zip(fine.counts, stretches, strict=True):
-        row, outside = _spread(counts, left, right, low, high, bars)
-        shares.append(row)
-        beyond.append(outside)
-    return Histogram(low, high, np.stack(shares), tuple(beyond), centred)
+    linear = _drawn(fine.counts, stretches, _edges(low, high, bars, is_logarithmic=False))
+    if may_be_logarithmic and lattice is None and low > 0 and linear[0][:, 0].max() > _SQUEEZED:
+        shares, beyond = _drawn(fine.counts, stretches, _edges(low, high, bars, is_logarithmic=True))
+        return Histogram(low, high, shares, beyond, is_logarithmic=True)
+    return Histogram(low, high, *linear, centred)
+
+
+def _edges(low: float, high: float, bars: int, *, is_logarithmic: bool) -> np.ndarray:
+    steps = np.arange(bars + 1) / bars
+    return low * (high / low) ** steps if is_logarithmic else low + (high - low) * steps
+
+
+def _drawn(
+    counts: np.ndarray, stretches: Sequence[tuple[np.ndarray, np.ndarray]], edges: np.ndarray
+) -> tuple[np.ndarray, tuple[tuple[float, float], ...]]:
+    rows = [_spread(side, left, right, edges) for side, (left, right) in zip(counts, stretches, strict=True)]
+    return np.stack([row for row, _ in rows]), tuple(beyond for _, beyond in rows)
 
 
 def _within(lower: np.ndarray, upper: np.ndarray, profile: NumericProfile) -> tuple[np.ndarray, np.ndarray]:
@@ -133,12 +162,11 @@ def _lattice(values: np.ndarray, low: float, high: float, bars: int) -> tuple[fl
 
 
 def _spread(
-    counts: np.ndarray, lower: np.ndarray, upper: np.ndarray, low: float, high: float, bars: int
+    counts: np.ndarray, lower: np.ndarray, upper: np.ndarray, edges: np.ndarray
 ) -> tuple[np.ndarray, tuple[float, float]]:
     total = int(counts.sum())
     if total == 0:
-        return np.zeros(bars), (0.0, 0.0)
-    edges = low + (high - low) / bars * np.arange(bars + 1)
+        return np.zeros(edges.size - 1), (0.0, 0.0)
     below = _rows_below(edges, counts, lower, upper)
     row = np.diff(below)
     outside = float(below[0]), float(total - below[-1])
