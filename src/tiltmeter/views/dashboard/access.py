@@ -71,10 +71,7 @@ def admitted(configuration: Configuration) -> Right:
     if right is not Right.NONE:
         return right
     if not _has_keys(configuration):
-        st.error(
-            f"This dashboard listens on {address or 'every address'} and nothing protects it. Set server.keys or "
-            "server.trusted_header in the configuration, or start it on 127.0.0.1."
-        )
+        st.error(refusal(configuration, address))
         st.stop()
     st.subheader("Tiltmeter", anchor=False)
     if given:
@@ -82,6 +79,24 @@ def admitted(configuration: Configuration) -> Right:
     st.text_input("Key", type="password", key="entered-key", on_change=_keep_key, help="A read or operate key.")
     st.stop()
     return Right.NONE
+
+
+def refusal(configuration: Configuration, address: str) -> str:
+    """Why nobody without a key is let in, and what to do about it.
+
+    Args:
+        configuration: of the installation.
+        address: that the dashboard listens on; empty for every address of the machine.
+    """
+    if configuration.settings.server.trusted_header is not None:
+        return (
+            "Your request came without the header that server.trusted_header names. Open the dashboard through the "
+            "reverse proxy that signs people in, or set server.keys for those who come without it."
+        )
+    return (
+        f"This dashboard listens on {address or 'every address'} and nothing protects it. Set server.keys or "
+        "server.trusted_header in the configuration, or start it on 127.0.0.1."
+    )
 
 
 def _has_keys(configuration: Configuration) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _PORTS = "run/ports.json"
 _SECONDS = 10.0
+_MOST_CHARACTERS = 200
+"""Of an answer that is shown; the rest is left unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,19 @@ def _post(configuration: Configuration, path: str, body: dict[str, object], done
     try:
         if reference is not None:
             headers["Authorization"] = f"Bearer {reference.value(configuration.home)}"
-        response = httpx.post(address + path, json=body, headers=headers, timeout=_SECONDS)
+        with httpx.stream("POST", address + path, json=body, headers=headers, timeout=_SECONDS) as response:
+            said = _first_words(response)
     except ConfigError as error:
         return Answer(is_done=False, words=f"The operate key cannot be read: {error.what}")
     except httpx.HTTPError as error:
         return Answer(is_done=False, words=f"The service at {address} does not answer ({type(error).__name__}).")
     if response.is_success:
         return Answer(is_done=True, words=done)
-    return Answer(is_done=False, words=f"The service refused ({response.status_code}): {response.text[:200]}")
+    return Answer(is_done=False, words=f"The service refused ({response.status_code}): {said}")
+
+
+def _first_words(response: httpx.Response) -> str:
+    """The beginning of an answer; whatever listens there, no more than that is read."""
+    for chunk in response.iter_text(_MOST_CHARACTERS):
+        return chunk[:_MOST_CHARACTERS]
+    return ""

@@ -1,4 +1,4 @@
-"""Entry of the dashboard: `streamlit run` executes this file; it only lists the pages."""
+"""Entry of the dashboard: `streamlit run` executes this file; it lists the pages and says what went wrong in one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from tiltmeter.views.dashboard.frame import PAGES_FOLDER
+from tiltmeter.domain.errors import TiltmeterError
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER, failure
 from tiltmeter.views.dashboard.screens import PAGES
 
-# A picture of our own: an icon font would be fetched from another host.
-st.set_page_config(page_title="Tiltmeter", layout="wide", page_icon=str(Path(__file__).parent / "icon.svg"))
-st.navigation(
+chosen = st.navigation(
     [
         st.Page(
             PAGES_FOLDER / page.file,
@@ -23,4 +22,12 @@ st.navigation(
         for page in PAGES.values()
     ],
     position="top",
-).run()
+)
+# A picture of our own: an icon font would be fetched from another host.
+st.set_page_config(
+    page_title=f"{chosen.title} · Tiltmeter", layout="wide", page_icon=str(Path(__file__).parent / "icon.svg")
+)
+try:
+    chosen.run()
+except TiltmeterError as error:
+    failure(error)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS
-from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, series
+from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, series, whole
+from tiltmeter.views.dashboard.traffic import service_series
 
 if TYPE_CHECKING:
+    import pandas as pd
     import streamlit as st
 
     from tiltmeter.domain.alert import Incident
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _TREND = 72
 """Newest values of a trend line: three days of hours."""
+
+MIN_REQUESTS = 100
+"""Fewer requests than this are shown and not judged, as the latency rule does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +40,26 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How a stored metric becomes a card."""
+    """How a number of the service becomes a card.
+
+    Args:
+        title: of the card.
+        column: of the table of `service_series`.
+        warning: above it the card is a warning.
+        critical: above it the card is critical.
+    """
 
     title: str
-    metric: str
-    form: str
-    grain: Grain = Grain.HOUR
+    column: str
     warning: float | None = None
     critical: float | None = None
-    absent: str = "no request log"
+
+
+_SERVICE = (
+    Measure("P95 latency", "p95", warning=500),
+    Measure("Throughput", "rate"),
+    Measure("Error rate", "errors", critical=0.01),
+)
 
 
 def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[Card]:
@@ -54,22 +70,13 @@ def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[
         scope: what is shown.
         touching: incidents that touch the shown span, open ones included.
     """
-    mature = scope.model.outcomes.mature_after.days
+    service = service_series(here, scope)
     return [
         _health(scope, touching),
-        _number(here, scope, Measure("P95 latency", "serving.latency_ms.p95", "{:,.0f} ms", warning=500)),
-        _number(here, scope, Measure("Throughput", "serving.requests_per_second", "{:,.2f} / s")),
-        _number(here, scope, Measure("Error rate", "serving.error_rate", "{:.2%}", critical=0.01)),
+        *(_of_service(service, measure) for measure in _SERVICE),
         _drifting(here, scope),
-        _number(
-            here,
-            scope,
-            Measure(
-                "Conversion", "outcomes.conversion_rate", "{:.1%}", grain=Grain.DAY,
-                absent=f"known after {mature} days",
-            ),
-        ),
-    ]  # fmt: skip
+        _conversion(here, scope),
+    ]
 
 
 def _health(scope: Scope, touching: list[Incident]) -> Card:
@@ -85,30 +92,47 @@ def _health(scope: Scope, touching: list[Incident]) -> Card:
     return Card("Health", "ok" if worst is Severity.NONE else worst.word, said, worst, trend)
 
 
-def _number(here: World, scope: Scope, wanted: Measure) -> Card:
-    table = series(here, scope, wanted.metric, grain=wanted.grain)
-    known = table.dropna(subset=["value"])
+def _of_service(service: pd.DataFrame, wanted: Measure) -> Card:
+    known = service.dropna(subset=[wanted.column])
     if not len(known):
-        return Card(wanted.title, "–", wanted.absent, Severity.NONE)
-    newest = known.iloc[-1]
-    value = float(newest["value"])
+        return Card(wanted.title, "–", "no request log", Severity.NONE)
+    value, requests = float(known[wanted.column].iloc[-1]), int(known["requests"].iloc[-1])
     severity = Severity.NONE
-    if wanted.critical is not None and value > wanted.critical:
+    is_judged = requests >= MIN_REQUESTS
+    if is_judged and wanted.critical is not None and value > wanted.critical:
         severity = Severity.CRITICAL
-    elif wanted.warning is not None and value > wanted.warning:
+    elif is_judged and wanted.warning is not None and value > wanted.warning:
         severity = Severity.WARNING
-    span = "last hour" if wanted.grain is Grain.HOUR else "matured"
-    note = f"n = {int(newest['rows']):,}, " + ("not judged" if newest["status"] != "ok" else span)
-    return Card(wanted.title, wanted.form.format(value), note, severity, tuple(known["value"].tail(_TREND).tolist()))
+    step = "5 minutes" if len(known) > 1 and known["time"].diff().min() < timedelta(hours=1) else "last hour"
+    note = f"n = {requests:,}, {step if is_judged else 'not judged'}"
+    words = {"p95": f"{value:,.0f} ms", "rate": rate_words(value), "errors": f"{value:.2%}"}[wanted.column]
+    return Card(wanted.title, words, note, severity, tuple(known[wanted.column].tail(_TREND).tolist()))
+
+
+def rate_words(per_second: float) -> str:
+    """Requests per second; per minute where that would round to nothing."""
+    return f"{per_second:,.1f} / s" if per_second >= 1 or per_second == 0 else f"{per_second * 60:,.1f} / min"
+
+
+def _conversion(here: World, scope: Scope) -> Card:
+    table = series(here, whole(scope), "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
+    if not len(table):
+        return Card("Conversion", "–", f"known after {scope.model.outcomes.mature_after.days} days", Severity.NONE)
+    newest = table.iloc[-1]
+    note = f"n = {int(newest['rows']):,}, " + ("matured" if newest["status"] == "ok" else "not judged")
+    return Card("Conversion", f"{newest['value']:.1%}", note, Severity.NONE, tuple(table["value"].tolist()))
 
 
 def _drifting(here: World, scope: Scope) -> Card:
-    table = series(here, scope, "drift.features_drifted", grain=Grain.DAY)
-    if not len(table):
-        return Card("Drifting", "–", "no day judged yet", Severity.NONE)
     heat = drift_heatmap(here, scope)
-    total = int(heat.loc[heat["feature"] != SCORE, "feature"].nunique())
-    count = int(table.iloc[-1]["value"])
+    features = heat[heat["feature"] != SCORE]
+    if not len(features):
+        return Card("Drifting", "–", "no day judged yet", Severity.NONE)
+    table = series(here, scope, "drift.features_drifted", grain=Grain.DAY)
+    if not len(table):  # a version or segment apart: counted from its own PSI
+        moved = features.assign(value=features["step"].isin(("warning", "critical")).astype(float))
+        table = moved.groupby("end")["value"].sum().reset_index()
+    total, count = int(features["feature"].nunique()), int(table["value"].iloc[-1])
     severity = Severity.WARNING if count else Severity.NONE
     return Card("Drifting", f"{count} of {total}", "features, newest day", severity, tuple(table["value"].tolist()))
 

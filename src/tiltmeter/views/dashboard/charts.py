@@ -17,73 +17,29 @@ SEVERITY_COLOURS = {"none": "#64748b", "info": "#56B4E9", "warning": "#f59e0b", 
 _INK = {"warning": "#d97706", "critical": "#dc2626", "info": "#0284c7"}
 """Colours of thin lines and small text, readable on light and dark ground."""
 
-STEP_COLOURS = {
-    "ok": "rgba(120, 140, 165, 0.22)",
-    "watch": "#fde3a7",
-    "warning": "#f59e0b",
-    "critical": "#b91c1c",
-    "not judged": "rgba(120, 140, 165, 0.06)",
-}
 _CLOCK, _DAY = "%H:%M", "%d %b"
+VERSION = "version"
+"""Stands in the place of a severity where a mark tells of a model version."""
+
+_NARROW_LIMIT = alt.ExprRef("containerSize()[0] < 600 ? 110 : 260")
+"""Pixels of a label: a phone has less than half of what a desk has."""
+
 _POINTS = 62
 """Up to this many values a line shows its points."""
 
 _WORDS_TIME = "%a %d %b %H:%M UTC"
 
 
-def _stamped(table: pd.DataFrame) -> pd.DataFrame:
+def stamped(table: pd.DataFrame) -> pd.DataFrame:
+    """With `when`: the time in words for the tooltip."""
     return table.assign(when=table["time"].dt.strftime(_WORDS_TIME))
 
 
-def _time(table: pd.DataFrame, *, ticks: int = 6) -> alt.X:
+def time_axis(table: pd.DataFrame, *, ticks: int = 6) -> alt.X:
+    """UTC along the bottom: clock times on short spans, days on long ones."""
     is_short = len(table) > 0 and table["time"].max() - table["time"].min() <= pd.Timedelta(hours=49)
     axis = alt.Axis(title=None, labelAngle=0, tickCount=ticks, format=_CLOCK if is_short else _DAY, grid=False)
     return alt.X("time:T", scale=alt.Scale(type="utc"), axis=axis)
-
-
-def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
-    """PSI by feature and day in steps; worst feature on top. A click selects the feature as `picked`."""
-    shown = table[table["order"] < limit]
-    features = shown.sort_values("order")["feature"].drop_duplicates().tolist()
-    picked = alt.selection_point(name="picked", fields=["feature"], on="click")
-    x = alt.X(
-        "day:O",
-        title=None,
-        scale=alt.Scale(paddingInner=0.08),
-        axis=alt.Axis(
-            labelAngle=0, labelOverlap="greedy", labelExpr="utcFormat(utcParse(datum.label, '%Y-%m-%d'), '%d %b')"
-        ),
-    )
-    y = alt.Y(
-        "feature:N",
-        sort=features,
-        title=None,
-        scale=alt.Scale(paddingInner=0.12),
-        axis=alt.Axis(labelOverlap=False, labelLimit=150),
-    )
-    cells = (
-        alt.Chart(shown)
-        .mark_rect(cursor="pointer", cornerRadius=2)
-        .encode(
-            x=x,
-            y=y,
-            color=alt.Color(
-                "step:N",
-                scale=alt.Scale(domain=list(STEP_COLOURS), range=list(STEP_COLOURS.values())),
-                legend=alt.Legend(title=None, orient="top", symbolType="square", columns=3),
-            ),
-            tooltip=[
-                alt.Tooltip("feature:N"),
-                alt.Tooltip("day:O"),
-                alt.Tooltip("psi:Q", format=".3f", title="PSI"),
-                alt.Tooltip("step:N", title="reads as"),
-                alt.Tooltip("rows:Q", format=",", title="n"),
-            ],
-        )
-        .add_params(picked)
-    )
-    dashes = alt.Chart(shown[shown["step"] == "not judged"]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
-    return alt.layer(cells, dashes).properties(height=max(60, 20 * len(features) + 60))
 
 
 def latency(
@@ -93,10 +49,10 @@ def latency(
     names = {"p50": "P50", "p95": "P95", "p99": "P99"}
     long = table.rename(columns=names).melt("time", list(names.values()), "percentile", "ms").dropna()
     lines = (
-        alt.Chart(_stamped(long))
+        alt.Chart(stamped(long))
         .mark_line(interpolate="step-after", strokeWidth=1.6)
         .encode(
-            x=_time(table),
+            x=time_axis(table),
             y=alt.Y(
                 "ms:Q",
                 title="milliseconds",
@@ -112,12 +68,12 @@ def latency(
         )
     )
     limits = {"target": target_ms, "warning": limit_ms}
-    return alt.layer(lines, *_limits(limits, form="{:g} ms"), *_marks(marks)).properties(height=210)
+    return finished([lines, *_limits(limits, form="{:g} ms"), *_marks(marks)], height=190)
 
 
 def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt.LayerChart:
     """Requests per second, with the failed part as a filled area on the same scale."""
-    failed = _stamped(table.assign(failed=table["rate"] * table["errors"].fillna(0.0)))
+    failed = stamped(table.assign(failed=table["rate"] * table["errors"].fillna(0.0)))
     tooltip = [
         "when:N",
         alt.Tooltip("rate:Q", format=",.2f", title="requests / s"),
@@ -126,7 +82,7 @@ def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt
     named = [("rate", "requests", BLUE), ("failed", "failed", SEVERITY_COLOURS["critical"])]
     scale = alt.Scale(domain=[name for _, name, _ in named], range=[colour for *_, colour in named])
     colour = alt.Color("series:N", scale=scale, legend=alt.Legend(orient="top", title=None, symbolType="square"))
-    x = _time(table)
+    x = time_axis(table)
     rate = (
         alt.Chart(failed.assign(series="requests"))
         .mark_line(interpolate="step-after", strokeWidth=1.6)
@@ -137,7 +93,7 @@ def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt
         .mark_area(interpolate="step-after", opacity=0.85)
         .encode(x=x, y=alt.Y("failed:Q"), color=colour, tooltip=tooltip)
     )
-    return alt.layer(rate, errors, *_marks(marks)).properties(height=210)
+    return finished([rate, errors, *_marks(marks)], height=190)
 
 
 def metric_line(
@@ -149,6 +105,7 @@ def metric_line(
     marks: pd.DataFrame | None = None,
     height: int = 180,
     band: bool = False,
+    from_zero: bool = False,
 ) -> alt.LayerChart:
     """One number over time with thresholds, its interval and the moments at which alerts fired.
 
@@ -160,21 +117,22 @@ def metric_line(
         marks: columns `time`, `words`, `severity`.
         height: in pixels.
         band: whether the interval is drawn.
+        from_zero: whether the axis begins at zero, so that a small change looks small.
     """
-    form = form or _number_form(float(table["value"].abs().max()))
-    stamped = _stamped(table)
+    form = form or number_form(float(table["value"].abs().max()))
+    named = stamped(table)
     is_sparse = len(table) <= _POINTS
-    x = _time(table)
+    x = time_axis(table)
     layers: list[Any] = []
     if band and table["lower"].notna().any():
         layers.append(
-            alt.Chart(stamped)
+            alt.Chart(named)
             .mark_area(color=BLUE, opacity=0.15)
             .encode(x=x, y=alt.Y("lower:Q", title=title), y2="upper:Q")
         )
     points = alt.OverlayMarkDef(size=22, color=BLUE, filled=True) if is_sparse else False
     layers.append(
-        alt.Chart(stamped)
+        alt.Chart(named)
         .mark_line(color=BLUE, strokeWidth=1.8 if is_sparse else 1.2, point=points)
         .encode(
             x=x,
@@ -182,7 +140,7 @@ def metric_line(
                 "value:Q",
                 title=title,
                 axis=alt.Axis(format=form, tickCount=5),
-                scale=_value_scale(table, form, has_limits=bool(limits)),
+                scale=_value_scale(table, form, from_zero=from_zero or bool(limits)),
             ),
             tooltip=[
                 "when:N",
@@ -192,79 +150,29 @@ def metric_line(
             ],
         )
     )
-    return alt.layer(*layers, *_limits(limits or {}), *_marks(marks)).properties(height=height)
+    return finished([*layers, *_limits(limits or {}), *_marks(marks)], height=height)
 
 
-def _value_scale(table: pd.DataFrame, form: str, *, has_limits: bool) -> alt.Scale:
+def _value_scale(table: pd.DataFrame, form: str, *, from_zero: bool) -> alt.Scale:
     if form.endswith("%"):
         # A share that is 0 throughout is a line on the ground, not a line in the middle of nowhere.
         return alt.Scale(domainMin=0, domainMax=max(0.02, 1.1 * float(table["value"].max())))
-    return alt.Scale(zero=has_limits)
+    return alt.Scale(zero=from_zero)
 
 
-def _number_form(greatest: float) -> str:
+def number_form(greatest: float) -> str:
     """Plain numbers as long as they are short; 25M beyond, and never "200m" for 0.2."""
     return "~s" if abs(greatest) >= 10_000 else ",.4~g"
 
 
-def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
-    """A numeric distribution: baseline filled grey, current as a blue step line."""
-    x = alt.X(
-        "left:Q",
-        title=title,
-        axis=alt.Axis(format=_number_form(table["right"].max()), grid=False, tickCount=8),
-        scale=alt.Scale(nice=False),
+def finished(layers: Sequence[Any], *, height: int) -> alt.LayerChart:
+    """The layers as one chart, without the empty margins that legends and titles would keep."""
+    return (
+        alt.layer(*layers)
+        .properties(height=height, padding={"left": 2, "right": 4, "top": 4, "bottom": 2})
+        .configure_legend(padding=0, offset=6, labelPadding=4, columnPadding=12)
+        .configure_axis(titlePadding=8, labelPadding=6)
     )
-    tooltip = [
-        alt.Tooltip("cell:N", title="values"),
-        alt.Tooltip("baseline:Q", format=".1%"),
-        alt.Tooltip("current:Q", format=".1%"),
-    ]
-    y = alt.Y("baseline:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5))
-    base = (
-        alt.Chart(table)
-        .mark_rect(color=GREY, opacity=0.65)
-        .encode(x=x, x2="right:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
-    )
-    last = table.tail(1).assign(left=table["right"].tail(1))
-    now = (
-        alt.Chart(pd.concat([table, last]))
-        .mark_line(interpolate="step-after", color=BLUE, strokeWidth=2)
-        .encode(x=x, y="current:Q", tooltip=tooltip)
-    )
-    return alt.layer(base, now).properties(height=250)
-
-
-def paired_bars(table: pd.DataFrame, *, sides: tuple[str, str] = ("baseline", "current")) -> alt.LayerChart:
-    """Levels side by side: baseline a broad grey bar, current a slim blue one in it; new levels and missing apart."""
-    y = alt.Y(
-        "cell:N",
-        sort=table["cell"].tolist(),
-        title=None,
-        axis=alt.Axis(labelOverlap=False, labelLimit=170, ticks=False),
-    )
-    tooltip = [
-        alt.Tooltip("cell:N", title="level"),
-        alt.Tooltip("baseline:Q", format=".2%", title=sides[0]),
-        alt.Tooltip("current:Q", format=".2%", title=sides[1]),
-    ]
-    colour = alt.Color(
-        "side:N",
-        scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
-        legend=alt.Legend(orient="top", title=None, symbolType="square"),
-    )
-    layers = [
-        alt.Chart(table.assign(side=name))
-        .mark_bar(height={"band": band})
-        .encode(
-            y=y,
-            x=alt.X(f"{column}:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
-            color=colour,
-            tooltip=tooltip,
-        )
-        for column, name, band in (("baseline", sides[0], 0.8), ("current", sides[1], 0.35))
-    ]
-    return alt.layer(*layers).properties(height=max(200, 28 * len(table) + 100))
 
 
 def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:
@@ -273,28 +181,41 @@ def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:
         ink = _INK.get(word, "#64748b")
         data = pd.DataFrame({"value": [value], "label": [f"{word} {form.format(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")
+        # Side by side, so that two limits that lie close do not write over each other.
         text = (
             alt.Chart(data)
-            .mark_text(align="left", baseline="bottom", dx=4 + 90 * place, dy=-2, color=ink, fontSize=11)
-            .encode(y="value:Q", x=alt.value(0), text="label:N")
+            .mark_text(align="right", baseline="bottom", dx=-4 - 84 * place, dy=-2, color=ink, fontSize=11)
+            .encode(y="value:Q", x=alt.value("width"), text="label:N")
         )
         layers.extend([rule, text])
     return layers
 
 
 def _marks(marks: pd.DataFrame | None) -> list[alt.Chart]:
+    """Moments: alerts that fired as dotted red lines, model versions as grey ones with their name."""
     if marks is None or not len(marks):
         return []
-    rule = (
-        alt.Chart(_stamped(marks))
-        .mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
-        .encode(
-            x="time:T",
-            color=alt.value("#dc2626"),
-            tooltip=[alt.Tooltip("words:N", title="alert fired"), "severity:N", "when:N"],
+    layers = []
+    fired, versions = marks[marks["severity"] != VERSION], marks[marks["severity"] == VERSION]
+    if len(fired):
+        tooltip = [alt.Tooltip("words:N", title="alert"), "severity:N", "when:N"]
+        layers.append(
+            alt.Chart(stamped(fired))
+            .mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
+            .encode(x="time:T", color=alt.value("#dc2626"), tooltip=tooltip)
         )
-    )
-    return [rule]
+    if len(versions):
+        data = stamped(versions)
+        tooltip = [alt.Tooltip("words:N", title="model version"), "when:N"]
+        layers.append(
+            alt.Chart(data).mark_rule(strokeWidth=1).encode(x="time:T", color=alt.value(GREY), tooltip=tooltip)
+        )
+        layers.append(
+            alt.Chart(data)
+            .mark_text(align="center", baseline="bottom", fontSize=10, limit=90)
+            .encode(x="time:T", y=alt.value(-2), text="words:N", color=alt.value(GREY))
+        )
+    return layers
 
 
 def severity_scale(words: Sequence[str]) -> alt.Scale:
@@ -302,49 +223,22 @@ def severity_scale(words: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(words), range=[SEVERITY_COLOURS[word] for word in words])
 
 
-def latency_heat(table: pd.DataFrame, bands: Sequence[str]) -> alt.Chart:
-    """Requests by half hour and latency class, slow ones on top, darker for more."""
-    return (
-        alt.Chart(_stamped(table))
-        .mark_rect()
-        .encode(
-            x=_time(table),
-            x2="until:T",
-            y=alt.Y("band:N", sort=list(reversed(bands)), title=None, axis=alt.Axis(labelOverlap=False)),
-            color=alt.Color(
-                "requests:Q",
-                scale=alt.Scale(type="log", range=["#cfe3f1", "#0072B2", "#003b5c"]),
-                legend=None,
-            ),
-            tooltip=["when:N", alt.Tooltip("band:N", title="latency"), alt.Tooltip("requests:Q", format=",")],
-        )
-        .properties(height=210)
-    )
-
-
-def funnel(table: pd.DataFrame) -> alt.LayerChart:
-    """Steps as bars with their counts written at the end: columns `step`, `count`, `words`."""
-    y = alt.Y("step:N", sort=table["step"].tolist(), title=None, axis=alt.Axis(labelLimit=170, ticks=False))
-    x = alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domainMax=1.35 * max(1.0, float(table["count"].max()))))
-    bars = alt.Chart(table).mark_bar(color=BLUE, height={"band": 0.6}).encode(y=y, x=x, tooltip=["step:N", "words:N"])
-    words = (
-        alt.Chart(table)
-        .mark_text(align="left", dx=6, color="#7b8794", fontSize=12)
-        .encode(y=y, x="count:Q", text="words:N")
-    )
-    return alt.layer(bars, words).properties(height=230)
-
-
-def incident_times(table: pd.DataFrame) -> alt.Chart:
+def incident_times(table: pd.DataFrame) -> alt.LayerChart:
     """One bar an incident from opening to recovery, coloured by the worst it reached."""
     words = ["info", "warning", "critical"]
-    return (
-        alt.Chart(_stamped(table))
+    ends = pd.DataFrame({"time": [table["time"].min(), table["until"].max()]})
+    bars = (
+        alt.Chart(stamped(table))
         .mark_bar(cornerRadius=3, height={"band": 0.7})
         .encode(
-            x=_time(table),
+            x=time_axis(ends),
             x2="until:T",
-            y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=230, labelOverlap=False, ticks=False)),
+            y=alt.Y(
+                "row:N",
+                sort=None,
+                title=None,
+                axis=alt.Axis(labelLimit=_NARROW_LIMIT, labelOverlap=False, ticks=False),
+            ),
             color=alt.Color(
                 "severity:N",
                 scale=severity_scale(words),
@@ -355,5 +249,11 @@ def incident_times(table: pd.DataFrame) -> alt.Chart:
                 alt.Tooltip("lasted:N"),
             ],
         )
-        .properties(height=max(140, 26 * len(table) + 80))
     )  # fmt: skip
+    # An incident of minutes is less than a pixel in a month: a dot at its start is seen at any scale.
+    starts = (
+        alt.Chart(stamped(table))
+        .mark_point(filled=True, size=38, opacity=1)
+        .encode(x="time:T", y=alt.Y("row:N", sort=None), color=alt.Color("severity:N", scale=severity_scale(words)))
+    )
+    return finished([bars, starts], height=max(120, 24 * len(table) + 60))

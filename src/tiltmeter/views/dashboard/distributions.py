@@ -23,6 +23,9 @@ LEVELS = 15
 
 NEW_LEVELS = 5
 
+LOGARITHMIC = "is_logarithmic"
+"""Attribute of a table whose bars have equal width in the logarithm."""
+
 COLUMNS = ["cell", "left", "right", "baseline", "current"]
 
 
@@ -37,12 +40,12 @@ def sides(world: World, scope: Scope, window: Window) -> tuple[Reference, Profil
 
 
 def numeric_table(bins: NumericBins, before: NumericProfile, now: NumericProfile | None) -> pd.DataFrame:
-    """Shares of non-missing rows in bars of equal width."""
-    drawn = histogram(bins, [before, now] if now is not None else [before])
+    """Shares of non-missing rows in bars of equal width; on a logarithmic scale where a linear one hides the shape."""
+    drawn = histogram(bins, [before, now] if now is not None else [before], may_be_logarithmic=True)
     if drawn is None:
         return pd.DataFrame(columns=COLUMNS)
-    limits = np.linspace(drawn.low, drawn.high, drawn.shares.shape[1] + 1)
-    return pd.DataFrame(
+    limits = drawn.edges
+    table = pd.DataFrame(
         {
             "cell": [f"{left:,.4g} to {right:,.4g}" for left, right in itertools.pairwise(limits.tolist())],
             "left": limits[:-1],
@@ -51,6 +54,8 @@ def numeric_table(bins: NumericBins, before: NumericProfile, now: NumericProfile
             "current": drawn.shares[1] if now is not None else 0.0,
         }
     )
+    table.attrs[LOGARITHMIC] = drawn.is_logarithmic
+    return table
 
 
 def level_table(bins: LevelBins, before: LevelProfile, now: LevelProfile | None) -> pd.DataFrame:

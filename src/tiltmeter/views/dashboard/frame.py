@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
 from tiltmeter.config.load import load_settings
+from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.severity import Severity
-from tiltmeter.domain.window import Grain, Window
 from tiltmeter.views.dashboard.access import Right, admitted
-from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment
+from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment, subjects
 from tiltmeter.wiring import build_world
 
 if TYPE_CHECKING:
@@ -40,11 +42,16 @@ _STYLE = """
 .stMainBlockContainer {padding: 3.4rem 2rem 2rem 2rem; max-width: 1500px;}
 [data-testid=stMetricValue] {font-size: 1.7rem;}
 [class*=st-key-verdict] {border-radius: 0.4rem; padding: 0.55rem 0.9rem; border-left: 6px solid #64748b;
-  background: rgba(100,116,139,.12);}
+  background: rgba(100,116,139,.12); gap: 0.15rem;}
 .st-key-verdict-info {border-left-color: #56B4E9 !important; background: rgba(86,180,233,.14) !important;}
 .st-key-verdict-warning {border-left-color: #f59e0b !important; background: rgba(245,158,11,.16) !important;}
 .st-key-verdict-critical {border-left-color: #b91c1c !important; background: rgba(185,28,28,.12) !important;}
-@media (max-width: 640px) {.stMainBlockContainer {padding: 3.2rem 0.8rem 2rem 0.8rem;}}
+[data-testid=stMain] [data-testid=stPageLink-NavLink] {padding-left: 0;}
+[data-testid=stMarkdownContainer], [data-testid=stPageLink] {overflow-wrap: anywhere;}
+@media (max-width: 640px) {
+  .stMainBlockContainer {padding: 3.2rem 0.8rem 2rem 0.8rem;}
+  [data-testid=stMetricValue] {font-size: 1.35rem;}
+}
 </style>
 """
 
@@ -122,15 +129,24 @@ def entrance() -> Right:
     return admitted(installation().configuration)
 
 
-def header(title: str, question: str) -> Scope | None:
-    """Title, the question the page answers, and the selectors; None (with an explanation) where there is no model."""
+EVERY_SELECTOR = ("version", "segment", "span")
+
+
+def header(title: str, question: str, *, selectors: Sequence[str] = EVERY_SELECTOR) -> Scope | None:
+    """Title, the question the page answers, and the selectors; None (with an explanation) where there is no model.
+
+    Args:
+        title: of the page.
+        question: that it answers.
+        selectors: those that change something on this page, beside the model's.
+    """
     entrance()
     here = world()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         with st.container(width=330, gap=None):
             st.subheader(title, anchor=False)
             st.caption(question)
-        scope = _selectors(here) if here.models else None
+        scope = _selectors(here, selectors) if here.models else None
     if scope is None:
         st.info(
             "No model is known yet. `tiltmeter init` writes a configuration; with captured requests the service "
@@ -139,30 +155,53 @@ def header(title: str, question: str) -> Scope | None:
     return scope
 
 
-def _selectors(here: World) -> Scope:
+def _selectors(here: World, wanted: Sequence[str]) -> Scope:
     names = list(here.models)
     model = here.models[choice("Model", "model", names, width=200)]
-    versions, segments = _subjects(here, model)
-    version = "all"
-    if len(versions) > 1:
+    end = newest_moment(here, model)
+    versions, segments = subjects(here, place(), model, end)
+    version, segment, span = "all", ALL, "30 d"
+    if "version" in wanted and len(versions) > 1:
         version = choice("Version", "version", ["all", *versions], default="all", width=110)
-    segment = ALL
-    if segments:
+    if "segment" in wanted and segments:
         named = {f"{key} = {value}": (key, value) for key, value in segments}
         segment = named.get(choice("Segment", "segment", ["all", *named], default="all", width=190), ALL)
-    span = choice("Time", "span", list(SPANS), default="30 d", width=100)
-    end = newest_moment(here, model)
+    if "span" in wanted:
+        span = choice("Time", "span", list(SPANS), default="30 d", width=100)
     is_stale = here.clock.now() - end > STALE
     colour, note = ("orange", " (old)") if is_stale else ("gray", "")
     st.markdown(f":{colour}[data as of {end:%a %d %b %Y %H:%M} UTC{note}]", width="content")
-    place = str(installation().configuration.home)
-    return Scope(place, model, "" if version == "all" else version, segment, end - SPANS[span], end)
+    return Scope(place(), model, "" if version == "all" else version, segment, end - SPANS[span], end)
 
 
-def _subjects(here: World, model: Model) -> tuple[list[str], list[tuple[str, str]]]:
-    now = here.clock.now()
-    reference = here.baselines.judging(model, Window(now - timedelta(hours=1), now, Grain.LIVE))
-    return here.states.subjects(model.name, reference.bins.bins_id) if reference else ([], [])
+def place() -> str:
+    """Home of the installation: keeps kept answers of two of them apart."""
+    return str(installation().configuration.home)
+
+
+def failure(error: TiltmeterError) -> None:
+    """What went wrong, where, and what to do, instead of a page that breaks off."""
+    where = f" · {plain(error.at)}" if error.at else ""
+    todo = f"  \n{plain(error.hint)}" if error.hint else ""
+    st.error(f"**This page could not be read:** {plain(error.what)}{where}{todo}")
+    st.caption("Nothing was changed. Reload the page to try again; `tiltmeter doctor` looks at every part.")
+
+
+_Panel = TypeVar("_Panel", bound=Callable[..., None])
+
+
+def live(draw: _Panel) -> _Panel:
+    """Draws a part of a page anew every ten seconds, by itself; what goes wrong in it stays in it."""
+
+    @wraps(draw)
+    def guarded(*given: Any) -> None:  # noqa: ANN401 - handed on as it came
+        try:
+            draw(*given)
+        except TiltmeterError as error:
+            failure(error)
+
+    drawn: _Panel = st.fragment(guarded, run_every="10s")
+    return drawn
 
 
 def learning_note(here: World, model: Model) -> None:

@@ -13,6 +13,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import STEPS as PSI_STEPS
 from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.charts import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,11 @@ class Scope:
         return Window(self.start, self.end, Grain.LIVE)
 
 
+def whole(scope: Scope) -> Scope:
+    """The same span, all versions and segments together."""
+    return replace(scope, version="", segment=ALL)
+
+
 def identity(scope: Scope) -> tuple[str, ...]:
     """What tells one scope's answers from another's."""
     return (
@@ -86,6 +92,19 @@ def newest_moment(world: World, model: Model) -> datetime:
         )
     ]
     return max(found, default=world.clock.now())
+
+
+def subjects(world: World, place: str, model: Model, end: datetime) -> tuple[list[str], list[tuple[str, str]]]:
+    """Versions and segments (key, value) that a model has profiles of, kept until its next judged window."""
+    found: tuple[list[str], list[tuple[str, str]]] = _subjects(world, place, model.name, end)
+    return found
+
+
+@st.cache_data(ttl=600, max_entries=200, show_spinner=False)  # type: ignore[untyped-decorator]
+def _subjects(_world: World, place: str, model: str, end: datetime) -> tuple[list[str], list[tuple[str, str]]]:
+    del place  # keeps two installations of one process apart
+    reference = _world.baselines.judging(_world.models[model], Window(end - timedelta(hours=1), end, Grain.LIVE))
+    return _world.states.subjects(model, reference.bins.bins_id) if reference else ([], [])
 
 
 def _query(scope: Scope, metric: str, grain: Grain, feature: str | None = "") -> MetricQuery:
@@ -170,24 +189,45 @@ def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:
     return [i for i in found if i.resolved_at is None or i.resolved_at >= scope.start]
 
 
-def alerts_fired(world: World, scope: Scope, *, metrics: str = "", feature: str = "") -> pd.DataFrame:
-    """Alerts that fired within the shown span: columns `time`, `words`, `severity`.
+@remembered
+def marks(_world: World, scope: Scope, *, metrics: str = "", feature: str = "") -> pd.DataFrame:
+    """Moments worth a line in a chart of the shown span: columns `time`, `words`, `severity`.
 
     Args:
-        world: what is read.
+        _world: what is read.
         scope: what is shown.
-        metrics: only those whose metric begins so.
-        feature: only those of this feature.
+        metrics: of the alerts, only those whose metric begins so.
+        feature: of the alerts, only those of this feature.
+
+    Returns:
+        Alerts that fired, and model versions that appeared (severity `VERSION`).
     """
-    rows = []
-    for alert in world.state.alerts(scope.model.name, open_only=False).values():
+    rows = [(at, f"v {version}", VERSION) for version, at in version_starts(_world, scope).items()]
+    for alert in _world.state.alerts(scope.model.name, open_only=False).values():
         fired = alert.fired_at
         if fired is None or not scope.start <= fired <= scope.end or not _is_about(alert, feature):
             continue
         if metrics and (alert.metric is None or not alert.metric.name.startswith(metrics)):
             continue
         rows.append((fired, _alert_words(alert), (alert.severity or Severity.INFO).word))
-    return pd.DataFrame(sorted(rows), columns=["time", "words", "severity"])
+    table = pd.DataFrame(sorted(rows), columns=["time", "words", "severity"])
+    return table.assign(time=pd.to_datetime(table["time"], utc=True))
+
+
+@remembered
+def version_starts(_world: World, scope: Scope) -> dict[str, datetime]:
+    """Model versions that were first judged within the shown span, by the start of their first day."""
+    query = MetricQuery(
+        model=scope.model.name, metric="features.rows", grain=Grain.DAY, until=scope.end, segment=ALL
+    )  # fmt: skip
+    first: dict[str, datetime] = {}
+    for metric in _world.state.metrics(query):
+        version, start = metric.subject.model_version, metric.window.start
+        if version:
+            first[version] = min(start, first.get(version, start))
+    # The oldest version did not arrive: it was there when the history began.
+    began = min(first.values(), default=scope.end)
+    return {version: start for version, start in sorted(first.items()) if start > max(began, scope.start)}
 
 
 def _is_about(alert: Alert, feature: str) -> bool:
@@ -210,64 +250,37 @@ def features_of(world: World, scope: Scope) -> list[str]:
     return sorted(f for f in reference.bins.features if f != reference.bins.score) if reference else []
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One number of a feature with what it is compared with."""
+@remembered
+def outcome_segments(_world: World, scope: Scope) -> pd.DataFrame:
+    """Newest cohort of each segment: `segment`, `rows`, `conversion`, `before`, `lift`, `revenue`, `psi`.
 
-    title: str
-    value: str
-    note: str
-
-
-def feature_facts(world: World, scope: Scope, feature: str) -> list[Fact]:
-    """Six numbers of the newest day in the scope."""
-    found = {m.name: m for m in newest(world, scope, "", grain=Grain.DAY, feature=feature)}
-    if feature == SCORE and "drift.psi" not in found:
-        score = newest(world, scope, "drift.score_psi", grain=Grain.DAY, feature="")
-        found.update(("drift.psi", m) for m in score)
-
-    def said(name: str, form: str = "{:.3g}") -> str:
-        metric = found.get(name)
-        return form.format(metric.value) if metric is not None and metric.value is not None else "–"
-
-    psi = found.get("drift.psi")
-    rows = f"n = {psi.n_current:,}" if psi is not None and psi.n_current is not None else "no day judged yet"
-    judged = rows if psi is None or str(psi.status) == "ok" else f"{rows}, not judged"
-    is_numeric = "features.mean" in found
-    test = ("KS distance", "drift.ks") if is_numeric else ("Chi-square", "drift.chi2")
-    middle = (
-        Fact("Mean", _compact(found.get("features.mean")), f"std {_compact(found.get('features.std'))}")
-        if is_numeric
-        else Fact("New levels", said("features.new_level_share", "{:.1%}"), "of the rows")
-    )
-    outside = (
-        Fact("Outliers (IQR)", said("features.outlier_share_iqr", "{:.1%}"),
-             f"out of range {said('features.out_of_range_share', '{:.1%}')}")
-        if is_numeric
-        else Fact("KL divergence", said("drift.kl"), "nats")
-    )  # fmt: skip
-    return [
-        Fact("PSI", said("drift.psi", "{:.3f}"), judged),
-        Fact(test[0], said(test[1], "{:.3g}" if is_numeric else "{:,.1f}"), _small(found.get("drift.test_q_value"))),
-        Fact("Missing", said("features.missing_share", "{:.1%}"),
-             f"change {said('features.missing_change', '{:+.1%}')}"),
-        middle,
-        outside,
-        Fact("Distinct", said("features.distinct", "{:,.0f}"),
-             f"visible from PSI {said('drift.minimum_detectable', '{:.2g}')}"),
-    ]  # fmt: skip
-
-
-def _compact(metric: Metric | None) -> str:
-    if metric is None or metric.value is None:
-        return "–"
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(metric.value) >= 10 * limit:
-            return f"{metric.value / limit:,.3g}{letter}"
-    return f"{metric.value:,.4g}"
-
-
-def _small(metric: Metric | None) -> str:
-    if metric is None or metric.value is None:
-        return "no q-value"
-    return "q < 1e-300" if metric.value == 0.0 else f"q = {metric.value:.2g}"
+    `before` is the cohort a week earlier; segments that fell most stand first. Empty without segments.
+    """
+    named = {
+        "outcomes.conversion_rate": "conversion", "outcomes.revenue_per_lead": "revenue", "drift.score_psi": "psi",
+    }  # fmt: skip
+    found: dict[tuple[str, str], dict[str, list[Metric]]] = {}
+    for name, column in named.items():
+        query = MetricQuery(
+            model=scope.model.name, metric=name, since=scope.start, until=scope.end, grain=Grain.DAY, version="",
+            feature="",
+        )  # fmt: skip
+        for metric in _world.state.metrics(query):
+            subject = metric.subject
+            if subject.segment_key in scope.model.segments and metric.value is not None:
+                of_segment = found.setdefault((subject.segment_key, subject.segment_value), {})
+                of_segment.setdefault(column, []).append(metric)
+    overall = series(_world, whole(scope), "outcomes.conversion_rate", grain=Grain.DAY)["value"].dropna()
+    rows = []
+    for (key, value), numbers in found.items():
+        rates = numbers.get("conversion")
+        if not rates:
+            continue
+        newest_rate = rates[-1].value or 0.0
+        before = rates[-8].value if len(rates) > 7 else None
+        revenue, psi = (numbers[name][-1].value if name in numbers else None for name in ("revenue", "psi"))
+        lift = newest_rate / float(overall.iloc[-1]) if len(overall) and overall.iloc[-1] else None
+        rows.append((f"{key} = {value}", rates[-1].n_current or 0, newest_rate, before, lift, revenue, psi))
+    table = pd.DataFrame(rows, columns=["segment", "rows", "conversion", "before", "lift", "revenue", "psi"])
+    change = (table["conversion"] / table["before"].astype(float)).fillna(1.0)
+    return table.assign(change=change).sort_values("change").drop(columns="change")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.traffic import latency_bin
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.traffic import ROUTE, traffic_metrics
@@ -44,7 +45,10 @@ COLUMNS = ["time", *_NAMES.values()]
 
 @remembered
 def service_series(_world: World, scope: Scope) -> pd.DataFrame:
-    """One row a step: latency percentiles, requests per second, shares of errors, client errors and fast answers."""
+    """One row a step: latency percentiles, requests per second, shares of errors, client errors and fast answers.
+
+    A short span shows the chosen version; hours are kept of all versions together.
+    """
     by_step = _short(_world, scope) if scope.end - scope.start <= SHORT_SPAN else {}
     if not by_step:
         by_step = _hourly(_world, scope)
@@ -71,7 +75,7 @@ def _short(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
 def _hourly(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
     query = MetricQuery(
         model=scope.model.name, prefix="serving.", since=scope.start, until=scope.end, grain=Grain.HOUR,
-        version=scope.version, segment=ALL,
+        version="", segment=ALL,
     )  # fmt: skip
     by_hour: dict[datetime, list[Metric]] = defaultdict(list)
     for metric in world.state.metrics(query):
@@ -80,7 +84,7 @@ def _hourly(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
 
 
 def _totals(metrics: Iterable[Metric]) -> dict[str, float | None]:
-    return {_NAMES[m.name]: m.value for m in metrics if m.name in _NAMES and not m.subject.segment_key}
+    return {_NAMES[m.name]: m.value for m in metrics if m.name in _NAMES and m.subject == Subject(m.subject.model)}
 
 
 @remembered
@@ -137,13 +141,13 @@ def live_numbers(world: World, scope: Scope) -> LiveNumbers:
     """Traffic of the last five minutes, read now."""
     now = world.clock.now()
     window = Window(now - LIVE_SPAN, now, Grain.LIVE)
-    states = world.log.traffic(scope.model.name, window)
+    states = [
+        state
+        for state in world.log.traffic(scope.model.name, window)
+        if not scope.version or state.model_version == scope.version
+    ]
     found = _totals(
-        m
-        for m in traffic_metrics(
-            states, model=scope.model.name, window=window, latency_target=scope.model.latency_target
-        )
-        if not m.subject.model_version
+        traffic_metrics(states, model=scope.model.name, window=window, latency_target=scope.model.latency_target)
     )
     return LiveNumbers(
         now, int(found.get("requests") or 0), found.get("rate") or 0.0, found.get("p95"), found.get("errors")

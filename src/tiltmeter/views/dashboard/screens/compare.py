@@ -2,70 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.api.summary import effect, sentence
 from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.drawing.style import STEPS as PSI_STEPS
-from tiltmeter.statistics.comparison import compare
-from tiltmeter.views.dashboard import charts, queries
+from tiltmeter.views.dashboard import comparing, pictures, queries
+from tiltmeter.views.dashboard.comparing import MIN_ROWS
 from tiltmeter.views.dashboard.distributions import distribution, sides
-from tiltmeter.views.dashboard.frame import choice, header, learning_note, world
-from tiltmeter.views.dashboard.queries import STEP_NAMES
+from tiltmeter.views.dashboard.frame import ICONS, badge, choice, header, learning_note, place, plain, world
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.comparison import Comparison
+    from collections.abc import Mapping
 
-MIN_ROWS = 200
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison
+    from tiltmeter.domain.profile import FeatureProfile
 
 
 def _page() -> None:
-    scope = header("Compare", "What differs between two windows?")
+    scope = header("Compare", "What differs between two windows?", selectors=("segment",))
     if scope is None:
         return
-    last = (scope.end - timedelta(seconds=1)).date()
-    half = timedelta(days=_known_days(scope, last) // 2 - 1)
+    reach = _reach(scope)
+    if reach is None:
+        learning_note(world(), scope.model)
+        return
+    last = reach[1]
+    half = timedelta(days=min(14, max(2, (last - reach[0]).days + 1)) // 2 - 1)
     first = last - half
-    with st.container(horizontal=True, gap="small"):
-        before = _days("Window A (grey)", "a", (first - timedelta(days=1) - half, first - timedelta(days=1)))
-        after = _days("Window B (blue)", "b", (first, last))
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        a, before = _side("A (grey)", "a", (first - timedelta(days=1) - half, first - timedelta(days=1)), scope, reach)
+        b, after = _side("B (blue)", "b", (first, last), scope, reach)
     if before is None or after is None:
         st.info("Choose a first and a last day for both windows.")
         return
-    left, right = sides(world(), scope, before), sides(world(), scope, after)
+    left, right = sides(world(), a, before), sides(world(), b, after)
     if left is None or right is None:
         learning_note(world(), scope.model)
         return
     reference, profile = left
     if profile is None or right[1] is None:
         missing = "A" if profile is None else "B"
-        st.info(f"Window {missing} holds no rows. Stored profiles reach {_reach(scope, reference.bins.bins_id)}.")
+        st.info(
+            f"Window {missing} holds no rows. Stored profiles reach from {reach[0]:%d %b %Y} to {reach[1]:%d %b %Y}."
+        )
         return
     against = Reference("window A", "window-a", reference.bins, profile)
-    found = compare(against, right[1], weights=scope.model.weights, now=after.end)
+    found = comparing.judged(world(), against, right[1], after, scope)
     _ranked(found)
     _one(against, found, right[1].features)
 
 
-def _known_days(scope: queries.Scope, last: date) -> int:
-    """Days with stored profiles, from two days to two weeks."""
+def _reach(scope: queries.Scope) -> tuple[date, date] | None:
+    """First and last day with stored profiles; None while the baseline is learnt."""
     reference = world().baselines.judging(scope.model, scope.window)
     span = world().states.span(scope.model.name, reference.bins.bins_id) if reference else None
-    return 14 if span is None else min(14, max(2, (last - span[0].date()).days + 1))
+    return None if span is None else (span[0].date(), (span[1] - timedelta(seconds=1)).date())
 
 
-def _days(label: str, key: str, default: tuple[date, date]) -> Window | None:
-    asked = st.query_params.get(key, "")
+def _side(
+    label: str, key: str, default: tuple[date, date], scope: queries.Scope, reach: tuple[date, date]
+) -> tuple[queries.Scope, Window | None]:
+    """The selectors of one side: its days and, where there are several, its model version."""
+    window = _days(f"Window {label}", key, default, reach)
+    versions, _ = queries.subjects(world(), place(), scope.model, scope.end)
+    if len(versions) < 2:
+        return scope, window
+    version = choice(f"Version {label[0]}", f"version_{key}", ["all", *versions], default="all", width=110)
+    return replace(scope, version="" if version == "all" else version), window
+
+
+def _days(label: str, key: str, default: tuple[date, date], reach: tuple[date, date]) -> Window | None:
+    first, _, last = st.query_params.get(key, "").partition("..")
     try:
-        first, _, last = asked.partition("..")
         given = (date.fromisoformat(first), date.fromisoformat(last))
     except ValueError:
         given = default
-    chosen = st.date_input(label, min(given) if given[0] > given[1] else given, key=f"days-{key}", width=260)
+    # Days without profiles hold nothing; and a day far in the future would not even be a date tomorrow.
+    within = sorted(min(max(day, reach[0]), reach[1]) for day in given)
+    chosen = st.date_input(
+        label, (within[0], within[1]), min_value=reach[0], max_value=reach[1], key=f"days-{key}", width=250
+    )
     if not isinstance(chosen, tuple) or len(chosen) != 2:
         return None
     st.query_params[key] = f"{chosen[0].isoformat()}..{chosen[1].isoformat()}"
@@ -73,62 +96,71 @@ def _days(label: str, key: str, default: tuple[date, date]) -> Window | None:
     return Window(start, datetime.combine(chosen[1] + timedelta(days=1), time(), UTC), Grain.LIVE)
 
 
-def _reach(scope: queries.Scope, bins_id: str) -> str:
-    span = world().states.span(scope.model.name, bins_id)
-    return "nowhere yet" if span is None else f"from {span[0]:%d %b %Y} to {span[1]:%d %b %Y}"
-
-
 def _ranked(found: Comparison) -> None:
     is_small = min(found.rows_reference, found.rows_current) < MIN_ROWS
-    judged = ", not judged" if is_small else ""
-    st.caption(f"A: n = {found.rows_reference:,} · B: n = {found.rows_current:,}{judged} · ranked by PSI")
-    features = sorted(found.features.values(), key=lambda f: (-(f.psi or 0.0), f.name))
-    if found.score is not None:
-        features = [found.score, *features]
+    worst = max((f.severity for f in [*found.features.values(), found.score] if f is not None), default=Severity.NONE)
+    with st.container(key=f"verdict-{worst.word}"):
+        title = "Not judged" if is_small else "Alike" if worst is Severity.NONE else worst.word
+        st.markdown(f"{badge(worst, title)} · {plain(sentence(found))}")
+    judged = f", fewer than {MIN_ROWS} on one side: not judged" if is_small else ""
+    st.caption(f"A: n = {found.rows_reference:,} · B: n = {found.rows_current:,}{judged} · most different first")
+    features = _by_difference(found)
     rows = [
         {
             "feature": queries.SCORE if f is found.score else f.name,
-            "reads": "not judged" if is_small or f.psi is None else STEP_NAMES[sum(f.psi > s for s in PSI_STEPS)],
+            "reads": f"{ICONS[f.severity]} {'ok' if f.severity is Severity.NONE else f.severity.word}",
             "psi": f.psi,
-            "mean_a": f.reference.mean if f.reference else None,
-            "mean_b": f.current.mean if f.current else None,
-            "missing_a": f.reference.missing_share if f.reference else None,
-            "missing_b": f.current.missing_share if f.current else None,
-            "new": ", ".join(f.new_levels.names[:3]) if f.new_levels and f.new_levels.names else "",
+            "effect": effect(f),
+            "middle": _change(f),
+            "missing": _missing(f),
         }
         for f in features
     ]
     top = max((row["psi"] or 0.0 for row in rows), default=1.0)
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, width="stretch", height=360,
+        pd.DataFrame(rows), hide_index=True, width="stretch", height=min(390, 38 + 35 * len(rows)), placeholder="–",
         column_config={
             "feature": "Feature",
             "reads": "Reads as",
             "psi": st.column_config.ProgressColumn("PSI", format="%.3f", min_value=0.0, max_value=max(0.5, top)),
-            "mean_a": st.column_config.NumberColumn("Mean A", format="%.4g"),
-            "mean_b": st.column_config.NumberColumn("Mean B", format="%.4g"),
-            "missing_a": st.column_config.NumberColumn("Missing A", format="percent"),
-            "missing_b": st.column_config.NumberColumn("Missing B", format="percent"),
-            "new": "New levels in B",
+            "effect": st.column_config.TextColumn("What changed from A to B", width="large"),
+            "middle": "Mean A → B",
+            "missing": "Missing A → B",
         },
     )  # fmt: skip
 
 
-def _one(against: Reference, found: Comparison, current: object) -> None:
-    names = [f.name for f in sorted(found.features.values(), key=lambda f: (-(f.psi or 0.0), f.name))]
-    if not names or not isinstance(current, dict):
-        return
-    feature = choice("Feature (most different first)", "f", names, width=330)
-    before = against.profile.features.get(feature)
-    table = distribution(against, feature, before, current.get(feature)) if before is not None else None
+def _by_difference(found: Comparison) -> list[FeatureComparison]:
+    features = [*found.features.values(), *([found.score] if found.score is not None else [])]
+    return sorted(features, key=lambda f: (-f.severity, -(f.psi or 0.0), f.name))
+
+
+def _change(feature: FeatureComparison) -> str | None:
+    if feature.reference is None or feature.current is None or feature.reference.mean is None:
+        return None
+    return f"{comparing.short(feature.reference.mean)} → {comparing.short(feature.current.mean)}"
+
+
+def _missing(feature: FeatureComparison) -> str | None:
+    if feature.reference is None or feature.current is None:
+        return None
+    return f"{feature.reference.missing_share or 0:.1%} → {feature.current.missing_share or 0:.1%}"
+
+
+def _one(against: Reference, found: Comparison, current: Mapping[str, FeatureProfile]) -> None:
+    features = {queries.SCORE if f is found.score else f.name: f.name for f in _by_difference(found)}
+    shown = choice("Feature (most different first)", "f", list(features), width=330)
+    name = features[shown]
+    before = against.profile.features.get(name)
+    table = distribution(against, name, before, current.get(name)) if before is not None else None
+    st.markdown(f"**A (grey) and B (blue): {plain(shown)}**")
     if table is None or not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are compared above.")
     elif table["right"].any() or table["left"].any():
-        st.altair_chart(charts.overlay(table, title=feature), width="stretch", alt=f"{feature} in both windows")
+        st.altair_chart(pictures.overlay(table, title=shown), width="stretch", alt=f"{shown} in both windows")
     else:
-        st.altair_chart(
-            charts.paired_bars(table, sides=("A", "B")), width="stretch", alt=f"Levels of {feature} in both windows"
-        )
+        chart = pictures.paired_bars(table, sides=("A", "B"))
+        st.altair_chart(chart, width="stretch", alt=f"Levels of {shown} in both windows")
 
 
 _page()

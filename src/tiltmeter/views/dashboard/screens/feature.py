@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import STEPS as PSI_STEPS
-from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.distributions import distribution, sides
-from tiltmeter.views.dashboard.frame import choice, header, learning_note, plain, world
+from tiltmeter.views.dashboard import charts, comparing, pictures, queries
+from tiltmeter.views.dashboard.distributions import LOGARITHMIC, distribution, sides
+from tiltmeter.views.dashboard.frame import (
+    COLOURS,
+    ICONS,
+    PAGES_FOLDER,
+    badge,
+    choice,
+    header,
+    learning_note,
+    plain,
+    world,
+)
+from tiltmeter.views.dashboard.rows import sample_button
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     import pandas as pd
 
+    from tiltmeter.domain.comparison import FeatureComparison
+
 WHOLE = "whole span"
+ANY_VALUE = "any value"
 NUMERIC_PANELS = (
     ("Missing", "features.missing_share", ".1%"),
     ("Mean", "features.mean", ""),
     ("Outliers (IQR)", "features.outlier_share_iqr", ".1%"),
+    ("Median", "features.q50", ""),
+    ("Out of the baseline's range", "features.out_of_range_share", ".1%"),
+    ("Distinct values", "features.distinct", ""),
 )
 SCORE_PANELS = (
     ("Mean", "features.mean", ""),
@@ -50,13 +69,25 @@ def _page() -> None:
         feature = choice("Feature (most moved first)", "f", names, width=330)
         day = _day(heat[heat["feature"] == feature])
     window = _window(scope, heat, day)
-    _numbers(scope, feature, window)
+    found = comparing.feature_of(comparing.against_baseline(here, scope, window.start, window.end), feature)
+    if found is not None:
+        _first_view(found, feature, day)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _distribution(scope, feature, window, day)
+        if found is not None:
+            _parts(found, feature)
     with right:
         _drift(scope, feature)
+        if found is not None:
+            _beside(found)
+            _segments(scope, window, feature)
     _history(scope, feature)
+    _rows(scope, window, feature, found)
+    st.page_link(
+        PAGES_FOLDER / "compare.py", label="Compare any two windows of this feature →",
+        query_params={"model": scope.model.name, "f": feature},
+    )  # fmt: skip
 
 
 def _day(mine: pd.DataFrame) -> str:
@@ -76,19 +107,21 @@ def _window(scope: queries.Scope, heat: pd.DataFrame, day: str) -> Window:
     return Window(end - timedelta(days=1), end, Grain.DAY)
 
 
-def _numbers(scope: queries.Scope, feature: str, window: Window) -> None:
-    until = queries.Scope(scope.place, scope.model, scope.version, scope.segment, scope.start, window.end)
+def _first_view(found: FeatureComparison, feature: str, day: str) -> None:
+    words = comparing.said(found) or "nothing about it moved that is worth saying"
+    with st.container(key=f"verdict-{found.severity.word}"):
+        st.markdown(f"{badge(found.severity)} · **{plain(feature)}** on {plain(day)}: {plain(words)}")
     grid = st.grid(6, min_column_width=150)
-    for fact in queries.feature_facts(world(), until, feature):
-        if feature == queries.SCORE and fact.value == "–":
-            continue  # an hour and a day keep fewer numbers of the score
+    for fact in comparing.facts(found):
+        icon = f"{ICONS[fact.severity]} " if fact.severity > Severity.NONE else ""
         grid.metric(
-            fact.title, fact.value, delta=fact.note, delta_color="off", delta_arrow="off", border=True, height="stretch"
-        )
+            fact.title, fact.value, delta=icon + fact.note, delta_color=COLOURS[fact.severity], delta_arrow="off",
+            border=True, height="stretch",
+        )  # fmt: skip
 
 
 def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) -> None:
-    st.markdown(f"**Baseline (grey) and {'the whole span' if day == WHOLE else day} (blue)**")
+    st.markdown(f"**Baseline (grey) and {'the whole span' if day == WHOLE else plain(day)} (blue)**")
     found = sides(world(), scope, window)
     name = (
         found[0].bins.score if found and feature == queries.SCORE and feature not in found[0].bins.features else feature
@@ -103,11 +136,12 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
     if not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are watched.")
     elif table["right"].any() or table["left"].any():
-        st.altair_chart(charts.overlay(table, title=feature), width="stretch", alt=f"Distribution of {feature}")
+        st.altair_chart(pictures.overlay(table, title=feature), width="stretch", alt=f"Distribution of {feature}")
     else:
-        st.altair_chart(charts.paired_bars(table), width="stretch", alt=f"Levels of {feature}")
+        st.altair_chart(pictures.paired_bars(table), width="stretch", alt=f"Levels of {feature}")
     rows_now = f"{now.rows:,}" if now else "0, no stored profile of this span"
-    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown: n = {rows_now}")
+    scale = " · the scale is logarithmic" if table.attrs.get(LOGARITHMIC) else ""
+    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown: n = {rows_now}{scale}")
 
 
 def _drift(scope: queries.Scope, feature: str) -> None:
@@ -116,31 +150,80 @@ def _drift(scope: queries.Scope, feature: str) -> None:
     if not len(table):
         st.info("No day was judged in this span.")
         return
-    fired = queries.alerts_fired(world(), scope, feature=feature)
+    marks = queries.marks(world(), scope, feature=feature)
     chart = charts.metric_line(
-        table, title="PSI", limits={"warning": 0.25, "critical": 0.5}, marks=fired, form=".2~f", height=250
+        table, title="PSI", limits={"warning": 0.25, "critical": 0.5}, marks=marks, form=".2~f", height=250
     )
     st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature} with both thresholds")
-    st.caption(f"dashed red: an alert fired ({len(fired)})" if len(fired) else "no alert of this feature in the span")
+    fired = int((marks["severity"] != charts.VERSION).sum())
+    st.caption(f"dotted red: an alert fired ({fired})" if fired else "no alert of this feature in the span")
+
+
+def _parts(found: FeatureComparison, feature: str) -> None:
+    if found.psi is None or found.psi <= PSI_STEPS[0]:
+        return
+    parts = comparing.psi_parts(found)
+    st.markdown("**Which values make up the PSI**")
+    st.altair_chart(pictures.psi_parts(parts), width="stretch", alt=f"Parts of the PSI of {feature} by value")
+
+
+def _beside(found: FeatureComparison) -> None:
+    table = comparing.quantiles(found)
+    if len(table):
+        st.markdown("**Values beside the baseline**")
+        st.dataframe(table, hide_index=True, width="stretch", placeholder="–")
+
+
+def _segments(scope: queries.Scope, window: Window, feature: str) -> None:
+    segments = comparing.by_segment(world(), scope, window.end, feature)
+    if not len(segments):
+        return
+    st.markdown("**Which segments moved**")
+    top = max(0.5, float(segments["psi"].max()))
+    st.dataframe(
+        segments, hide_index=True, width="stretch", placeholder="–",
+        column_config={
+            "segment": "Segment",
+            "psi": st.column_config.ProgressColumn("PSI", format="%.3f", min_value=0.0, max_value=top),
+            "rows": st.column_config.NumberColumn("n", format="localized"),
+        },
+    )  # fmt: skip
 
 
 def _history(scope: queries.Scope, feature: str) -> None:
     here = world()
+    # An hour is judged for all versions and segments together; a day for each.
+    is_whole = scope == queries.whole(scope)
+    grain, word = (Grain.HOUR, "hour") if is_whole else (Grain.DAY, "day")
+    panels: tuple[tuple[str, str, str], ...]
     if feature == queries.SCORE:
         panels = SCORE_PANELS
-    elif len(queries.series(here, scope, "features.mean", grain=Grain.HOUR, feature=feature)) > 0:
+    elif len(queries.series(here, scope, "features.mean", grain=grain, feature=feature)) > 0:
         panels = NUMERIC_PANELS
     else:
         panels = LEVEL_PANELS
-    for column, (title, metric, form) in zip(st.columns(3, gap="medium"), panels, strict=True):
-        table = queries.series(here, scope, metric, grain=Grain.HOUR, feature=feature)
-        with column:
-            st.markdown(f"**{title} by hour**")
-            if len(table.dropna(subset=["value"])):
-                chart = charts.metric_line(table, title=title, form=form, height=170)
-                st.altair_chart(chart, width="stretch", alt=f"{title} of {feature} by hour")
-            else:
-                st.caption("No hourly numbers here: hours are judged for all versions and segments together.")
+    marks = queries.marks(here, replace(scope, version=""), feature=feature)
+    for start in range(0, len(panels), 3):
+        for column, (title, metric, form) in zip(st.columns(3, gap="medium"), panels[start : start + 3], strict=False):
+            table = queries.series(here, scope, metric, grain=grain, feature=feature)
+            with column:
+                st.markdown(f"**{title} by {word}**")
+                if len(table.dropna(subset=["value"])):
+                    chart = charts.metric_line(table, title="", form=form, height=150, marks=marks)
+                    st.altair_chart(chart, width="stretch", alt=f"{title} of {feature} by {word}")
+                else:
+                    st.caption("No such numbers were kept in this span.")
+
+
+def _rows(scope: queries.Scope, window: Window, feature: str, found: FeatureComparison | None) -> None:
+    filters: dict[str, object] = {}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if found is not None and found.kind.has_levels and feature != queries.SCORE:
+            new = list(found.new_levels.names) if found.new_levels else []
+            top = [level.level for level in found.current.top or ()] if found.current else []
+            value = choice("Rows with", "value", [ANY_VALUE, *dict.fromkeys([*new, *top])], width=240)
+            filters = {} if value == ANY_VALUE else {feature: value}
+        sample_button(scope, window, filters, label="Show 20 rows of this window", key="rows")
 
 
 _page()

@@ -1,4 +1,4 @@
-"""One incident: what happened in order, who was told, and what a person can do about it."""
+"""One incident: what is wrong, what to do, what happened in order, and who was told."""
 
 from __future__ import annotations
 
@@ -8,55 +8,84 @@ import pandas as pd
 import streamlit as st
 
 from tiltmeter.domain.severity import Severity
-from tiltmeter.views.dashboard import actions
+from tiltmeter.views.dashboard import actions, charts, queries
 from tiltmeter.views.dashboard.access import Right
-from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, entrance, installation, plain, world
+from tiltmeter.views.dashboard.frame import (
+    ICONS,
+    PAGES_FOLDER,
+    badge,
+    entrance,
+    installation,
+    live,
+    place,
+    plain,
+    world,
+)
+from tiltmeter.views.dashboard.incident_story import (
+    briefing,
+    members_of,
+    model_or_world,
+    shown_in,
+    story_of,
+)
 from tiltmeter.views.dashboard.jobs import span_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from tiltmeter.domain.alert import Incident
+    from tiltmeter.domain.alert import Alert, Incident
+    from tiltmeter.domain.message import Content
     from tiltmeter.domain.metric import Subject
 
 MINUTES = {"1 hour": 60, "4 hours": 240, "1 day": 1440, "1 week": 10080}
+_LINKED = 5
+"""Features of an incident that are linked; the rest stands in the table."""
 
 
 def _page() -> None:
     right = entrance()
     wanted = str(st.query_params.get("id", ""))
     found = world().state.incident(wanted) if wanted else None
+    st.subheader("Incident", anchor=False)
     if found is None:
-        st.subheader("Incident", anchor=False)
         st.info(f"There is no incident {plain(wanted)} here." if wanted else "No incident was chosen.")
         st.page_link(PAGES_FOLDER / "incidents.py", label="All incidents")
         return
-    _head(found)
+    _head(found.id)
+    members = members_of(world(), found)
+    content = briefing(world(), found, members)
     left, side = st.columns([2, 1], gap="medium")
     with left:
-        _alerts(found)
-        _events(found)
+        _facts(content)
+        _where(found, members)
+        _chart(found, members)
+        _alerts(found, members)
+        _events(found, members)
     with side:
-        _actions(found, right)
+        _actions(found, right, content)
         _deliveries(found)
 
 
-def _head(found: Incident) -> None:
-    st.subheader("Incident", anchor=False)
+@live
+def _head(incident_id: str) -> None:
+    found = world().state.incident(incident_id)
+    if found is None:
+        return
+    content = briefing(world(), found, members_of(world(), found))
     is_open = found.resolved_at is None
     severity = found.severity if is_open else Severity.NONE
-    until = world().clock.now() if is_open else found.resolved_at or found.updated_at
     with st.container(key=f"verdict-{severity.word}"):
         words = severity.word if is_open else "resolved"
         st.markdown(f"{badge(severity, words)} · **{plain(found.title)}**")
+        if content.effect:
+            st.markdown(plain(content.effect))
+    until = world().clock.now() if is_open else found.resolved_at or found.updated_at
     resolved = "" if found.resolved_at is None else f" to {_said(found.resolved_at)}"
     st.caption(
         f"{plain(found.model)} · {_said(found.opened_at)}{resolved} · {span_words(until - found.opened_at)} · "
         f"worst: {found.peak.word} · {len(found.alerts)} alerts · {plain(found.id)}"
     )
-    if found.cause:
-        st.markdown(f"**Likely cause:** {plain(found.cause)}")
     if found.acknowledged_by:
         note = f": {plain(found.note)}" if found.note else ""
         at = "" if found.acknowledged_at is None else f" {_said(found.acknowledged_at)}"
@@ -67,22 +96,74 @@ def _said(moment: datetime) -> str:
     return f"{moment:%a %d %b %H:%M} UTC"
 
 
-def _alerts(found: Incident) -> None:
-    alerts = [a for a in world().state.alerts(found.model, open_only=False).values() if a.incident == found.id]
+def _facts(content: Content) -> None:
+    facts = {label: text for label, text in content.facts.items() if label != "Acknowledged"}
+    st.markdown("  \n".join(f"**{plain(label)}:** {plain(text)}" for label, text in facts.items()))
+
+
+def _where(found: Incident, members: list[Alert]) -> None:
+    shown = shown_in(members)
+    st.markdown(
+        " &nbsp;·&nbsp; ".join(
+            f"{part} {badge(severity, 'quiet' if severity is Severity.NONE else severity.word)}"
+            for part, severity in shown.items()
+        )
+    )
+    sentence = model_or_world(shown)
+    if sentence:
+        st.markdown(f"**Model or world?** {sentence}")
+    features = sorted({a.subject.feature for a in members if a.subject.feature})[:_LINKED]
+    with st.container(horizontal=True):
+        for feature in features:
+            st.page_link(
+                PAGES_FOLDER / "feature.py", label=f"Feature {plain(feature)} →",
+                query_params={"model": found.model, "f": feature},
+            )  # fmt: skip
+        pages = (("Service", "service", "Service →"), ("Jobs", "service", "Batch jobs →"))
+        for part, page, label in (*pages, ("Outcomes", "outcomes", "Outcomes →")):
+            if shown[part] > Severity.NONE:
+                st.page_link(PAGES_FOLDER / f"{page}.py", label=label, query_params={"model": found.model})
+        if shown["Score"] > Severity.NONE:
+            query = {"model": found.model, "f": queries.SCORE}
+            st.page_link(PAGES_FOLDER / "feature.py", label="The score →", query_params=query)
+
+
+def _chart(found: Incident, members: list[Alert]) -> None:
+    story = story_of(world(), place(), found, members)
+    if story is None:
+        return
+    feature = queries.SCORE if story.metric == "drift.overall_psi" else story.feature
+    metric = "drift.psi" if story.metric == "drift.overall_psi" else story.metric
+    table = queries.series(world(), story.scope, metric, grain=story.grain, feature=feature)
+    if not len(table.dropna(subset=["value"])):
+        return
+    version = f", version {plain(story.scope.version)}" if story.scope.version else ""
+    st.markdown(f"**{plain(story.title)} by {story.grain.value}{version}**")
+    marks = pd.DataFrame(
+        [(found.opened_at, "opened", found.peak.word)]
+        + ([(found.resolved_at, "resolved", "info")] if found.resolved_at else []),
+        columns=["time", "words", "severity"],
+    )
+    marks["time"] = pd.to_datetime(marks["time"], utc=True)
+    chart = charts.metric_line(table, title="", limits=story.limits, marks=marks, height=170)
+    st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident with its thresholds")
+
+
+def _alerts(found: Incident, members: list[Alert]) -> None:
     st.markdown("**Alerts**")
     table = pd.DataFrame(
         {
-            "severity": [a.severity.word for a in alerts],
-            "state": [str(a.state) + (", stale" if a.stale else "") for a in alerts],
-            "rule": [a.rule for a in alerts],
-            "subject": [_subject(a.subject) for a in alerts],
-            "value": [a.value for a in alerts],
-            "peak": [a.peak for a in alerts],
-            "since": pd.to_datetime([a.since or found.opened_at for a in alerts], utc=True),
+            "severity": [f"{ICONS[a.severity]} {a.severity.word}" for a in members],
+            "state": [str(a.state) + (", no fresh data" if a.stale else "") for a in members],
+            "rule": [a.rule for a in members],
+            "subject": [_subject(a.subject) for a in members],
+            "value": [a.value for a in members],
+            "peak": [a.peak for a in members],
+            "since": pd.to_datetime([a.since or found.opened_at for a in members], utc=True),
         }
     )
     st.dataframe(
-        table.sort_values("since"), hide_index=True, width="stretch",
+        table, hide_index=True, width="stretch", placeholder="–",
         column_config={
             "severity": "Severity", "state": "State", "rule": "Rule", "subject": "Subject",
             "value": st.column_config.NumberColumn("Value", format="%.4g"),
@@ -90,38 +171,25 @@ def _alerts(found: Incident) -> None:
             "since": st.column_config.DatetimeColumn("Since (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
         },
     )  # fmt: skip
-    features = sorted({a.subject.feature for a in alerts if a.subject.feature})[:5]
-    with st.container(horizontal=True):
-        for feature in features:
-            st.page_link(
-                PAGES_FOLDER / "feature.py", label=f"Feature {plain(feature)}",
-                query_params={"model": found.model, "f": feature},
-            )  # fmt: skip
 
 
-def _events(found: Incident) -> None:
-    names = {a.fingerprint: a for a in world().state.alerts(found.model, open_only=False).values()}
-    events = world().state.events(incident=found.id)
+def _events(found: Incident, members: list[Alert]) -> None:
+    names = {a.fingerprint: f"{a.rule}: {_subject(a.subject)}" for a in members}
+    # Messages have a table of their own beside: what is left is what happened and what people did.
+    events = [e for e in world().state.events(incident=found.id) if not e.kind.startswith("message_")]
     st.markdown("**What happened, in order**")
-
-    def subject(fingerprint: str) -> str:
-        alert = names.get(fingerprint)
-        if alert is None:
-            return "–"
-        return f"{alert.rule}: {_subject(alert.subject)}"
-
     st.dataframe(
         pd.DataFrame(
             {
                 "window": pd.to_datetime([e.window_end for e in events], utc=True),
                 "event": [e.kind.replace("_", " ") for e in events],
-                "severity": [e.severity.word for e in events],
-                "alert": [subject(e.fingerprint) for e in events],
+                "severity": [f"{ICONS[e.severity]} {e.severity.word}" for e in events],
+                "alert": [names.get(e.fingerprint) for e in events],
                 "value": [e.value for e in events],
                 "detail": [_detail(e.detail) for e in events],
             }
         ),
-        hide_index=True, width="stretch", height=360,
+        hide_index=True, width="stretch", height="auto" if len(events) < 10 else 390, placeholder="–",
         column_config={
             "window": st.column_config.DatetimeColumn("Window end (UTC)", format="DD MMM HH:mm", timezone="UTC"),
             "event": "Event", "severity": "Severity", "alert": st.column_config.TextColumn("Alert", width="medium"),
@@ -134,8 +202,8 @@ _TECHNICAL = ("delivery_id", "attempt", "episode", "model", "rule", "model_versi
 # Details that stand in other columns, or that nobody reads at three in the morning.
 
 
-def _detail(detail: Mapping[str, str | float | int | None]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in detail.items() if k not in _TECHNICAL and v not in (None, ""))
+def _detail(detail: Mapping[str, str | float | int | None]) -> str | None:
+    return ", ".join(f"{k} {v}" for k, v in detail.items() if k not in _TECHNICAL and v not in (None, "")) or None
 
 
 def _subject(subject: Subject) -> str:
@@ -153,29 +221,39 @@ def _deliveries(found: Incident) -> None:
     if not sent:
         st.caption("Nobody: it stands on the dashboard only.")
         return
+    table = pd.DataFrame(
+        {
+            "channel": [d.message.channel for d in sent],
+            "status": [str(d.status) for d in sent],
+            "at": pd.to_datetime([d.sent_at or d.due_at for d in sent], utc=True),
+            "error": [d.last_error for d in sent],
+        }
+    )
+    by_channel = table.groupby(["channel", "status"], as_index=False).agg(
+        messages=("at", "size"), first=("at", "min"), last=("at", "max"), error=("error", "last")
+    )
     st.dataframe(
-        pd.DataFrame(
-            {
-                "at": pd.to_datetime([d.sent_at or d.due_at for d in sent], utc=True),
-                "channel": [d.message.channel for d in sent],
-                "kind": [str(d.message.kind) for d in sent],
-                "status": [str(d.status) for d in sent],
-                "error": [d.last_error for d in sent],
-            }
-        ),
-        hide_index=True, width="stretch", height=360,
+        by_channel[["channel", "status", "messages", "first", "last", "error"]].sort_values("first"),
+        hide_index=True, width="stretch", placeholder="–",
         column_config={
-            "at": st.column_config.DatetimeColumn("At (UTC)", format="DD MMM HH:mm", timezone="UTC"),
-            "channel": "Channel", "kind": "Message", "status": "Status", "error": "Error",
+            "channel": "Channel", "status": "Status", "messages": "Messages",
+            "first": st.column_config.DatetimeColumn("First (UTC)", format="DD MMM HH:mm", timezone="UTC"),
+            "last": st.column_config.DatetimeColumn("Last (UTC)", format="DD MMM HH:mm", timezone="UTC"),
+            "error": "Error",
         },
     )  # fmt: skip
 
 
-def _actions(found: Incident, right: Right) -> None:
-    st.markdown("**What you can do**")
+def _actions(found: Incident, right: Right, content: Content) -> None:
+    st.markdown("**What to do**")
     if found.resolved_at is not None:
         st.caption("It is resolved: nothing is left to do.")
         return
+    if content.actions:
+        st.markdown("\n".join(f"{place}. {plain(text)}" for place, text in enumerate(content.actions, start=1)))
+    runbook = content.links.get("Runbook", "")
+    if runbook.startswith(("https://", "http://")):
+        st.link_button("Open the runbook", runbook)
     configuration = installation().configuration
     can = right is Right.OPERATE and bool(actions.service_address(configuration))
     if not can:

@@ -9,31 +9,35 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, choice, header, world
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, world
 from tiltmeter.views.dashboard.jobs import span_words
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident
 
+MOST_UNSCROLLED = 15
 SHOWN = ("all", "open", "warning and above", "info only")
 
 
 def _page() -> None:
-    scope = header("Incidents", "What fired, and who takes care?")
+    scope = header("Incidents", "What fired, and who takes care?", selectors=("span",))
     if scope is None:
         return
     with st.container(horizontal=True):
         shown = choice("Shown", "shown", SHOWN, default="all", width=200)
-    found = [i for i in queries.incidents(world(), scope, open_only=False) if _is_shown(i, shown)]
+    touching = queries.incidents(world(), scope, open_only=False)
+    _counts(touching)
+    found = sorted((i for i in touching if _is_shown(i, shown)), key=lambda i: i.resolved_at is not None)
     if not found:
-        st.info("Nothing of that kind in this span." if shown != "all" else "Nothing fired in this span.")
+        st.info("Nothing of that kind in this span." if touching else "Nothing fired in this span: all is quiet.")
         _silences()
         return
     table = _table(scope, found)
     st.altair_chart(charts.incident_times(table), width="stretch", alt="Incidents over time by the worst they reached")
     chosen = st.dataframe(
         table[["severity_shown", "state", "title", "time", "lasted", "alerts", "by", "id"]],
-        hide_index=True, width="stretch", key="incident-table", on_select="rerun", selection_mode="single-row",
+        hide_index=True, width="stretch", height="auto" if len(table) < MOST_UNSCROLLED else 560, key="incident-table",
+        on_select="rerun", selection_mode="single-row",
         column_config={
             "severity_shown": "Worst",
             "state": "State",
@@ -50,6 +54,24 @@ def _page() -> None:
     if rows:
         st.switch_page(PAGES_FOLDER / "incident.py", query_params={"id": found[rows[0]].id})
     _silences()
+
+
+def _counts(touching: list[Incident]) -> None:
+    open_now = [i for i in touching if i.resolved_at is None]
+    worst = max((i.severity for i in open_now), default=Severity.NONE)
+    unowned = sum(not i.acknowledged_by for i in open_now)
+    care = "" if not open_now else ", all taken care of"
+    if unowned:
+        care = ", nobody has it yet" if len(open_now) == 1 else f", {unowned} of them without anybody"
+    peaks = [i.peak for i in touching]
+    of_them = ", ".join(
+        f"{count} {severity.word}"
+        for severity in (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+        if (count := sum(peak is severity for peak in peaks))
+    )
+    with st.container(key=f"verdict-{worst.word}"):
+        title = f"{len(open_now)} open" if open_now else "Nothing is open"
+        st.markdown(f"{badge(worst, title)}{care} · {len(touching)} in this span{f': {of_them}' if of_them else ''}")
 
 
 def _is_shown(incident: Incident, shown: str) -> bool:
@@ -95,9 +117,13 @@ def _silences() -> None:
                 "reason": [s.reason for s in found],
             }
         ),
-        hide_index=True,
-        width="stretch",
-    )
+        hide_index=True, width="stretch",
+        column_config={
+            "id": "Id", "what": "What is silent",
+            "until": st.column_config.DatetimeColumn("Until (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
+            "by": "By", "reason": "Reason",
+        },
+    )  # fmt: skip
 
 
 _page()

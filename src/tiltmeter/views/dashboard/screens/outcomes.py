@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.frame import header, world
+from tiltmeter.views.dashboard import charts, pictures, queries
+from tiltmeter.views.dashboard.frame import badge, header, plain, world
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiltmeter.domain.metric import Metric
 
 _NUMBERS = (
@@ -23,40 +27,69 @@ _NUMBERS = (
     ("Calibration", "outcomes.calibration", "{:.2f}"),
     ("Revenue per lead", "outcomes.revenue_per_lead", "{:,.2f}"),
 )
-_LINES: tuple[tuple[str, str, str, dict[str, float]], ...] = (
-    ("Conversion rate", "outcomes.conversion_rate", ".1%", {}),
-    ("Precision", "outcomes.precision", ".1%", {}),
-    ("Recall", "outcomes.recall", ".1%", {}),
-    ("Revenue per lead", "outcomes.revenue_per_lead", "", {}),
-    ("Calibration (1 is perfect)", "outcomes.calibration", ".2~f", {"perfect": 1.0}),
-    ("Brier score (low is good)", "outcomes.brier", ".3~f", {}),
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One chart over the weekly cohorts."""
+
+    title: str
+    metric: str
+    form: str = ""
+    limits: Mapping[str, float] | None = None
+    from_zero: bool = False
+
+
+_LINES = (
+    Line("Precision", "outcomes.precision", ".1%"),
+    Line("Recall", "outcomes.recall", ".1%"),
+    Line("Revenue per lead", "outcomes.revenue_per_lead", from_zero=True),
+    Line("Calibration (1 is perfect)", "outcomes.calibration", ".2~f", {"perfect": 1.0}),
+    Line("AUC (0.5 is chance)", "outcomes.auc", ".2~f", {"chance": 0.5}),
+    Line("Brier score (low is good)", "outcomes.brier", ".3~f", from_zero=True),
 )
+_A_WEEK = 7
+"""Cohorts of a week end every day: the one seven rows earlier shares no lead with the newest."""
 
 
 def _page() -> None:
     scope = header("Outcomes", "Do predictions become customers and revenue?")
     if scope is None:
         return
-    found = {m.name: m for m in queries.newest(world(), scope, "outcomes.", grain=Grain.DAY)}
-    rate = found.get("outcomes.conversion_rate")
-    if rate is None or rate.value is None:
+    found = _newest(scope)
+    if scope != queries.whole(scope) and _rate(found) is None:
+        what = f"version {scope.version}" if scope.version else " = ".join(scope.segment)
+        st.caption(f"Outcomes are not kept of {plain(what)} apart: these are all leads of the model.")
+        scope = queries.whole(scope)
+        found = _newest(scope)
+    if _rate(found) is None:
         _waiting(scope)
         return
+    _verdict(scope)
     _numbers(scope, found)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         _funnel(scope, found)
     with right:
-        _line(scope, *_LINES[0], height=230)
-    for column, line in zip(st.columns(3, gap="medium"), _LINES[1:4], strict=True):
-        with column:
-            _line(scope, *line)
-    for column, line in zip(st.columns(3, gap="medium"), _LINES[4:], strict=False):
-        with column:
-            _line(scope, *line)
+        _line(scope, Line("Conversion rate", "outcomes.conversion_rate", ".1%"), height=200)
+    for start in (0, 3):
+        for column, line in zip(st.columns(3, gap="medium"), _LINES[start : start + 3], strict=True):
+            with column:
+                _line(scope, line, height=150)
+    _segments(scope)
     clock = found.get("outcomes.observed_to_expected_z")
     if clock is not None and clock.value is None:
-        st.caption(f"Observed to expected conversions: not judged yet, {clock.why_missing or 'too little history'}.")
+        why = clock.why_missing or "too little history"
+        st.caption(f"Observed against expected conversions: not judged yet, {plain(why)}.")
+
+
+def _newest(scope: queries.Scope) -> dict[str, Metric]:
+    return {m.name: m for m in queries.newest(world(), scope, "outcomes.", grain=Grain.DAY)}
+
+
+def _rate(found: Mapping[str, Metric]) -> float | None:
+    rate = found.get("outcomes.conversion_rate")
+    return None if rate is None else rate.value
 
 
 def _waiting(scope: queries.Scope) -> None:
@@ -69,13 +102,42 @@ def _waiting(scope: queries.Scope) -> None:
     )
 
 
+def _verdict(scope: queries.Scope) -> None:
+    """Did leads get worse? The newest cohort beside the one a week earlier, with what chance alone would do."""
+    table = queries.series(world(), scope, "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
+    now = table.iloc[-1]
+    if len(table) <= _A_WEEK:
+        words = f"**{now['value']:.1%}** of the newest leads became customers; there is no cohort a week earlier yet"
+        _said(Severity.NONE, "Conversion", words)
+        return
+    before = table.iloc[-1 - _A_WEEK]
+    points = 100 * (now["value"] - before["value"])
+    is_apart = now["lower"] > before["upper"] or now["upper"] < before["lower"]
+    word = "higher" if points > 0 else "lower"
+    much = f"{abs(points):.1f} points {word} than the week before ({before['value']:.1%})"
+    chance = (
+        "more than chance explains: the 95 % intervals do not overlap"
+        if is_apart
+        else "within chance: the 95 % intervals overlap"
+    )
+    severity = Severity.WARNING if is_apart and points < 0 else Severity.NONE
+    title = "Conversion fell" if severity else "Conversion rose" if is_apart else "Conversion is steady"
+    _said(severity, title, f"**{now['value']:.1%}** of the newest leads became customers, {much}; {chance}")
+
+
+def _said(severity: Severity, title: str, words: str) -> None:
+    with st.container(key=f"verdict-{severity.word}"):
+        st.markdown(f"{badge(severity, title)} · {words}")
+
+
 def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
     rate = found["outcomes.conversion_rate"]
     start, end = rate.window.start, rate.window.end - timedelta(seconds=1)
     judged = "" if str(rate.status) == "ok" else ", not judged"
     st.caption(
         f"Newest matured cohort: leads scored {start:%d %b} to {end:%d %b %Y}, n = {rate.n_current or 0:,}{judged} · "
-        f"threshold {scope.model.threshold:g} · revenue in {scope.model.outcomes.currency}"
+        f"a score from {scope.model.threshold:g} predicts a customer · revenue in "
+        f"{plain(scope.model.outcomes.currency)}"
     )
     grid = st.grid(6, min_column_width=150)
     for title, name, form in _NUMBERS:
@@ -84,7 +146,7 @@ def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
         if metric is None or metric.value is None:
             note, value = (metric.why_missing if metric else "") or "no data", "–"
         else:
-            before = table["value"].iloc[-8] if len(table) >= 8 else None
+            before = table["value"].iloc[-1 - _A_WEEK] if len(table) > _A_WEEK else None
             value = form.format(metric.value)
             note = "no cohort a week earlier" if before is None else f"a week earlier {form.format(before)}"
         grid.metric(
@@ -107,19 +169,39 @@ def _funnel(scope: queries.Scope, found: dict[str, Metric]) -> None:
         }
     )
     table["words"] = [f"{count:,.0f} ({count / max(leads, 1):.0%})" for count in table["count"]]
-    st.altair_chart(charts.funnel(table), width="stretch", alt="Leads, predicted customers, customers, both")
+    st.altair_chart(pictures.funnel(table), width="stretch", alt="Leads, predicted customers, customers, both")
 
 
-def _line(
-    scope: queries.Scope, title: str, metric: str, form: str, limits: dict[str, float], *, height: int = 170
-) -> None:
-    st.markdown(f"**{title}**")
-    table = queries.series(world(), scope, metric, grain=Grain.DAY)
+def _line(scope: queries.Scope, line: Line, *, height: int) -> None:
+    st.markdown(f"**{line.title}**")
+    table = queries.series(world(), scope, line.metric, grain=Grain.DAY)
     if not len(table.dropna(subset=["value"])):
         st.caption("Cannot be computed on these cohorts.")
         return
-    chart = charts.metric_line(table, title="", form=form, limits=limits, height=height, band=True)
-    st.altair_chart(chart, width="stretch", alt=f"{title} by weekly cohort")
+    chart = charts.metric_line(
+        table, title="", form=line.form, limits=line.limits, height=height, band=True, from_zero=line.from_zero,
+        marks=queries.marks(world(), scope, metrics="outcomes."),
+    )  # fmt: skip
+    st.altair_chart(chart, width="stretch", alt=f"{line.title} by weekly cohort")
+
+
+def _segments(scope: queries.Scope) -> None:
+    table = queries.outcome_segments(world(), scope)
+    if not len(table):
+        return
+    st.markdown("**Segments, lowest against their week before first**")
+    st.dataframe(
+        table, hide_index=True, width="stretch", placeholder="–",
+        column_config={
+            "segment": "Segment",
+            "rows": st.column_config.NumberColumn("Leads", format="localized"),
+            "conversion": st.column_config.NumberColumn("Conversion", format="percent"),
+            "before": st.column_config.NumberColumn("A week earlier", format="percent"),
+            "lift": st.column_config.NumberColumn("Against all leads", format="%.2f ×"),
+            "revenue": st.column_config.NumberColumn("Revenue per lead", format="%.2f"),
+            "psi": st.column_config.NumberColumn("Score PSI", format="%.3f"),
+        },
+    )  # fmt: skip
 
 
 _page()

@@ -6,24 +6,36 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.views.dashboard import charts, jobs, queries, traffic
-from tiltmeter.views.dashboard.frame import header, world
+from tiltmeter.views.dashboard import cards, charts, jobs, pictures, queries, traffic
+from tiltmeter.views.dashboard.frame import header, live, plain, world
+from tiltmeter.views.dashboard.rows import sample_button
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tiltmeter.domain.metric import Metric
+
+ERROR_LIMIT = 0.01
+"""Share of failed requests from which users are not served, as the default rule says."""
+
 
 def _page() -> None:
-    scope = header("Service", "Are users served, and do the jobs run?")
+    scope = header("Service", "Are users served, and do the jobs run?", selectors=("version", "span"))
     if scope is None:
         return
     service = traffic.service_series(world(), scope)
     _live(scope)
+    if scope.version and scope.end - scope.start > traffic.SHORT_SPAN:
+        st.caption(
+            f"Beyond 24 hours the service is shown for all versions together; choose 24 h to see version "
+            f"{plain(scope.version)} alone."
+        )
     if not len(service):
         st.info("No request log connected: latency, throughput and errors appear with captured requests.")
     else:
-        marks = queries.alerts_fired(world(), scope, metrics="serving.")
+        marks = queries.marks(world(), scope, metrics="serving.")
         left, right = st.columns(2, gap="medium")
         with left:
             _latency(scope, service, marks)
@@ -35,31 +47,40 @@ def _page() -> None:
     _jobs(scope)
 
 
-@st.fragment(run_every="10s")  # type: ignore[untyped-decorator]
+@live
 def _live(scope: queries.Scope) -> None:
     now = traffic.live_numbers(world(), scope)
     newest = {
         m.name: m for m in queries.newest(world(), scope, "serving.", grain=Grain.HOUR) if not m.subject.segment_key
     }
-    capacity, share = newest.get("serving.capacity_rps"), newest.get("serving.share_of_capacity")
     grid = st.grid(5, min_column_width=150)
-    numbers = [
-        ("Requests now", f"{now.rate:,.1f} / s", f"n = {now.requests:,} in 5 minutes"),
-        (
-            "P95 now",
-            "–" if now.p95 is None else f"{now.p95:,.0f} ms",
-            "no requests" if now.p95 is None else "5 minutes",
+    p95, target = now.p95, scope.model.latency_target.total_seconds() * 1000
+    slow, failing = p95 is not None and p95 > target, now.errors is not None and now.errors > ERROR_LIMIT
+    is_judged = now.requests >= cards.MIN_REQUESTS
+    n = f"n = {now.requests:,}" if is_judged else f"n = {now.requests:,}, not judged" if now.requests else "no requests"
+    shown = (
+        cards.Card("Requests now", cards.rate_words(now.rate), f"5 minutes to {now.at:%H:%M:%S} UTC", Severity.NONE),
+        cards.Card(
+            "P95 now", "–" if p95 is None else f"{p95:,.0f} ms", f"{n}, target {target:g} ms",
+            Severity.WARNING if slow and is_judged else Severity.NONE,
         ),
-        ("Failed now", "–" if now.errors is None else f"{now.errors:.2%}", f"{now.at:%H:%M:%S} UTC, every 10 s"),
-        _stored("Capacity seen", capacity.value if capacity else None, "{:,.1f} / s", "best minute, 30 days"),
-        _stored("Of capacity", share.value if share else None, "{:.0%}", "last hour"),
-    ]
-    for title, value, note in numbers:
-        grid.metric(title, value, delta=note, delta_color="off", delta_arrow="off", border=True, height="stretch")
+        cards.Card(
+            "Failed now", "–" if now.errors is None else f"{now.errors:.2%}", f"{n}, limit {ERROR_LIMIT:.0%}",
+            Severity.CRITICAL if failing and is_judged else Severity.NONE,
+        ),
+        _stored("Capacity seen", newest.get("serving.capacity_rps"), "best minute of 30 days"),
+        _stored("Of capacity", newest.get("serving.share_of_capacity"), "last hour"),
+    )  # fmt: skip
+    for card in shown:
+        cards.draw(grid, card)
 
 
-def _stored(title: str, value: float | None, form: str, note: str) -> tuple[str, str, str]:
-    return (title, "–", "no busy minute yet") if value is None else (title, form.format(value), note)
+def _stored(title: str, metric: Metric | None, note: str) -> cards.Card:
+    if metric is None or metric.value is None:
+        return cards.Card(title, "–", "no busy minute yet", Severity.NONE)
+    is_share = metric.name.endswith("share_of_capacity")
+    words = f"{metric.value:.0%}" if is_share else cards.rate_words(metric.value)
+    return cards.Card(title, words, note, Severity.NONE)
 
 
 def _latency(scope: queries.Scope, service: pd.DataFrame, marks: pd.DataFrame) -> None:
@@ -85,15 +106,15 @@ def _within(scope: queries.Scope, service: pd.DataFrame) -> None:
     if not len(table):
         st.caption("No requests in this span.")
         return
-    chart = charts.metric_line(table, title="share of requests", form=".1%", height=210)
+    chart = charts.metric_line(table, title="share of requests", form=".1%", height=190)
     st.altair_chart(chart, width="stretch", alt="Share of requests answered within the target")
 
 
 def _heat(scope: queries.Scope) -> None:
-    st.markdown("**Latency by half hour, newest 24 hours**")
+    st.markdown("**Latency by half hour, newest 24 hours (stronger: more requests)**")
     table = traffic.latency_heat(world(), scope)
     if len(table):
-        chart = charts.latency_heat(table, traffic.latency_bands())
+        chart = pictures.latency_heat(table, traffic.latency_bands())
         st.altair_chart(chart, width="stretch", alt="Requests by half hour and latency class")
     else:
         st.caption("No requests in the newest 24 hours.")
@@ -114,6 +135,8 @@ def _routes(scope: queries.Scope) -> None:
             "worst_p95": st.column_config.NumberColumn("P95 of the worst hour, ms", format="%.0f"),
         },
     )  # fmt: skip
+    if table["errors"].max() > 0:
+        sample_button(scope, scope.window, {"status_code": 500}, label="Show 20 failed requests", key="failed")
 
 
 def _jobs(scope: queries.Scope) -> None:
@@ -121,8 +144,14 @@ def _jobs(scope: queries.Scope) -> None:
     table = jobs.runs(world(), scope)
     if not len(table):
         return
+    left, right = st.columns(2, gap="medium")
+    for column, name, title in ((left, "minutes", "Minutes a run"), (right, "scored", "Records scored a run")):
+        with column:
+            st.markdown(f"**{title}**")
+            chart = pictures.job_runs(table, column=name)
+            st.altair_chart(chart, width="stretch", alt=f"{title}, with the usual number as a line")
     st.dataframe(
-        table.sort_values("start", ascending=False), hide_index=True, width="stretch", height=260,
+        table.sort_values("start", ascending=False), hide_index=True, width="stretch", height=260, placeholder="–",
         column_config={
             "job": "Job",
             "run": "Run",

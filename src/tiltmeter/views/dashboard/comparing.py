@@ -1,0 +1,194 @@
+"""Two windows of stored profiles held against each other, with the severities that the rules give; kept by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from tiltmeter.api.judging import judge
+from tiltmeter.api.summary import effect, number, p_value, percent, value_text
+from tiltmeter.domain.severity import Severity
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.ports import MetricQuery
+from tiltmeter.statistics.cells import OTHER
+from tiltmeter.statistics.comparison import compare
+from tiltmeter.statistics.shares import shares
+from tiltmeter.views.dashboard.distributions import sides
+from tiltmeter.views.dashboard.queries import SCORE, remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison, SidePair, SideStatistics
+    from tiltmeter.domain.profile import Profile
+    from tiltmeter.ports import World
+    from tiltmeter.views.dashboard.queries import Scope
+
+MIN_ROWS = 200
+"""Fewer rows are shown and not judged, as the rules' default says."""
+
+_LEAST_PART = 0.001
+_NEW_OR_RARE = "(new or rare)"
+MOST_PARTS = 12
+"""Cells of a PSI that are drawn, those with the largest part."""
+
+
+def judged(world: World, reference: Reference, current: Profile, window: Window, scope: Scope) -> Comparison:
+    """Every number of the window against the reference, with severities.
+
+    Args:
+        world: its rules judge.
+        reference: the other side, in the bins of the current one.
+        current: rows of the window.
+        window: what they are the rows of.
+        scope: whose model it is.
+    """
+    found = compare(reference, current, weights=scope.model.weights, now=window.end)
+    return judge(found, world.rules.rules, window=window, model=scope.model.name).comparison
+
+
+@remembered
+def against_baseline(_world: World, scope: Scope, start: datetime, end: datetime) -> Comparison | None:
+    """The window against the judging baseline; None while the baseline is learnt and where no profile is stored."""
+    window = Window(start, end, Grain.DAY)
+    found = sides(_world, scope, window)
+    if found is None or found[1] is None:
+        return None
+    return judged(_world, found[0], found[1], window, scope)
+
+
+def feature_of(comparison: Comparison | None, name: str) -> FeatureComparison | None:
+    """One feature of a comparison, the score by its name on the pages."""
+    if comparison is None:
+        return None
+    if name in comparison.features:
+        return comparison.features[name]
+    return comparison.score if name == SCORE else None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One number of a feature with what it is compared with."""
+
+    title: str
+    value: str
+    note: str
+    severity: Severity = Severity.NONE
+
+
+def facts(found: FeatureComparison) -> list[Fact]:
+    """Six numbers of a feature, the baseline's beside each."""
+    before, now = found.reference, found.current
+    n = now.count if now else 0
+    few = n < MIN_ROWS
+    psi = Fact("PSI", number(found.psi), f"n = {n:,}, not judged" if few else f"n = {n:,}", found.severity)
+    test = (
+        Fact("KS distance", number(found.ks), f"q {p_value(found.test_q_value)}")
+        if found.ks is not None
+        else Fact("Cramér's V", number(found.cramers_v), f"chi-square q {p_value(found.test_q_value)}")
+    )
+    missing = Fact("Missing", percent(now.missing_share if now else None), _was(percent, before, "missing_share"))
+    distinct = Fact(
+        "Distinct", _count(now.distinct if now else None), f"baseline {_count(before.distinct)}" if before else ""
+    )
+    if now is not None and now.mean is not None and before is not None:
+        kind = found.kind
+        middle = (
+            Fact("Mean", short(now.mean), f"baseline {short(before.mean)}")
+            if kind.value != "datetime"
+            else Fact("Median", value_text(now.median, kind), f"baseline {value_text(before.median, kind)}")
+        )
+        outside = Fact("Outliers (IQR)", *_pair(found.outliers_iqr))
+    else:
+        new = found.new_levels
+        middle = Fact("New levels", percent(new.share if new else None), f"{new.count} of them" if new else "no levels")
+        outside = Fact("KL divergence", number(found.kl), "nats")
+    return [psi, test, missing, middle, outside, distinct]
+
+
+def _was(words: Callable[[float | None], str], side: SideStatistics | None, name: str) -> str:
+    return f"baseline {words(getattr(side, name))}" if side is not None else "no baseline"
+
+
+def _pair(pair: SidePair | None) -> tuple[str, str]:
+    return (percent(pair.current), f"baseline {percent(pair.reference)}") if pair else ("–", "no outliers of this kind")
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def short(value: float | None) -> str:
+    """A number of at most five characters or so: 1.64M, 9,903, 0.0774."""
+    if value is None:
+        return "–"
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            scale = 1e3 if letter == "k" else limit
+            return f"{value / scale:,.4g}{letter}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def said(found: FeatureComparison) -> str:
+    """What moved, in words; empty when nothing worth saying did."""
+    return effect(found)
+
+
+_QUANTILES = (
+    ("Least", "min"), ("5 %", "q05"), ("25 %", "q25"), ("Median", "median"), ("75 %", "q75"), ("95 %", "q95"),
+    ("Greatest", "max"), ("Standard deviation", "std"),
+)  # fmt: skip
+
+
+def quantiles(found: FeatureComparison) -> pd.DataFrame:
+    """Quantiles of a numeric feature in words: columns `Value`, `Baseline`, `Now`; empty for categories."""
+    before, now = found.reference, found.current
+    if before is None or now is None or before.median is None:
+        return pd.DataFrame(columns=["Value", "Baseline", "Now"])
+    rows = [
+        (title, value_text(getattr(before, name), found.kind), value_text(getattr(now, name), found.kind))
+        for title, name in _QUANTILES
+    ]
+    return pd.DataFrame(rows, columns=["Value", "Baseline", "Now"])
+
+
+def psi_parts(found: FeatureComparison) -> pd.DataFrame:
+    """What each cell adds to the PSI, the largest first: columns `cell`, `part`, `direction`, `words`."""
+    columns = ["cell", "part", "direction", "words"]
+    if not found.cells or found.psi is None:
+        return pd.DataFrame(columns=columns)
+    now, before = shares(np.array([c.current for c in found.cells]), np.array([c.reference for c in found.cells]))
+    parts = (now - before) * np.log(now / before)
+    order = [int(place) for place in np.argsort(-parts)[:MOST_PARTS] if parts[place] > _LEAST_PART]
+    return pd.DataFrame(
+        [
+            (
+                _NEW_OR_RARE if found.cells[place].name == OTHER else found.cells[place].name,
+                float(parts[place]), "more" if now[place] > before[place] else "fewer",
+                f"{before[place]:.1%} → {now[place]:.1%}",
+            )
+            for place in order
+        ],
+        columns=columns,
+    )  # fmt: skip
+
+
+@remembered
+def by_segment(_world: World, scope: Scope, end: datetime, feature: str) -> pd.DataFrame:
+    """PSI of one feature in every segment of the day that ends then, most moved first: `segment`, `psi`, `rows`."""
+    query = MetricQuery(
+        model=scope.model.name, metric="drift.score_psi" if feature == SCORE else "drift.psi", version="",
+        since=end - pd.Timedelta(minutes=1).to_pytimedelta(), until=end, grain=Grain.DAY,
+        feature="" if feature == SCORE else feature,
+    )  # fmt: skip
+    rows = [
+        (f"{m.subject.segment_key} = {m.subject.segment_value}", m.value, m.n_current or 0)
+        for m in _world.state.metrics(query)
+        if m.subject.segment_key in scope.model.segments
+    ]
+    return pd.DataFrame(rows, columns=["segment", "psi", "rows"]).sort_values("psi", ascending=False)

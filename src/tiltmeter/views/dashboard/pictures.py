@@ -1,0 +1,218 @@
+"""Charts that are not a line over time: heatmaps, distributions, the funnel. Baseline filled grey, current blue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import altair as alt
+import pandas as pd
+
+from tiltmeter.views.dashboard.charts import BLUE, GREY, finished, number_form, stamped, time_axis
+from tiltmeter.views.dashboard.distributions import LOGARITHMIC
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STEP_COLOURS = {
+    "ok": "rgba(120, 140, 165, 0.22)",
+    "watch": "#fde3a7",
+    "warning": "#f59e0b",
+    "critical": "#b91c1c",
+    "not judged": "rgba(120, 140, 165, 0.06)",
+}
+
+
+def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
+    """PSI by feature and day in steps; worst feature on top. A click selects the feature as `picked`."""
+    shown = table[table["order"] < limit]
+    features = shown.sort_values("order")["feature"].drop_duplicates().tolist()
+    picked = alt.selection_point(name="picked", fields=["feature"], on="click")
+    x = alt.X(
+        "day:O",
+        title=None,
+        scale=alt.Scale(paddingInner=0.08),
+        axis=alt.Axis(
+            labelAngle=0, labelOverlap="greedy", labelExpr="utcFormat(utcParse(datum.label, '%Y-%m-%d'), '%d %b')"
+        ),
+    )
+    y = alt.Y(
+        "feature:N",
+        sort=features,
+        title=None,
+        scale=alt.Scale(paddingInner=0.12),
+        axis=alt.Axis(labelOverlap=False, labelLimit=150),
+    )
+    cells = (
+        alt.Chart(shown)
+        .mark_rect(cursor="pointer", cornerRadius=2)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color(
+                "step:N",
+                scale=alt.Scale(domain=list(STEP_COLOURS), range=list(STEP_COLOURS.values())),
+                legend=alt.Legend(title=None, orient="top", symbolType="square", columns=5),
+            ),
+            tooltip=[
+                alt.Tooltip("feature:N"),
+                alt.Tooltip("day:O"),
+                alt.Tooltip("psi:Q", format=".3f", title="PSI"),
+                alt.Tooltip("step:N", title="reads as"),
+                alt.Tooltip("rows:Q", format=",", title="n"),
+            ],
+        )
+        .add_params(picked)
+    )
+    dashes = alt.Chart(shown[shown["step"] == "not judged"]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
+    return finished([cells, dashes], height=max(60, 19 * len(features) + 50))
+
+
+def overlay(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
+    """A numeric distribution: baseline filled grey, current as a blue step line."""
+    x = alt.X(
+        "left:Q",
+        title=title,
+        axis=alt.Axis(format=number_form(table["right"].max()), grid=False, tickCount=8),
+        scale=alt.Scale(type="log" if table.attrs.get(LOGARITHMIC) else "linear", nice=False),
+    )
+    tooltip = [
+        alt.Tooltip("cell:N", title="values"),
+        alt.Tooltip("baseline:Q", format=".1%"),
+        alt.Tooltip("current:Q", format=".1%"),
+    ]
+    y = alt.Y("baseline:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5))
+    base = (
+        alt.Chart(table)
+        .mark_rect(color=GREY, opacity=0.65)
+        .encode(x=x, x2="right:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
+    )
+    last = table.tail(1).assign(left=table["right"].tail(1))
+    now = (
+        alt.Chart(pd.concat([table, last]))
+        .mark_line(interpolate="step-after", color=BLUE, strokeWidth=2)
+        .encode(x=x, y="current:Q", tooltip=tooltip)
+    )
+    return finished([base, now], height=250)
+
+
+def paired_bars(table: pd.DataFrame, *, sides: tuple[str, str] = ("baseline", "current")) -> alt.LayerChart:
+    """Levels side by side: baseline a broad grey bar, current a slim blue one in it; new levels and missing apart."""
+    y = alt.Y(
+        "cell:N",
+        sort=table["cell"].tolist(),
+        title=None,
+        axis=alt.Axis(labelOverlap=False, labelLimit=170, ticks=False),
+    )
+    tooltip = [
+        alt.Tooltip("cell:N", title="level"),
+        alt.Tooltip("baseline:Q", format=".2%", title=sides[0]),
+        alt.Tooltip("current:Q", format=".2%", title=sides[1]),
+    ]
+    colour = alt.Color(
+        "side:N",
+        scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square"),
+    )
+    layers = [
+        alt.Chart(table.assign(side=name))
+        .mark_bar(height={"band": band})
+        .encode(
+            y=y,
+            x=alt.X(f"{column}:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
+            color=colour,
+            tooltip=tooltip,
+        )
+        for column, name, band in (("baseline", sides[0], 0.8), ("current", sides[1], 0.35))
+    ]
+    return finished(layers, height=max(200, 26 * len(table) + 60))
+
+
+def latency_heat(table: pd.DataFrame, bands: Sequence[str]) -> alt.Chart:
+    """Requests by half hour and latency class, slow ones on top, stronger for more."""
+    return (
+        alt.Chart(stamped(table))
+        .mark_rect()
+        .encode(
+            x=time_axis(table),
+            x2="until:T",
+            y=alt.Y("band:N", sort=list(reversed(bands)), title=None, axis=alt.Axis(labelOverlap=False)),
+            color=alt.value(BLUE),
+            # By opacity, so that few requests are faint on light and on dark ground alike.
+            opacity=alt.Opacity("requests:Q", scale=alt.Scale(type="log", range=[0.15, 1.0]), legend=None),
+            tooltip=["when:N", alt.Tooltip("band:N", title="latency"), alt.Tooltip("requests:Q", format=",")],
+        )
+        .properties(height=190, padding={"left": 2, "right": 4, "top": 4, "bottom": 2})
+    )
+
+
+def funnel(table: pd.DataFrame) -> alt.LayerChart:
+    """Steps as bars with their counts written at the end: columns `step`, `count`, `words`."""
+    y = alt.Y("step:N", sort=table["step"].tolist(), title=None, axis=alt.Axis(labelLimit=170, ticks=False))
+    x = alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domainMax=1.35 * max(1.0, float(table["count"].max()))))
+    bars = alt.Chart(table).mark_bar(color=BLUE, height={"band": 0.6}).encode(y=y, x=x, tooltip=["step:N", "words:N"])
+    words = (
+        alt.Chart(table)
+        .mark_text(align="left", dx=6, color="#7b8794", fontSize=12)
+        .encode(y=y, x="count:Q", text="words:N")
+    )
+    return finished([bars, words], height=200)
+
+
+def psi_parts(table: pd.DataFrame) -> alt.LayerChart:
+    """What each value adds to the PSI: columns `cell`, `part`, `direction` (more or fewer rows), `words`."""
+    y = alt.Y(
+        "cell:N",
+        sort=table["cell"].tolist(),
+        title=None,
+        axis=alt.Axis(labelOverlap=False, labelLimit=190, ticks=False),
+    )
+    x = alt.X(
+        "part:Q",
+        title=None,
+        axis=alt.Axis(format=".2~f", tickCount=5),
+        scale=alt.Scale(domainMax=1.25 * float(table["part"].max())),
+    )
+    colour = alt.Color(
+        "direction:N",
+        scale=alt.Scale(domain=["more", "fewer"], range=[BLUE, GREY]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square", labelExpr="datum.label + ' rows than before'"),
+    )
+    tooltip = [
+        alt.Tooltip("cell:N", title="values"),
+        alt.Tooltip("part:Q", format=".3f", title="part of PSI"),
+        "words:N",
+    ]
+    bars = alt.Chart(table).mark_bar(height={"band": 0.7}).encode(y=y, x=x, color=colour, tooltip=tooltip)
+    words = (
+        alt.Chart(table)
+        .mark_text(align="left", dx=6, color="#7b8794", fontSize=11)
+        .encode(y=y, x="part:Q", text="words:N")
+    )
+    return finished([bars, words], height=22 * len(table) + 60)
+
+
+def job_runs(table: pd.DataFrame, *, column: str) -> alt.LayerChart:
+    """One number of every run as a bar, failed runs in red, the median of each job as a line."""
+    shown = stamped(table.assign(time=table["start"], amount=table[column].astype(float))).dropna(subset=["amount"])
+    states = ["done", "failed", "running"]
+    bars = (
+        alt.Chart(shown)
+        .mark_bar(size=7)
+        .encode(
+            x=time_axis(shown),
+            y=alt.Y("amount:Q", title=None, axis=alt.Axis(tickCount=4, format=",~r")),
+            color=alt.Color(
+                "state:N",
+                scale=alt.Scale(domain=states, range=["#64748b", "#b91c1c", "#56B4E9"]),
+                legend=alt.Legend(orient="top", title=None, symbolType="square"),
+            ),
+            tooltip=["job:N", "when:N", "state:N", alt.Tooltip("amount:Q", format=",.4~g")],
+        )
+    )
+    usual = shown.groupby("job", as_index=False)["amount"].median()
+    rule = (
+        alt.Chart(usual)
+        .mark_rule(color=BLUE, strokeDash=[5, 4])
+        .encode(y="amount:Q", tooltip=["job:N", alt.Tooltip("amount:Q", format=",.4~g", title="usual")])
+    )
+    return finished([bars, rule], height=130)
