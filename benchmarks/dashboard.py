@@ -17,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dashboard_home
 import httpx
 import psutil
 from playwright.sync_api import sync_playwright
@@ -30,8 +30,10 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
 
+import dashboard_home
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 WARM_MS, COLD_MS, LIVE_MS, MEMORY_MIB, WIDER, PAINT = 400.0, 1_500.0, 50.0, 300.0, 2.0, 1.5
 VISITORS, ROUNDS, RELOADS = 10, 6, 7
@@ -134,41 +136,52 @@ def empty(folder: Path) -> tuple[list[str], str]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What one home's dashboard needed."""
+    """What one home's dashboard needed: milliseconds on the clock, and of processor time."""
 
     cold_ms: float
     warm_ms: float
     live_ms: float
     memory_mib: float
+    cold_cpu_ms: float
+    warm_cpu_ms: float
+    live_cpu_ms: float
+
+    def kept(self, factor: float) -> bool:
+        """Whether it is within the limits times a factor."""
+        return (
+            self.cold_ms <= factor * COLD_MS
+            and self.warm_ms <= factor * WARM_MS
+            and self.live_ms <= factor * LIVE_MS
+            and self.memory_mib <= factor * MEMORY_MIB
+        )
 
 
 def measure(configuration: Path) -> Served:
     """Script cold and warm, live parts of ten visitors, memory at the end."""
     command, address = dashboard(configuration)
-    with served(command, address) as process:
-        with visited(address) as first:
-            cold = first.run()
-            warm = statistics.median(first.run() for _ in range(RELOADS))
-        spent: list[float] = []
-        visitors = [
-            connect(
-                address.replace("http", "ws") + "/_stcore/stream",
-                subprotocols=["streamlit"],
-                origin=address,
-                max_size=None,
-            )
-            for _ in range(VISITORS)
+    with served(command, address) as process, ExitStack() as open_pages:
+        first = open_pages.enter_context(visited(address))
+        cold, cold_cpu = _timed(process, first.run)
+        warm = [_timed(process, first.run) for _ in range(RELOADS)]
+        visitors = [open_pages.enter_context(visited(address)) for _ in range(VISITORS)]
+        for visitor in visitors:
+            visitor.run()
+        live = [
+            _timed(process, partial(visitor.run, fragment))
+            for _ in range(ROUNDS)
+            for visitor in visitors
+            for fragment in visitor.fragments
         ]
-        pages = [Visitor(connection) for connection in visitors]
-        for page in pages:
-            page.run()
-        for _ in range(ROUNDS):
-            for page in pages:
-                spent += [page.run(fragment) for fragment in page.fragments]
         memory = process.memory_info().rss / 2**20
-        for connection in visitors:
-            connection.close()
-    return Served(cold, warm, statistics.median(spent), memory)
+    middle = [statistics.median(column) for column in (*zip(*warm, strict=True), *zip(*live, strict=True))]
+    return Served(cold, middle[0], middle[2], memory, cold_cpu, middle[1], statistics.fmean(cpu for _, cpu in live))
+
+
+def _timed(process: psutil.Process, action: Callable[[], float]) -> tuple[float, float]:
+    before = process.cpu_times()
+    milliseconds = action()
+    after = process.cpu_times()
+    return milliseconds, 1e3 * (after.user + after.system - before.user - before.system)
 
 
 def first_content(configuration: Path, folder: Path) -> tuple[float, float]:
@@ -197,27 +210,33 @@ def first_content(configuration: Path, folder: Path) -> tuple[float, float]:
 
 
 def main() -> int:
+    """Build, measure, say what was kept."""
     os.environ.pop("TILTMETER_CONFIG", None)
     with tempfile.TemporaryDirectory(prefix="tiltmeter-dashboard-") as place:
         folder = Path(place)
         kept = True
-        print(f"{'features':>9} {'cold ms':>8} {'warm ms':>8} {'live ms':>8} {'MiB':>6}")
+        print("milliseconds on the clock (of processor time)")
+        print(f"{'features':>9} {'cold':>14} {'warm':>14} {'live':>14} {'MiB':>6}")
         for features, factor in ((30, 1.0), (200, WIDER)):
-            configuration = dashboard_home.build(folder / f"home-{features}", features=features)
-            found = measure(configuration)
+            found = measure(dashboard_home.build(folder / f"home-{features}", features=features))
             print(
-                f"{features:>9} {found.cold_ms:>8.0f} {found.warm_ms:>8.0f} {found.live_ms:>8.1f} {found.memory_mib:>6.0f}",
+                f"{features:>9} {_pair(found.cold_ms, found.cold_cpu_ms)} {_pair(found.warm_ms, found.warm_cpu_ms)} "
+                f"{_pair(found.live_ms, found.live_cpu_ms)} {found.memory_mib:>6.0f}",
                 flush=True,
             )
-            kept = kept and found.cold_ms <= factor * COLD_MS and found.warm_ms <= factor * WARM_MS
-            kept = kept and found.live_ms <= factor * LIVE_MS and found.memory_mib <= factor * MEMORY_MIB
+            kept = kept and found.kept(factor)
         ours, theirs = first_content(folder / "home-30" / "tiltmeter.yaml", folder)
         print(f"first content: Overview {ours:.0f} ms, empty page {theirs:.0f} ms, ratio {ours / theirs:.2f}")
         kept = kept and ours <= PAINT * theirs
     print(
-        f"limits {COLD_MS:g} ms cold, {WARM_MS:g} warm, {LIVE_MS:g} live, {MEMORY_MIB:g} MiB, × {WIDER:g} for 200, {PAINT:g} × empty: {'kept' if kept else 'MISSED'}"
+        f"limits {COLD_MS:g} ms cold, {WARM_MS:g} warm, {LIVE_MS:g} live, {MEMORY_MIB:g} MiB, × {WIDER:g} for 200 "
+        f"features, {PAINT:g} × empty: {'kept' if kept else 'MISSED'}"
     )
     return 0 if kept else 1
+
+
+def _pair(clock: float, processor: float) -> str:
+    return f"{clock:>7.0f} ({processor:>4.0f})"
 
 
 if __name__ == "__main__":

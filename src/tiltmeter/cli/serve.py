@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,7 +74,6 @@ def _start_dashboard(configuration: Configuration, port: int) -> subprocess.Pope
     probe = bound_socket(host, port, setting="dashboard.port")
     chosen = probe.getsockname()[1]
     probe.close()
-    app = Path(__file__).parent.parent / "views" / "dashboard" / "app.py"
     options = {
         "server.address": host,
         "server.port": str(chosen),
@@ -87,7 +85,7 @@ def _start_dashboard(configuration: Configuration, port: int) -> subprocess.Pope
     surroundings = dict(os.environ)
     if configuration.path is not None:
         surroundings["TILTMETER_CONFIG"] = str(configuration.path.resolve())
-    command = [sys.executable, "-m", "streamlit", "run", str(app)]
+    command = [sys.executable, "-m", "tiltmeter.views.dashboard.launch"]
     for key, value in options.items():
         command += [f"--{key}", value]
     child = subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments

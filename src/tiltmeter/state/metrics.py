@@ -37,7 +37,6 @@ SourceKey = tuple[str, str]
 """Baseline and bins."""
 
 _SERIES_COLUMNS = tuple(METRIC_SERIES.c)[1:]
-_POINT_COLUMNS = tuple(METRIC_POINTS.c)
 _BATCH = 200  # rows a look-up statement; SQLite's least limit of parameters is 999
 
 
@@ -196,7 +195,7 @@ def _point(metric: Metric, run_id: int, series_id: int, source_id: int) -> dict[
 def read_metrics(connection: Connection, query: MetricQuery) -> list[Metric]:
     """Matching numbers, ordered by window start, metric and subject."""
     rows = connection.execute(_newest(query) if query.newest_only else _selected(query)).all()
-    found = [_metric(row._asdict()) for row in rows]
+    found = _metrics_of(rows)
     return sorted(found, key=lambda metric: (metric.window.start, metric.name, metric.subject, metric.window.end))
 
 
@@ -221,9 +220,21 @@ def _conditions(query: MetricQuery) -> list[Any]:
     return conditions
 
 
+_READ = (
+    METRIC_POINTS.c.window_start, METRIC_POINTS.c.window_end, METRIC_SERIES.c.grain, METRIC_SERIES.c.model_name,
+    METRIC_SERIES.c.model_version, METRIC_SERIES.c.feature, METRIC_SERIES.c.segment_key, METRIC_SERIES.c.segment_value,
+    METRIC_SERIES.c.metric, METRIC_POINTS.c.value, METRIC_POINTS.c.status, METRIC_POINTS.c.why_missing,
+    METRIC_POINTS.c.lower, METRIC_POINTS.c.upper, METRIC_POINTS.c.p_value, METRIC_POINTS.c.q_value,
+    METRIC_POINTS.c.n_reference, METRIC_POINTS.c.n_current, METRIC_SOURCES.c.baseline_id, METRIC_SOURCES.c.bins_id,
+    METRIC_POINTS.c.source_version, METRIC_POINTS.c.computed_at, METRIC_POINTS.c.details,
+)  # fmt: skip
+"""What is read of a number, in the order in which `_metrics_of` takes it apart."""
+
+
 def _selected(query: MetricQuery) -> Select[Any]:
     return (
-        select(*_POINT_COLUMNS, *_SERIES_COLUMNS, METRIC_SOURCES.c.baseline_id, METRIC_SOURCES.c.bins_id)
+        select(*_READ)
+        .select_from(METRIC_POINTS)
         .join(METRIC_SERIES, METRIC_SERIES.c.id == METRIC_POINTS.c.series_id)
         .join(METRIC_SOURCES, METRIC_SOURCES.c.id == METRIC_POINTS.c.source_id)
         .where(*_conditions(query))
@@ -244,28 +255,31 @@ def _newest(query: MetricQuery) -> Select[Any]:
     )
 
 
-def _metric(row: Mapping[str, Any]) -> Metric:
-    window = Window(from_micros(row["window_start"]), from_micros(row["window_end"]), Grain(row["grain"]))
-    subject = Subject(row["model_name"], row["model_version"], row["feature"], row["segment_key"], row["segment_value"])
-    return Metric(
-        row["metric"],
-        subject,
-        window,
-        row["value"],
-        status=Status(row["status"]),
-        why_missing=row["why_missing"] or "",
-        lower=row["lower"],
-        upper=row["upper"],
-        p_value=row["p_value"],
-        q_value=row["q_value"],
-        n_reference=row["n_reference"],
-        n_current=row["n_current"],
-        baseline_id=row["baseline_id"],
-        bins_id=row["bins_id"],
-        source_version=row["source_version"],
-        computed_at=None if row["computed_at"] is None else from_micros(row["computed_at"]),
-        details=msgspec.json.decode(row["details"]) if row["details"] else {},
-    )
+def _metrics_of(rows: Iterable[Any]) -> list[Metric]:
+    """Rows of `_READ` as metrics. Three months of hours are tens of thousands: windows and subjects are made once."""
+    windows: dict[tuple[Any, ...], Window] = {}
+    subjects: dict[tuple[Any, ...], Subject] = {}
+    found = []
+    for row in rows:
+        span, about, (metric, value, status, why, lower, upper, p, q, *others) = row[:3], row[3:8], row[8:]
+        window, subject = windows.get(span), subjects.get(about)
+        if window is None:
+            window = windows[span] = Window(from_micros(span[0]), from_micros(span[1]), Grain(span[2]))
+        if subject is None:
+            subject = subjects[about] = Subject(*about)
+        reference, current, baseline_id, bins_id, source_version, computed, details = others
+        computed_at = None if computed is None else from_micros(computed)
+        facts = msgspec.json.decode(details) if details else {}
+        found.append(
+            Metric(
+                metric, subject, window, value, _STATUSES[status], why or "", lower, upper, p, q, reference, current,
+                baseline_id, bins_id, source_version, computed_at, facts,
+            )
+        )  # fmt: skip
+    return found
+
+
+_STATUSES = {status.value: status for status in Status}
 
 
 def forget_metrics(connection: Connection, grain: Grain, before: datetime) -> int:
