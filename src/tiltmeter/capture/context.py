@@ -24,10 +24,9 @@ class Note:
 
     __slots__ = ("counters", "open", "said")
 
-    def __init__(self, counters: Counters) -> None:
-        self.counters = counters
-        self.open = True
-        self.said: list[LoggedFields] | None = None
+    counters: Counters
+    open: bool
+    said: list[LoggedFields] | None
 
 
 current_note: ContextVar[Note | None] = ContextVar("tiltmeter_request", default=None)

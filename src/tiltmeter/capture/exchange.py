@@ -27,16 +27,25 @@ if TYPE_CHECKING:
 
 _BLOCK_STEP_SECONDS = 0.02
 _ERROR_FROM = 400
-_REQUEST_IDS = (b"x-request-id", b"client_request_id")
+_REQUEST_IDS = frozenset({b"x-request-id", b"client_request_id"})
+_ANSWER_HEADERS = frozenset({b"x-request-id", b"content-encoding"})
+_PIECES = frozenset({"http.response.body", "http.response.zerocopysend", "http.response.pathsend"})
 _UNHANDLED = 500
 _CANCELLED = 499
 """The client went away, or the server ended the request, before there was an answer (a number nginx made common)."""
 
 _UNAVAILABLE = b'{"detail":"the prediction could not be recorded"}'
 
+_new_ids: list[str] = []
+_IDS_AT_ONCE = 64
+os.register_at_fork(after_in_child=_new_ids.clear)  # a child must not hand out its parent's ids
 
-class Exchange:
+
+class Exchange(Note):
     """Stands between the server and the application for one request.
+
+    Every microsecond here is paid by every request of the customer: what one request in a thousand needs stands in
+    methods of its own, and `send` is no coroutine of its own, but hands out that of the server.
 
     Args:
         options: how capture behaves.
@@ -54,7 +63,6 @@ class Exchange:
         "_client_id",
         "_encoding",
         "_held",
-        "_note",
         "_options",
         "_outer_root",
         "_patient",
@@ -76,19 +84,18 @@ class Exchange:
     ) -> None:
         self._started_ns = time.perf_counter_ns()
         self._time_us = time.time_ns() // 1000
+        self.counters = writer.counters
+        self.open = True
+        self.said = None
         self._options = options
         self._writer = writer
         self._scope = scope
         self._receive = receive
         self._send = send
         self._outer_root = scope.get("root_path", "")
-        self._note = Note(writer.counters)
-        current_note.set(self._note)
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._answer: list[bytes] = []
-        self._answer_bytes = 0
-        self._status = 0
+        self._body: bytes | list[bytes] = b""
+        self._answer: bytes | list[bytes] = b""
+        self._body_bytes = self._answer_bytes = self._status = 0
         self._encoding = ""
         self._held: Message | None = None
         self._patient = options.on_full != "drop" or writer.durability == "disk"
@@ -101,26 +108,35 @@ class Exchange:
                 self._client_id = self._client_id or plain_id(value)
             elif name == b"traceparent":
                 self._traceparent = value
-            elif user and name == user:
+            elif name == user:
                 self._user = value
-        self._request_id = self._client_id or os.urandom(16).hex()
+        self._request_id = self._client_id or _new_id()
+        current_note.set(self)
 
     async def receive(self) -> Message:
         """The server's next message; bodies are kept up to the cap."""
         message = await self._receive()
         body = message.get("body")
         if body:
-            room = self._options.max_body - self._body_bytes
-            if room > 0:
-                self._body.append(body if len(body) <= room else bytes(body[:room]))
+            self._body = _joined(self._body, body, self._options.max_body - self._body_bytes)
             self._body_bytes += len(body)
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; the record is kept before the last byte of the answer."""
-        kind = message["type"]
         if self.done:
-            await self._send(message)
+            return self._send(message)
+        kind = message["type"]
+        if kind in _PIECES:
+            body = message.get("body")
+            if body:
+                self._answer = _joined(self._answer, body, self._options.max_body - self._answer_bytes)
+                self._answer_bytes += len(body)
+            if self._patient:
+                return self._pass_piece_patiently(message)
+            if not message.get("more_body", False):
+                self.done = True
+                self._keep(self._status, _handled_error() if self._status >= _ERROR_FROM else None)
         elif kind == "http.response.start":
             try:
                 self._begin_answer(message)
@@ -128,26 +144,14 @@ class Exchange:
                 self._trouble("answer_unreadable", error)
             if self._options.on_full == "fail_request":
                 self._held = message  # until its record is kept, or its first piece shows that it is a stream
-            else:
-                await self._send(message)
-        elif kind == "http.response.body":
-            await self._pass_piece(message)
-        else:
-            await self._send(message)
+                return _nothing()
+        return self._send(message)
 
-    async def _pass_piece(self, message: Message) -> None:
-        body = message.get("body", b"")
-        if body:
-            room = self._options.max_body - self._answer_bytes
-            if room > 0:
-                self._answer.append(body if len(body) <= room else bytes(body[:room]))
-            self._answer_bytes += len(body)
+    async def _pass_piece_patiently(self, message: Message) -> None:
         if not message.get("more_body", False):
             self.done = True
             error_type = _handled_error() if self._status >= _ERROR_FROM else None
-            if not self._patient:
-                self._keep(self._status, error_type)
-            elif not await self._keep_patiently(self._status, error_type):
+            if not await self._keep_patiently(self._status, error_type):
                 await self._refuse()
                 return
         if self._held is not None:
@@ -175,17 +179,17 @@ class Exchange:
 
     def _begin_answer(self, message: Message) -> None:
         self._status = message["status"]
-        headers = list(message.get("headers") or ())
+        headers = message.get("headers") or ()
         named = False
         for name, value in headers:
-            if name == b"content-encoding":
-                self._encoding = value.decode("latin-1").lower()
-            elif name == b"x-request-id":
-                self._request_id = plain_id(value) or self._request_id
-                named = True
+            if name in _ANSWER_HEADERS:
+                if name == b"x-request-id":
+                    self._request_id = plain_id(value) or self._request_id
+                    named = True
+                else:
+                    self._encoding = value.decode("latin-1").lower()
         if not named:
-            headers.append((b"x-request-id", self._request_id.encode()))
-            message["headers"] = headers
+            message["headers"] = [*headers, (b"x-request-id", self._request_id.encode())]
 
     def _keep(self, status: int, error_type: str | None) -> None:
         payload = self._payload(status, error_type)
@@ -230,12 +234,12 @@ class Exchange:
 
     def _count(self, refusal: SpoolRefused) -> None:
         if refusal.counter != "unsynced_records":  # the writer counted those itself
-            self._writer.counters.add(refusal.counter)
+            self.counters.add(refusal.counter)
         report("records_dropped", str(refusal))
 
     async def _refuse(self) -> None:
-        self._writer.counters.add("refused_requests")
-        self._note.open = False
+        self.counters.add("refused_requests")
+        self.open = False
         if self._held is None:
             # The head of a stream is out: cutting the connection is the only way left to say that it failed.
             raise StoreError("the prediction could not be recorded", at=str(self._writer.spool), retryable=True)
@@ -247,49 +251,50 @@ class Exchange:
 
     def _payload(self, status: int, error_type: str | None) -> bytes | None:
         """The encoded record; None when this route is not recorded, or when making it failed (counted, reported)."""
-        ended_ns = time.perf_counter_ns()
-        note, self._note.open = self._note, False
+        duration_us = (time.perf_counter_ns() - self._started_ns) // 1000
+        self.open = False
         try:
-            route = route_template(self._scope, self._outer_root)
-            model = self._options.model_of(route)
+            options, scope = self._options, self._scope
+            route = route_template(scope, self._outer_root)
+            model = options.model_of(route)
             if not model:
                 return None
             trace_id, span_id = trace_of(self._traceparent) if self._traceparent else (None, None)
-            request, response, said = b"".join(self._body), b"".join(self._answer), note.said
-            if self._options.privacy:
+            request, response, said = _whole(self._body), _whole(self._answer), self.said
+            if options.reduces:
                 request, response, said = self._reduced(status, request, response, said)
             elif self._body_bytes > len(request) or self._answer_bytes > len(response):
-                self._writer.counters.add("cut_bodies")
+                self.counters.add("cut_bodies")
             return encode_record(
                 RequestRecord(
                     self._time_us,
                     model,
                     self._version(model),
-                    method_name(self._scope["method"]),
+                    method_name(scope["method"]),
                     route,
                     status,
-                    (ended_ns - self._started_ns) // 1000,
+                    duration_us,
                     self._request_id,
                     self._client_id,
                     trace_id,
                     span_id,
                     plain_id(self._user) if self._user else None,
                     error_type,
-                    self._options.sampling,
+                    options.sampling,
                     request,
                     response,
                     self._body_bytes,
                     self._answer_bytes,
                     self._encoding,
-                    reduced=bool(self._options.privacy),
-                    logged=said,
+                    options.reduces,
+                    said,
                 )
             )
         except Exception as error:  # noqa: BLE001 - capture boundary: the answer goes out whatever goes wrong here
             self._trouble("record_failed", error)
             return None
         finally:
-            self._body, self._answer = [], []
+            self._body = self._answer = b""
 
     def _version(self, model: str) -> str:
         try:
@@ -299,7 +304,7 @@ class Exchange:
             return ""
 
     def _trouble(self, event: str, error: Exception) -> None:
-        self._writer.counters.add("capture_errors")
+        self.counters.add("capture_errors")
         report(event, "a request was not recorded as it should be", error=error)
 
     def _reduced(
@@ -326,8 +331,39 @@ class Exchange:
             return self._unreadable()
 
     def _unreadable(self) -> bytes:
-        self._writer.counters.add("unreadable_bodies")
+        self.counters.add("unreadable_bodies")
         return b""
+
+
+def _joined(before: bytes | list[bytes], piece: bytes, room: int) -> bytes | list[bytes]:
+    """A body so far and its next piece, of which `room` bytes are kept. Most bodies are one piece: that one as it is."""
+    if room <= 0:
+        return before
+    if len(piece) > room or type(piece) is not bytes:
+        piece = bytes(piece[:room])
+    if not before:
+        return piece
+    if isinstance(before, list):
+        before.append(piece)
+        return before
+    return [before, piece]
+
+
+def _whole(body: bytes | list[bytes]) -> bytes:
+    return b"".join(body) if isinstance(body, list) else body
+
+
+def _new_id() -> str:
+    try:
+        return _new_ids.pop()
+    except IndexError:
+        many = os.urandom(16 * _IDS_AT_ONCE).hex()
+        _new_ids.extend(many[start : start + 32] for start in range(32, len(many), 32))
+        return many[:32]
+
+
+async def _nothing() -> None:
+    """The message is held back."""
 
 
 def _handled_error() -> str | None:

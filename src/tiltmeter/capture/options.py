@@ -37,6 +37,7 @@ class CaptureOptions:
         max_body: bytes kept of each body.
         requester_header: request header that names who asked.
         chance: gives numbers in [0, 1) for sampling.
+        reduces: whether there are privacy rules; asked for every request, so looked at once.
     """
 
     privacy: Privacy
@@ -50,6 +51,7 @@ class CaptureOptions:
     max_body: int = 1_048_576
     requester_header: bytes = b""
     chance: Callable[[], float] = random.random
+    reduces: bool = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.model and not self.models:
@@ -58,6 +60,7 @@ class CaptureOptions:
             raise ConfigError(f"sampling is {self.sampling}", hint="it is the fraction that is recorded, in (0, 1]")
         if self.on_full not in POLICIES:
             raise ConfigError(f'on_full is "{self.on_full}"', hint=f"use {', '.join(POLICIES)}")
+        object.__setattr__(self, "reduces", bool(self.privacy))
 
     def model_of(self, route: str) -> str:
         """Model behind a route template, empty when it is not recorded."""
@@ -66,6 +69,8 @@ class CaptureOptions:
     def version_of(self, model: str) -> str:
         """Version of a model at this moment."""
         version = self.model_version
+        if type(version) is str:
+            return version
         if not isinstance(version, str) and not callable(version):
             version = version.get(model, "")
         return version if isinstance(version, str) else str(version())

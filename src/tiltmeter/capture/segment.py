@@ -27,7 +27,7 @@ MAGIC = b"TILTSEG1"
 _HEADER = Struct("<8s16s8sQQQ")
 _CRC = Struct("<I")
 _HEAD = Struct("<II")
-_FRAME = Struct("<8sIII")
+_pack_crc, _pack_head = _CRC.pack, _HEAD.pack
 HEADER_BYTES = _HEADER.size + _CRC.size
 NO_LIMIT = 2**64 - 1
 CLOSING = 2**32 - 1
@@ -85,7 +85,7 @@ def frame_seed(identity: SlotIdentity, number: int) -> int:
     return crc32(identity.slot + number.to_bytes(8, "little"))
 
 
-def encode_frame(payload: bytes, index: int, *, mark: bytes, seed: int) -> bytes:
+def encode_frame(payload: bytes, index: int, mark: bytes, seed: int) -> bytes:
     """One frame, ready for one `write`.
 
     Args:
@@ -94,14 +94,13 @@ def encode_frame(payload: bytes, index: int, *, mark: bytes, seed: int) -> bytes
         mark: of the slot.
         seed: `frame_seed` of the segment.
     """
-    length = len(payload)
-    check = crc32(payload, crc32(_HEAD.pack(length, index), seed))
-    return _FRAME.pack(mark, check, length, index) + payload
+    head = _pack_head(len(payload), index)
+    return b"".join((mark, _pack_crc(crc32(payload, crc32(head, seed))), head, payload))
 
 
 def encode_closing(number: int, count: int, *, mark: bytes, seed: int) -> bytes:
     """The frame that tells how many records an earlier segment holds."""
-    return encode_frame(_COUNT.pack(number, count), CLOSING, mark=mark, seed=seed)
+    return encode_frame(_COUNT.pack(number, count), CLOSING, mark, seed)
 
 
 @dataclass(frozen=True, slots=True)

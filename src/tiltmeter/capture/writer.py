@@ -169,7 +169,7 @@ class SpoolWriter:
             if len(payload) + _FRAME_ROOM > self._room or len(payload) > MAX_PAYLOAD:
                 self._wake.set()
                 raise self._refusal("the spool is full", "dropped_full")
-            frame = encode_frame(payload, segment.count, mark=self._mark, seed=segment.seed)
+            frame = encode_frame(payload, segment.count, self._mark, segment.seed)
             try:
                 written = self._write(segment.fd, frame)
             except OSError as error:

@@ -21,7 +21,7 @@ SEED = frame_seed(IDENTITY, 7)
 
 def segment_of(payloads, *, number=7):
     seed = frame_seed(IDENTITY, number)
-    frames = [encode_frame(p, i, mark=IDENTITY.mark, seed=seed) for i, p in enumerate(payloads)]
+    frames = [encode_frame(p, i, IDENTITY.mark, seed) for i, p in enumerate(payloads)]
     return SegmentHeader(IDENTITY, number).encode() + b"".join(frames), frames
 
 
