@@ -336,7 +336,7 @@ class Exchange(Note):
 
 
 def _joined(before: bytes | list[bytes], piece: bytes, room: int) -> bytes | list[bytes]:
-    """A body so far and its next piece, of which `room` bytes are kept. Most bodies are one piece: that one as it is."""
+    """A body so far and its next piece, of which `room` bytes are kept; a body of one piece stays as it came."""
     if room <= 0:
         return before
     if len(piece) > room or type(piece) is not bytes:

@@ -100,3 +100,26 @@ bodies = st.recursive(
 def test_no_shape_of_body_lets_a_dropped_field_through(body):
     privacy = Privacy(drop=["email", "phone", "x", "nested"])
     assert b"SECRET" not in privacy.body(json.dumps(body).encode())
+
+
+def escaped(text: str) -> str:
+    """JSON that spells every letter of its keys and values as an escape."""
+    return "".join(f"\\u{ord(letter):04x}" if letter.isalpha() else letter for letter in text)
+
+
+@given(bodies, st.booleans(), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
+def test_a_field_is_found_however_its_name_is_spelled(body, spelled_out, encoding):
+    parts = json.dumps(body).split('"')  # every second part is a key or a text
+    text = '"'.join(escaped(part) if spelled_out and place % 2 else part for place, part in enumerate(parts))
+    kept = Privacy(drop=["email", "phone", "x", "nested"]).body(text.encode(encoding))
+    assert b"SECRET" not in kept
+
+
+@given(bodies)
+def test_a_body_says_the_same_as_its_value(body):
+    privacy = Privacy(drop=["email", "nested.phone"], truncate={"x": 3})
+    assert json.loads(privacy.body(json.dumps(body).encode())) == privacy.json(body)
+
+
+def test_a_body_without_a_named_field_is_stored_as_it_came():
+    assert Privacy(drop=["email"]).body(b'{ "x" : 1.50 }') == b'{ "x" : 1.50 }'
