@@ -51,32 +51,32 @@ class NoExport(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def service():
+def service(predict=None):
     app = FastAPI()
 
-    async def score(lead):  # noqa: ARG001 - validated, which is the point
-        return {"score": 0.42}
+    async def score(lead):
+        return {"score": predict(lead) if predict else 0.42}
 
     score.__annotations__ = {"lead": Lead}
     app.post("/score", response_model=Answer)(score)
     return app
 
 
-def captured(**options):
-    app = service()
+def captured(predict=None, **options):
+    app = service(predict)
     writer = SpoolWriter(tempfile.mkdtemp(prefix="bench-peers-"), budget=Budget(10**12, 0.0))
     Capture(app, model="lead-scoring", model_version="14", writer=writer, **options)
     return app
 
 
-def instrumented():
-    app = service()
+def instrumented(predict=None):
+    app = service(predict)
     Instrumentator().instrument(app)
     return app
 
 
-def traced():
-    app, provider = service(), TracerProvider()
+def traced(predict=None):
+    app, provider = service(predict), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(NoExport()))
     FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
     return app

@@ -1,0 +1,212 @@
+"""What watching a service over HTTP costs: capture (with payload) beside two peers (without), in one run.
+
+Needs `wrk` and, in an environment of its own: tiltmeter, fastapi, uvicorn, uvloop, httptools, scikit-learn,
+prometheus-fastapi-instrumentator, opentelemetry-instrumentation-fastapi, opentelemetry-sdk.
+
+    python benchmarks/peers/capture_http.py [--rounds 10] [--json]
+
+Every server runs all the time, one uvicorn worker each; one-second bursts of eight connections go to them in shuffled
+order, and each is compared with the bare server's burst of the same round. CPU is the server process's own, as the
+kernel counts it. A second part puts a scikit-learn pipeline of about a millisecond behind the route.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONNECTIONS = 8
+VARIANTS = ("bare", "tiltmeter", "tiltmeter, reduced", "prometheus", "opentelemetry")
+MODEL_VARIANTS = ("bare", "tiltmeter", "prometheus")
+MOST_OF_PROMETHEUS, MOST_OF_OPENTELEMETRY, LEAST_WITH_MODEL = 0.5, 0.1, 0.96
+
+
+def serve(variant, port, has_model):
+    """One server, until it is killed."""
+    import uvicorn
+
+    import capture as apps
+
+    predict = model() if has_model else None
+    made = {
+        "bare": lambda: apps.service(predict),
+        "tiltmeter": lambda: apps.captured(predict),
+        "tiltmeter, reduced": lambda: apps.captured(predict, drop=["word_3"]),
+        "prometheus": lambda: apps.instrumented(predict),
+        "opentelemetry": lambda: apps.traced(predict),
+    }
+    uvicorn.run(made[variant](), port=port, log_level="critical", access_log=False)
+
+
+def model():
+    """A pipeline whose prediction of one row takes about a millisecond."""
+    import numpy as np
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(5000, 16))
+    fitted = make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=100))
+    fitted.fit(rows, rows[:, 0] + rng.normal(size=5000) > 0)
+    names = [f"number_{n}" for n in range(16)]
+
+    def predict(lead):
+        return float(fitted.predict_proba(np.array([[getattr(lead, name) for name in names]]))[0, 1])
+
+    return predict
+
+
+def started(variant, has_model, folder):
+    """A running server: its process and port."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, __file__, "--serve", variant, "--port", str(port)]
+    command += ["--model"] if has_model else []
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": folder}
+    process = subprocess.Popen(command, env=environment)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return process, port
+        time.sleep(0.1)
+    process.kill()
+    raise SystemExit(f"the server {variant} did not start")
+
+
+def cpu_seconds(pid):
+    """CPU of all threads of a process, from the scheduler's nanoseconds."""
+    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+
+def burst(process, port, script, seconds):
+    """Requests a second, CPU microseconds a request, P99 in milliseconds."""
+    before = cpu_seconds(process.pid)
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script]
+    said = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}/score"], check=True, capture_output=True, text=True
+    ).stdout
+    cpu = cpu_seconds(process.pid) - before
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"answers were wrong:\n{said}")
+    requests = int(re.search(r"(\d+) requests in", said)[1])
+    number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", said).groups()
+    p99 = float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+    return rate, cpu / requests * 1e6, p99
+
+
+def measured(variants, has_model, rounds, folder, script):
+    """(rate, CPU, P99) of every burst by variant, in rounds."""
+    servers = {variant: started(variant, has_model, folder) for variant in variants}
+    found = {variant: [] for variant in variants}
+    try:
+        for server in servers.values():
+            burst(*server, script, 1)
+        for _ in range(rounds):
+            for variant in random.sample(variants, len(variants)):
+                found[variant].append(burst(*servers[variant], script, 1))
+    finally:
+        for process, _ in servers.values():
+            process.kill()
+            process.wait()
+    return found
+
+
+def median_of(values, samples=2000):
+    """Median and its 95 % bootstrap interval."""
+    drawn = sorted(statistics.median(random.choices(values, k=len(values))) for _ in range(samples))
+    return statistics.median(values), drawn[samples // 40], drawn[-samples // 40 - 1]
+
+
+def compared(found):
+    """What each variant adds to the bare server, paired by round."""
+    bare = found["bare"]
+    rows = {}
+    for variant, bursts in found.items():
+        pairs = list(zip(bursts, bare, strict=True))
+        rows[variant] = {
+            "requests_per_second": statistics.median(one[0] for one in bursts),
+            "cpu_us": statistics.median(one[1] for one in bursts),
+            "added_cpu_us": median_of([one[1] - other[1] for one, other in pairs]),
+            "rate_ratio": median_of([one[0] / other[0] for one, other in pairs]),
+            "p99_ratio": median_of([one[2] / other[2] for one, other in pairs]),
+        }
+    return rows
+
+
+def shown(title, rows):
+    """A table of one part."""
+    print(f"\n{title}")
+    print(f"{'':20} {'req/s':>8} {'CPU us':>8}  {'added CPU us':24} {'req/s ratio':22} P99 ratio")
+    for name, row in rows.items():
+        parts = [
+            f"{row[key][0]:{form}} ({row[key][1]:{form}} … {row[key][2]:{form}})"
+            for key, form in (("added_cpu_us", "+.1f"), ("rate_ratio", ".3f"), ("p99_ratio", ".2f"))
+        ]
+        numbers = f"{row['requests_per_second']:8.0f} {row['cpu_us']:8.1f}"
+        print(f"{name:20} {numbers}  {parts[0]:24} {parts[1]:22} {parts[2]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--model", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        serve(asked.serve, asked.port, asked.model)
+        return 0
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed: apt-get install wrk")
+    sys.path.insert(0, str(Path(__file__).parent))
+    import capture as apps
+
+    with tempfile.TemporaryDirectory(prefix="bench-http-") as folder:
+        script = Path(folder, "post.lua")
+        body = apps.BODY.decode().replace("'", "\\'")
+        script.write_text(
+            f"wrk.method = 'POST'\nwrk.body = '{body}'\nwrk.headers['Content-Type'] = 'application/json'\n"
+        )
+        plain = compared(measured(VARIANTS, False, asked.rounds, folder, str(script)))
+        with_model = compared(measured(MODEL_VARIANTS, True, 2 * asked.rounds, folder, str(script)))
+    added = {name: row["added_cpu_us"][0] for name, row in plain.items()}
+    limits = {
+        "of_prometheus": (added["tiltmeter"] / added["prometheus"], MOST_OF_PROMETHEUS),
+        "of_opentelemetry": (added["tiltmeter"] / added["opentelemetry"], MOST_OF_OPENTELEMETRY),
+        "rate_with_model": (with_model["tiltmeter"]["rate_ratio"][0], LEAST_WITH_MODEL),
+    }
+    kept = (
+        limits["of_prometheus"][0] <= MOST_OF_PROMETHEUS
+        and limits["of_opentelemetry"][0] <= MOST_OF_OPENTELEMETRY
+        and limits["rate_with_model"][0] >= LEAST_WITH_MODEL
+    )
+    if asked.json:
+        print(json.dumps({"plain": plain, "model": with_model, "limits": limits}, indent=1))
+        return 0 if kept else 1
+    shown("without a model", plain)
+    shown("with a model of about a millisecond", with_model)
+    print(f"\nadded CPU beside prometheus {limits['of_prometheus'][0]:.2f} (limit {MOST_OF_PROMETHEUS})")
+    print(f"added CPU beside opentelemetry {limits['of_opentelemetry'][0]:.3f} (limit {MOST_OF_OPENTELEMETRY})")
+    print(f"requests/s beside bare, with a model {limits['rate_with_model'][0]:.3f} (limit {LEAST_WITH_MODEL})")
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
