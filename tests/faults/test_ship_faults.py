@@ -134,6 +134,42 @@ def test_five_rival_shippers_killed_again_and_again_ship_every_record_once(tmp_p
     rivals(tmp_path, shippers=5, segments=60, kills=30)
 
 
+def paused(tmp_path: Path, *, rounds: int) -> float:
+    """A shipper is stopped in the middle of its work, another takes over, the first goes on; longest take-over."""
+    spool, tables = tmp_path / "spool", tmp_path / "tables"
+    pair = [SPAWN.Process(target=ship_until, args=(str(spool), str(tables), 600.0)) for _ in range(2)]
+    for process in pair:
+        process.start()
+    longest = 0.0
+    try:
+        for number in range(rounds):
+            fill(spool, [request(n) for n in range(10 * number, 10 * number + 10)])
+            os.kill(pair[number % 2].pid, signal.SIGSTOP)
+            begun = time.monotonic()
+            while sealed_segments(spool) and time.monotonic() - begun < 60:
+                time.sleep(0.01)
+            longest = max(longest, time.monotonic() - begun)
+            assert sealed_segments(spool) == [], "nobody took over within a minute"
+            os.kill(pair[number % 2].pid, signal.SIGCONT)
+    finally:
+        for process in pair:
+            process.kill()
+            process.join(30)
+    expect(DeltaLog(tables, FakeClock(START)), range(10 * rounds))
+    return longest
+
+
+@pytest.mark.slow
+def test_a_stopped_shipper_is_replaced_and_doubles_nothing_when_it_goes_on(tmp_path):
+    paused(tmp_path, rounds=4)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+def test_fifty_stopped_shippers_are_replaced_within_a_minute(tmp_path):
+    print(f"longest take-over {paused(tmp_path, rounds=50):.1f} s")
+
+
 NEWEST = "00000000000000000002.json"
 
 

@@ -278,7 +278,7 @@ class Exchange(Note):
                     self._client_id,
                     trace_id,
                     span_id,
-                    plain_id(self._user) if self._user else None,
+                    options.privacy.text("requester", plain_id(self._user)) if self._user else None,
                     error_type,
                     options.sampling,
                     request,
@@ -311,28 +311,16 @@ class Exchange(Note):
         self, status: int, request: bytes, response: bytes, said: list[LoggedFields] | None
     ) -> tuple[bytes, bytes, list[LoggedFields] | None]:
         privacy = self._options.privacy
-        request = self._reduced_body(request, self._body_bytes)
-        if status >= _ERROR_FROM:
-            response = b""  # validation errors quote the values they refuse
-        elif self._encoding:
-            response = self._unreadable()
-        else:
-            response = self._reduced_body(response, self._answer_bytes)
+        request, response, unreadable = privacy.exchange(
+            request,
+            response,
+            status=status,
+            is_whole=self._body_bytes == len(request),
+            is_readable=self._answer_bytes == len(response) and not self._encoding,
+        )
+        if unreadable:
+            self.counters.add("unreadable_bodies", unreadable)
         return request, response, [privacy.logged(one) for one in said] if said else None
-
-    def _reduced_body(self, body: bytes, full: int) -> bytes:
-        if not body:
-            return b""
-        if full > len(body):
-            return self._unreadable()
-        try:
-            return self._options.privacy.body(body)
-        except ValueError:
-            return self._unreadable()
-
-    def _unreadable(self) -> bytes:
-        self.counters.add("unreadable_bodies")
-        return b""
 
 
 def _joined(before: bytes | list[bytes], piece: bytes, room: int) -> bytes | list[bytes]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tiltmeter.capture.record import LoggedFields
 
 HASH_KEY = "env:TILTMETER_HASH_KEY"
+_ERROR_FROM = 400
 _HASHED = re.compile(r"hmac:[0-9a-f]{32}")
 _encode = msgspec.json.Encoder().encode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
@@ -117,13 +118,43 @@ class Privacy:
         exact = (action for parts, action in self._paths if ".".join(parts) == name)
         return self._anywhere.get(name) or next(exact, None)
 
+    def text(self, name: str, value: str | None) -> str | None:
+        """What is stored of the text of one column."""
+        action = self._anywhere.get(name)
+        if action is None or value is None:
+            return value
+        kept: str | None = action(value)
+        return kept
+
+    def exchange(
+        self, request: bytes, response: bytes, *, status: int, is_whole: bool, is_readable: bool
+    ) -> tuple[bytes, bytes, int]:
+        """Bodies of one request and its answer without what must not be stored.
+
+        Args:
+            request: as it came.
+            response: likewise.
+            status: of the answer; answers from 400 on quote the values they refuse and are never stored.
+            is_whole: the request's body was not cut.
+            is_readable: neither was the answer's, and it is not compressed.
+
+        Returns:
+            What may be stored of both, and the number of bodies of which nobody knows what they hold.
+        """
+        kept, unreadable = [], 0
+        response = b"" if status >= _ERROR_FROM else response
+        for body, is_known in ((request, is_whole), (response, is_readable)):
+            try:
+                kept.append(self.body(body) if body and is_known else b"")
+                unreadable += bool(body) and not is_known
+            except ValueError:
+                kept.append(b"")
+                unreadable += 1
+        return kept[0], kept[1], unreadable
+
     def logged(self, said: LoggedFields) -> LoggedFields:
         """A logged record without what must not be stored."""
-        features = self.json(said.features)
-        identity = self._anywhere.get("entity_id")
-        entity_id = said.entity_id
-        if identity is not None and entity_id is not None:
-            entity_id = None if identity is _drop else identity(entity_id)
+        features, entity_id = self.json(said.features), self.text("entity_id", said.entity_id)
         return msgspec.structs.replace(said, features=features, entity_id=entity_id)
 
     def _reduce_anywhere(self, value: Any, deep: bool) -> None:  # noqa: ANN401, FBT001 - JSON has any shape

@@ -17,7 +17,7 @@ from tiltmeter.domain.errors import UnreadableData
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class LoggedFields(msgspec.Struct, array_like=True, frozen=True):
+class LoggedFields(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the handler said by `tiltmeter.log(...)`; wins over the mapping, key by key.
 
     Args:
@@ -41,7 +41,7 @@ class LoggedFields(msgspec.Struct, array_like=True, frozen=True):
     model_version: str | None = None
 
 
-class RequestRecord(msgspec.Struct, array_like=True, frozen=True, tag="request/1"):
+class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="request/1"):
     """One answered HTTP request.
 
     Args:
@@ -92,7 +92,7 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, tag="request/1
     logged: list[LoggedFields] | None = None
 
 
-class OutcomeRecord(msgspec.Struct, array_like=True, frozen=True, tag="outcome/1"):
+class OutcomeRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="outcome/1"):
     """One outcome of a lead.
 
     Args:

@@ -27,6 +27,7 @@ MAGIC = b"TILTSEG1"
 _HEADER = Struct("<8s16s8sQQQ")
 _CRC = Struct("<I")
 _HEAD = Struct("<II")
+_FRAME = Struct("<8sIII")
 _pack_crc, _pack_head = _CRC.pack, _HEAD.pack
 HEADER_BYTES = _HEADER.size + _CRC.size
 NO_LIMIT = 2**64 - 1
@@ -147,14 +148,14 @@ def scan_frames(data: bytes, identity: SlotIdentity, number: int) -> Scan:
 
 
 def _frame_at(data: bytes, position: int, *, mark: bytes, seed: int) -> tuple[int, bytes, int] | None:
-    start = position + 8 + _CRC.size
-    if not data.startswith(mark, position) or start + _HEAD.size > len(data):
+    start = position + _FRAME.size
+    if start > len(data):
         return None
-    length, index = _HEAD.unpack_from(data, start)
-    end = start + _HEAD.size + length
-    if length > MAX_PAYLOAD or end > len(data):
+    found, check, length, index = _FRAME.unpack_from(data, position)
+    end = start + length
+    if found != mark or length > MAX_PAYLOAD or end > len(data):
         return None
-    body = data[start:end]
-    if crc32(body, seed) != _CRC.unpack_from(data, position + 8)[0]:
+    payload = data[start:end]
+    if crc32(payload, crc32(data[start - _HEAD.size : start], seed)) != check:
         return None
-    return index, body[_HEAD.size :], end
+    return index, payload, end

@@ -22,12 +22,14 @@ import pyarrow.parquet as pq
 import structlog
 
 from tiltmeter.domain.batch_run import MANIFEST_FILE, WRITING, BatchManifest, decode_manifest
+from tiltmeter.ingest.private import private_columns
 from tiltmeter.store.schema import BATCH_RUNS, FEATURE_PREFIX, PREDICTIONS
 from tiltmeter.store.table import ConcurrentCommitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tiltmeter.capture.privacy import Privacy
     from tiltmeter.domain.batch_run import BatchPart
     from tiltmeter.ingest.columns import FeatureTypes
     from tiltmeter.store.delta import DeltaLog
@@ -52,6 +54,7 @@ class BatchShipper:
         types: of feature columns, shared with the segments.
         damaged: where runs go that cannot be read.
         counters: what did not fit, by reason.
+        privacy: rules by model, which hold again here.
     """
 
     spool: Path
@@ -59,6 +62,7 @@ class BatchShipper:
     types: FeatureTypes
     damaged: Path
     counters: Counter[str] = field(default_factory=Counter)
+    privacy: Mapping[str, Privacy] = field(default_factory=dict)
 
     def ship(self, now: datetime) -> int:
         """Every complete run; the number of rows that are new.
@@ -122,7 +126,8 @@ class BatchShipper:
 
     def _conform(self, batch: pa.RecordBatch, manifest: BatchManifest, now: datetime) -> pa.Table:
         """The part's columns under the table's names and types; what does not fit is rescued."""
-        given = {name: batch.column(name) for name in batch.schema.names}
+        rules = self.privacy.get(manifest.model)
+        given = private_columns({name: batch.column(name) for name in batch.schema.names}, rules)
         rescued: dict[int, dict[str, Any]] = {}
         filled = _filled(manifest, now)
         columns: dict[str, pa.Array] = {}

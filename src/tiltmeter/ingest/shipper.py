@@ -26,6 +26,7 @@ from tiltmeter.domain.errors import StoreError, UnreadableData
 from tiltmeter.ingest.batch_parts import BatchShipper
 from tiltmeter.ingest.columns import FeatureTypes
 from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
+from tiltmeter.ingest.private import rules_of
 from tiltmeter.ingest.segments import ReadSegment, RouteReport, SegmentReader
 from tiltmeter.store.schema import OUTCOMES, PREDICTIONS, TRAFFIC
 from tiltmeter.store.table import ConcurrentCommitError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from threading import Event
 
+    from tiltmeter.capture.privacy import Privacy
     from tiltmeter.capture.spool import Segment
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.traffic import TrafficState
@@ -107,11 +109,20 @@ class Shipper:
     routes: dict[str, RouteReport] = field(default_factory=dict)
     _pending: dict[Path, ReadSegment] = field(default_factory=dict)
     _types: FeatureTypes = field(default_factory=FeatureTypes)
+    _privacy: dict[str, Privacy] = field(default_factory=dict)
     _wait: float = 0.0
     _retry_at: float = 0.0
     _commit_at: float = 0.0
     _flush_at: float = 0.0
     _last_shipped: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Read the privacy rules.
+
+        Raises:
+            ConfigError: fields are to be hashed and there is no key.
+        """
+        self._privacy.update(rules_of(self.models))
 
     def ship_once(self, now: datetime | None = None, *, flush: bool = False) -> Shipped:
         """One turn: scan, commit what waits, write traffic when its minute is over.
@@ -231,7 +242,9 @@ class Shipper:
             self._wait = self._retry_at = 0.0
 
     def _batches(self) -> BatchShipper:
-        return BatchShipper(Path(self.spool), self.log, self._types, self._damaged_folder(), self.counters)
+        return BatchShipper(
+            Path(self.spool), self.log, self._types, self._damaged_folder(), self.counters, self._privacy
+        )
 
     def _damaged_folder(self) -> Path:
         return self.damaged or Path(self.spool).parent / "damaged"
@@ -264,7 +277,7 @@ class Shipper:
         return read
 
     def _read(self, segment: Segment, now: datetime) -> ReadSegment | None:
-        reader = SegmentReader(self.models, self._types, self.keep_raw)
+        reader = SegmentReader(self.models, self._types, self.keep_raw, self._privacy)
         try:
             return reader.read(segment, ingest_us=micros(now))
         except UnreadableData as error:
@@ -345,7 +358,7 @@ class Shipper:
                     continue
                 found.predictions, found.outcomes = again.predictions, again.outcomes
             tables.append(found.predictions if name == PREDICTIONS.name else found.outcomes)
-        return pa.concat_tables(tables, promote_options="default").combine_chunks() if tables else None
+        return pa.concat_tables(tables, promote_options="default") if tables else None
 
     def _flush_traffic(self) -> Shipped:
         """Write the traffic of shipped segments, then remove them."""

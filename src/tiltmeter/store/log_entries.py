@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
@@ -66,6 +68,23 @@ class TableFiles:
         if self.is_local:
             return pafs.SubTreeFileSystem(self.root, pafs.LocalFileSystem())
         return pafs.PyFileSystem(DeltaStorageHandler(self.root, dict(self.options or {})))
+
+    def rows_in(self, path: str) -> int:
+        """Rows of a data file, by its own footer.
+
+        Raises:
+            StoreError: the file is missing or cut.
+        """
+        try:
+            with self.filesystem().open_input_file(path) as file:
+                return int(pq.read_metadata(file).num_rows)
+        except (OSError, DeltaError, pa.ArrowException) as error:
+            raise StoreError(
+                f"the data file {path} cannot be read",
+                at=self.root,
+                hint="`tiltmeter doctor` looks at the table",
+                retryable=True,
+            ) from error
 
     def entry(self, version: int) -> list[dict[str, Any]]:
         """Actions of one version.

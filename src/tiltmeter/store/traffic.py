@@ -6,13 +6,14 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
-from tiltmeter.domain.traffic import TrafficState, latency_bin
+from tiltmeter.domain.traffic import LATENCY_EDGES_MS, TrafficState, latency_bin
 from tiltmeter.store.schema import TRAFFIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 WINDOW = timedelta(seconds=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +54,19 @@ class TrafficCounts:
         found.requests += 1
         found.errors += failed
         found.latency[latency_bin(duration_ms)] += 1
+
+    def count_all(self, key: TrafficKey, durations_us: Sequence[int], *, failed: bool) -> None:
+        """Many requests of one key.
+
+        Args:
+            key: of all of them.
+            durations_us: microseconds that each took.
+            failed: whether they count as errors.
+        """
+        bins = np.searchsorted(LATENCY_EDGES_MS, np.asarray(durations_us, dtype=np.float64) / 1000.0, side="left")
+        latency = {int(place): int(rows) for place, rows in zip(*np.unique(bins, return_counts=True), strict=True)}
+        number = len(durations_us)
+        self._sums.setdefault(key, _Sum()).add(number, number if failed else 0, latency)
 
     def add(self, other: TrafficCounts) -> None:
         """All requests of another count."""
