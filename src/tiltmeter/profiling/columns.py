@@ -17,10 +17,11 @@ from pyarrow import types
 
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import FeatureBins, LevelBins, NumericBins
+from tiltmeter.profiling.buffers import names_array, numpy_of, positions_array, values_as
 from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names, hash_strings, mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 NAME_CHARACTERS = 256
 """Levels with longer names are called by their beginning and a hash, so that no state holds a 10 MB string."""
@@ -129,7 +130,7 @@ class LevelIndex:
     names: pa.Array = field(init=False)
 
     def __post_init__(self) -> None:
-        self.names = pa.array(self.bins.levels, type=pa.large_string())
+        self.names = names_array(self.bins.levels)
 
 
 def family(data_type: pa.DataType) -> str:
@@ -206,14 +207,14 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
     """Numbers or datetimes of an array of any numeric, date or time type."""
     if types.is_dictionary(array.type):
         array = _without_dictionary(array)
-    present = None if array.null_count == 0 else np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+    present = None if array.null_count == 0 else numpy_of(array.is_valid())
     data_type, hashes = array.type, None
     if types.is_decimal(data_type):
         values, hashes = _decimals(array)
     elif _is_clock(data_type):
         values = _seconds(array)
     else:
-        raw = _buffer(array)
+        raw = numpy_of(array)
         values = raw.astype(np.float64, copy=False)
         if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() >= 2.0**53:
             hashes = hash_integers(raw)
@@ -226,7 +227,7 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
 def parsed_numbers(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
     """Numbers of a text column whose declared missing values are all that is not a number; else None."""
     array = _without_dictionary(array).cast(pa.large_string())
-    words = pa.array([str(value) for value in missing], type=pa.large_string())
+    words = names_array([str(value) for value in missing])
     declared = pc.is_in(array, value_set=words, skip_nulls=True)
     try:
         numbers = pc.if_else(declared, None, array).cast(pa.float64())
@@ -241,15 +242,15 @@ def level_column(
     """Codes of an array of any type against known names (large strings)."""
     codes, values = encoded(array)
     names = level_names(values, boolean=boolean)
-    names_array = names if isinstance(names, pa.Array) else pa.array(names, type=pa.large_string())
-    found = pc.index_in(names_array, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    named = names if isinstance(names, pa.Array) else names_array(names)
+    found = numpy_of(pc.index_in(named, value_set=known), -1).astype(np.int64)
     unknown = np.flatnonzero(found < 0)
     new: dict[str, int] = {}
     if unknown.size:
-        listed = names_array.take(pa.array(unknown)).to_pylist()
+        listed = named.take(positions_array(unknown)).to_pylist()
         found[unknown] = [new.setdefault(name, len(known) + len(new)) if name is not None else -1 for name in listed]
     for name in _names_of(missing, boolean=boolean):
-        found[_positions(names_array, name)] = -1
+        found[_positions(named, name)] = -1
     return LevelColumn(codes, found, tuple(new))
 
 
@@ -257,16 +258,13 @@ def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Dictionary codes (a signed integer type, -1 for null) and the dictionary's values, of an array of any type."""
     array = plain(array)
     if types.is_nested(array.type):
-        array = pa.array(
-            [None if value is None else repr(value) for value in array.to_pylist()], type=pa.large_string()
-        )
+        array = names_array(None if value is None else repr(value) for value in array.to_pylist())
     if not types.is_dictionary(array.type):
         array = array.dictionary_encode()
     indices = array.indices
     if not types.is_signed_integer(indices.type):
         indices = indices.cast(pa.int64(), safe=False)
-    codes = indices.fill_null(-1) if indices.null_count else indices
-    return codes.to_numpy(zero_copy_only=False), plain(array.dictionary)
+    return numpy_of(indices, -1), plain(array.dictionary)
 
 
 def level_names(values: pa.Array, *, boolean: bool = False) -> pa.Array | list[str | None]:
@@ -294,11 +292,11 @@ def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
         array = _without_dictionary(array)
     if not (types.is_string(array.type) or types.is_large_string(array.type)) or not _is_utf8(array):
         names = [None if value is None else _name(value, boolean=False) for value in python_values(array)]
-        array = pa.array(names, type=pa.large_string())
-    present = np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+        array = names_array(names)
+    present = numpy_of(array.is_valid())
     for name in _names_of(missing, boolean=False):
-        present = present & ~pc.equal(array, name).fill_null(False).to_numpy(zero_copy_only=False)
-    lengths = pc.utf8_length(array).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+        present = present & ~numpy_of(pc.equal(array, name), False).astype(bool)
+    lengths = numpy_of(pc.utf8_length(array), 0).astype(np.int64)
     return TextColumn(lengths, hash_strings(array), present)
 
 
@@ -358,7 +356,7 @@ def _numbers_among(values: Sequence[object]) -> list[float]:
 
 
 def _positions(names: pa.Array, name: str) -> np.ndarray:
-    return np.flatnonzero(pc.equal(names, name).fill_null(False).to_numpy(zero_copy_only=False))
+    return np.flatnonzero(numpy_of(pc.equal(names, name), False))
 
 
 def _listed(values: pa.Array) -> list[object]:
@@ -394,10 +392,10 @@ def _is_clock(data_type: pa.DataType) -> bool:
 
 def _seconds(array: pa.Array) -> np.ndarray:
     if types.is_date32(array.type):
-        return _buffer_as(array, np.int32).astype(np.float64) * 86_400.0
+        return values_as(array, np.dtype(np.int32)).astype(np.float64) * 86_400.0
     per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}["ms" if types.is_date64(array.type) else array.type.unit]
     width = np.int32 if types.is_time32(array.type) else np.int64
-    return _buffer_as(array, width).astype(np.float64) / per_second
+    return values_as(array, np.dtype(width)).astype(np.float64) / per_second
 
 
 def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
@@ -409,18 +407,6 @@ def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
         if np.isinf(doubles[position]) or Decimal(float(doubles[position])) != value:
             hashes[position] = mixed(hash_names([_name(value, boolean=False)]))[0]
     return doubles[codes], hashes[codes]
-
-
-def _buffer(array: pa.Array) -> np.ndarray:
-    return _buffer_as(array, array.type.to_pandas_dtype())
-
-
-def _buffer_as(array: pa.Array, dtype: Callable[..., object]) -> np.ndarray:
-    buffer = array.buffers()[1]
-    if buffer is None or len(array) == 0:
-        return np.empty(0, dtype=np.dtype(dtype))  # type: ignore[call-overload]
-    raw: np.ndarray = np.frombuffer(buffer, dtype=np.dtype(dtype))  # type: ignore[call-overload]
-    return raw[array.offset : array.offset + len(array)]
 
 
 def _without_dictionary(array: pa.Array) -> pa.Array:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, TextBins
+from tiltmeter.profiling.buffers import names_array, positions_array
 from tiltmeter.profiling.codec import canonical_parts
 from tiltmeter.profiling.columns import (
     NumberColumn,
@@ -118,13 +119,13 @@ def _thinned(batch: pa.RecordBatch, first: int, step: int) -> pa.RecordBatch:
     """Rows of the batch whose number in the whole data set is a multiple of the step."""
     if step == 1:
         return batch
-    return batch.take(pa.array(np.arange(-first % step, batch.num_rows, step)))
+    return batch.take(positions_array(np.arange(-first % step, batch.num_rows, step)))
 
 
 def _every_second(first: int, part: pa.RecordBatch, step: int) -> pa.RecordBatch:
     number = first + (-first % step)  # number of the part's first row
     odd = (number // step) % 2
-    return part.take(pa.array(np.arange(odd, part.num_rows, 2)))
+    return part.take(positions_array(np.arange(odd, part.num_rows, 2)))
 
 
 def _column(batch: pa.RecordBatch, name: str, schema: pa.Schema) -> pa.Array:
@@ -156,7 +157,7 @@ def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Arra
         return [chunk.cast(data_type) for chunk in decoded]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         named = [level_names(chunk) for chunk in decoded]
-        return [one if isinstance(one, pa.Array) else pa.array(one, type=pa.large_string()) for one in named]
+        return [one if isinstance(one, pa.Array) else names_array(one) for one in named]
 
 
 def _feature_bins(name: str, array: pa.Array, roles: ColumnRoles, level_cap: int) -> FeatureBins:
@@ -203,7 +204,7 @@ def _numeric_cells(name: str, array: pa.Array, missing: Sequence[object]) -> Num
 
 
 def _level_cells(array: pa.Array, missing: Sequence[object], cap: int, *, boolean: bool) -> LevelBins:
-    nothing = pa.array([], type=pa.large_string())
+    nothing = names_array([])
     column = level_column(array, nothing, missing, boolean=boolean)
     per_code = np.bincount(column.codes + 1, minlength=column.targets.size + 1)[1:]
     counts = np.zeros(len(column.new) + 1, dtype=np.int64)  # the last place takes what means missing

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from tiltmeter.profiling.buffers import bytes_array
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,7 +53,7 @@ def hash_integers(values: np.ndarray) -> np.ndarray:
 def hash_names(names: Sequence[str]) -> np.ndarray:
     """Hash of each string, shape (names,)."""
     encoded = [name.encode("utf-8", "surrogatepass") for name in names]
-    return hash_strings(pa.array(encoded, type=pa.large_binary()))
+    return hash_strings(bytes_array(encoded))
 
 
 def hash_strings(array: pa.Array) -> np.ndarray:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import types
 
 from tiltmeter.domain.errors import UsageError
 from tiltmeter.domain.window import Grain, window_at
 from tiltmeter.ports import StateKey
+from tiltmeter.profiling.buffers import numpy_of
 from tiltmeter.profiling.columns import encoded, level_names, plain
 from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
 from tiltmeter.profiling.kernel import COMPILED_ROWS, Counter
@@ -180,10 +180,10 @@ def epoch_seconds(column: pa.Array) -> np.ndarray:
     if types.is_timestamp(column.type) or types.is_date(column.type):
         # Rounded down before 1970 as well: floor, not truncation, hence not a plain cast.
         micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64(), safe=False)
-        whole = pc.fill_null(micros, NO_TIME).to_numpy(zero_copy_only=False)
+        whole = numpy_of(micros, NO_TIME)
         seconds = np.where(whole == NO_TIME, NO_TIME, whole // 1_000_000)
     elif types.is_integer(column.type) or types.is_floating(column.type):
-        numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        numbers = numpy_of(column.cast(pa.float64(), safe=False), np.nan)
         usable = np.isfinite(numbers) & (np.abs(numbers) < 2.0**53)
         seconds = np.where(usable, np.floor(np.where(usable, numbers, 0)), NO_TIME).astype(np.int64)
     elif types.is_null(column.type):

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.profiling.buffers import positions_array
 from tiltmeter.profiling.columns import encoded, family, number_column, parsed_numbers, plain, python_values
 
 if TYPE_CHECKING:
@@ -59,6 +60,6 @@ def _text_kind(array: pa.Array, missing: Sequence[object]) -> FeatureKind:
         return FeatureKind.TEXT
     if levels.size > 2 + len(missing):
         return FeatureKind.CATEGORICAL
-    names = {str(name).lower() for name in python_values(dictionary.take(pa.array(levels)))}
+    names = {str(name).lower() for name in python_values(dictionary.take(positions_array(levels)))}
     names -= {str(value).lower() for value in missing}
     return FeatureKind.BOOLEAN if names and names <= {"true", "false"} else FeatureKind.CATEGORICAL

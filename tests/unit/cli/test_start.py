@@ -37,6 +37,20 @@ def test_help_imports_nothing_heavy():
     assert done.stderr.strip() == "[]"
 
 
+def test_a_small_comparison_imports_neither_pandas_nor_the_compiled_kernel(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        rows = "".join(f"{n % 7},{'web' if n % 3 else 'partner'},{n % 2}\n" for n in range(300))
+        (tmp_path / name).write_text("size,source,won\n" + rows)
+    code = (
+        "import sys\nfrom tiltmeter.cli.app import main\n"
+        f"try:\n    main(['compare', {str(tmp_path / 'one.csv')!r}, {str(tmp_path / 'two.csv')!r}])\n"
+        "except SystemExit:\n    pass\n"
+        "print([name for name in ('pandas', 'numba', 'deltalake') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_help_takes_less_than_a_quarter_of_a_second():
     took = []
     for _ in range(5):

@@ -247,7 +247,7 @@ def test_an_unknown_table_feature_is_named(tmp_path):
         ("broken.parquet", b"PAR1 and then nothing", "cannot be read as Parquet"),
         ("broken.arrow", b"no arrow", "cannot be read as Arrow"),
         ("binary.csv", b"\x89PNG\r\n\x1a\n\x00\x00", "is no text"),
-        ("ragged.csv", b"a,b,c\n1,2,3\n1,2\n1,2,3,4\n", "cannot be read as CSV"),
+        ("ragged.csv", b"a,b,c\n1,2,3\n1,2\n1,2,3,4\n", "a row has 2 fields and the header 3"),
         ("text.jsonl", b"no json\n", "no JSON"),
         ("list.jsonl", b"[1, 2]\n", "no JSON object"),
         ("broken.csv.gz", b"\x1f\x8b\x08 nonsense", "cannot be read"),
@@ -260,6 +260,14 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path, name, content, reason)
     with pytest.raises(UnreadableData, match=reason) as caught:
         list(open_rows(path).batches())
     assert "\n" not in str(caught.value)
+
+
+def test_an_error_quotes_nothing_of_the_rows(tmp_path):
+    path = tmp_path / "leads.csv"
+    path.write_text("name,mail,size\nAda,ada@example.org,3\nGrace Hopper,grace@example.org\n")
+    with pytest.raises(UnreadableData) as caught:
+        list(open_rows(path).batches())
+    assert "grace" not in str(caught.value).lower()
 
 
 def test_a_missing_file_suggests_the_closest_name(tmp_path):

@@ -34,6 +34,8 @@ _MAX_CONTROL_SHARE = 0.05  # text holds none or a stray one; a picture or an arc
 _SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _POINT = re.compile(r"-?\d+\.\d+")
 _COMMA = re.compile(r"-?\d+,\d+")
+_WIDTHS = re.compile(r"Expected (\d+) columns, got (\d+)")
+_COLUMN = re.compile(r"In CSV column #(\d+)")
 _BROKEN = (pa.ArrowException, OSError, zlib.error, UnicodeError, EOFError)
 
 
@@ -113,8 +115,7 @@ class CsvRows:
         return self._table()
 
     def _unreadable(self, error: Exception) -> UnreadableData:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        return UnreadableData(f"the file cannot be read as CSV: {reason}", at=self.name, hint="is it a table?")
+        return UnreadableData(f"the file cannot be read as CSV: {_reason(error)}", at=self.name, hint="is it a table?")
 
     def _parsed(self, dialect: Dialect) -> pa.Table:
         with opened(self._path) as stream:
@@ -172,6 +173,20 @@ class _CappedGzip(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def _reason(error: Exception) -> str:
+    """Why, in words that quote nothing of the file: Arrow's own end with the row, which may be a customer's."""
+    said = str(error)
+    widths = _WIDTHS.search(said)
+    if widths:
+        return f"a row has {widths[2]} fields and the header {widths[1]}"
+    if isinstance(error, pa.ArrowException):
+        column = _COLUMN.search(said)
+        return f"column {int(column[1]) + 1} does not parse" if column else "its rows do not parse"
+    if isinstance(error, UnicodeError):
+        return "its text is in no known encoding"
+    return said.splitlines()[0][:200] if said else type(error).__name__
 
 
 def _sample(path: Path) -> bytes:

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.engines.local.csv_files import CsvRows
-from tiltmeter.engines.local.delta_tables import delta_rows
 from tiltmeter.engines.local.folders import FilesRows, joined_schema
 from tiltmeter.engines.local.other_files import arrow_rows, json_rows
 from tiltmeter.engines.local.parquet_files import ParquetRows
@@ -62,18 +61,25 @@ def _say_nothing(_: str) -> None:
     """For callers who do not want to know."""
 
 
+def _delta_rows(location: str, version: int | None, note: Note) -> Rows:
+    # Loaded when there is such a table: most files are none, and a command starts the sooner.
+    from tiltmeter.engines.local.delta_tables import delta_rows
+
+    return delta_rows(location, version, note)
+
+
 def _named(location: str, note: Note) -> Rows:
     if "://" in location:
         table, version = _split_version(location)
-        return delta_rows(table, version, note)
+        return _delta_rows(table, version, note)
     path = Path(location).expanduser()
     if not path.exists():
         table, version = _split_version(location)
         if version is not None and _is_delta(Path(table).expanduser()):
-            return delta_rows(str(Path(table).expanduser()), version, note)
+            return _delta_rows(str(Path(table).expanduser()), version, note)
         raise UnreadableData("there is no such file or folder", at=location, hint=_neighbours(path))
     if path.is_dir():
-        return delta_rows(str(path), None, note) if _is_delta(path) else _folder(path, note)
+        return _delta_rows(str(path), None, note) if _is_delta(path) else _folder(path, note)
     return file_rows(path, note, {})
 
 

@@ -1,0 +1,68 @@
+"""Arrow arrays as NumPy arrays and back, by their buffers.
+
+Arrow's own `to_numpy`, `array` and `scalar` import pandas wherever it is installed, a third of a second at the start of
+a command.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def numpy_of(array: pa.Array, fill: float | None = None) -> np.ndarray:
+    """The values of an array of integers, floats or booleans, without a copy where Arrow stores them as NumPy does.
+
+    Args:
+        array: of such a type.
+        fill: what null slots hold; anything where None.
+    """
+    if fill is not None and array.null_count:
+        return np.where(numpy_of(array.is_valid()), numpy_of(array), fill)
+    if types.is_boolean(array.type):
+        return values_as(array.cast(pa.uint8()), np.dtype("u1")).view(np.bool_)
+    kind = "f" if types.is_floating(array.type) else "i" if types.is_signed_integer(array.type) else "u"
+    return values_as(array, np.dtype(f"{kind}{array.type.bit_width // 8}"))
+
+
+def values_as(array: pa.Array, dtype: np.dtype) -> np.ndarray:
+    """The values of a fixed-width array as a type of the same width."""
+    buffer = array.buffers()[1]
+    if buffer is None or len(array) == 0:
+        return np.empty(0, dtype=dtype)
+    raw: np.ndarray = np.frombuffer(buffer, dtype=dtype)
+    return raw[array.offset : array.offset + len(array)]
+
+
+def positions_array(positions: np.ndarray) -> pa.Int64Array:
+    """Integers as an Arrow array, to take rows by."""
+    return pa.Int64Array.from_buffers(
+        pa.int64(), positions.size, [None, pa.py_buffer(np.ascontiguousarray(positions, dtype=np.int64))]
+    )
+
+
+def names_array(names: Iterable[str | None]) -> pa.LargeStringArray:
+    """Texts, or None where there is none, as an Arrow array.
+
+    Raises:
+        UnicodeEncodeError: a text holds half a surrogate pair.
+    """
+    listed = [None if name is None else name.encode() for name in names]
+    return bytes_array(listed).cast(pa.large_string())
+
+
+def bytes_array(values: Iterable[bytes | None]) -> pa.LargeBinaryArray:
+    """Bytes, or None where there are none, as an Arrow array."""
+    listed = list(values)
+    present = np.array([value is not None for value in listed], dtype=bool)
+    offsets = np.fromiter(accumulate((len(value or b"") for value in listed), initial=0), np.int64, len(listed) + 1)
+    bitmap = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
+    data = pa.py_buffer(b"".join(value for value in listed if value))
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(listed), [bitmap, pa.py_buffer(offsets), data])
