@@ -23,7 +23,7 @@ from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.drift import drifted_features, drifted_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from tiltmeter.domain.alert import Verdict
@@ -43,8 +43,16 @@ class Observed:
     hours: tuple[datetime, ...]
 
 
-def observe(model: Model, world: World) -> Observed:
+def observe(
+    model: Model, world: World, *, announce: Callable[[Sequence[datetime]], None] = lambda _hours: None
+) -> Observed:
     """Profile the rows that came since the last time; whenever the source has a new version.
+
+    Args:
+        model: whose rows.
+        world: where they come from and where profiles are kept.
+        announce: hears of the hours (UTC starts) before their profiles are kept, so that a crash in between forgets
+            none of them.
 
     Returns:
         The hours that got rows. Nothing while the baseline is still learnt: the rows stay in the log until then.
@@ -56,16 +64,20 @@ def observe(model: Model, world: World) -> Observed:
     try:
         new = world.log.new_rows(model, seen)
     except RowsRewritten as rewritten:
-        return _observe_again(model, world, bins, rewritten)
+        return _observe_again(model, world, bins, rewritten, announce)
     if new.version is None or new.version == seen:
         return Observed(new.version, ())
     profiles = _profiled(new, model, world, bins)
+    hours = tuple(sorted({key.window_start for key in profiles}))
+    announce(hours)
     world.states.append(profiles, source_version=new.version)
     remember_versions(world, model, profiles)
-    return Observed(new.version, tuple(sorted({key.window_start for key in profiles})))
+    return Observed(new.version, hours)
 
 
-def _observe_again(model: Model, world: World, bins: Bins, rewritten: RowsRewritten) -> Observed:
+def _observe_again(
+    model: Model, world: World, bins: Bins, rewritten: RowsRewritten, announce: Callable[[Sequence[datetime]], None]
+) -> Observed:
     """Profile the hours that a source changed in place as they are now; their older states count no longer."""
     window, rows = _touched(model, world, bins, rewritten)
     if rows.version != rewritten.version:
@@ -74,6 +86,7 @@ def _observe_again(model: Model, world: World, bins: Bins, rewritten: RowsRewrit
     hours = {key.window_start for key in profiles}
     if window is not None:
         hours.update(world.states.hours(model.name, bins.bins_id, window))
+    announce(sorted(hours))
     world.states.replace(
         profiles, hours, model=model.name, bins_id=bins.bins_id, source_version=rewritten.version
     )  # fmt: skip

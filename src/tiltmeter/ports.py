@@ -164,8 +164,8 @@ class ProfileStates(Protocol):
         """Sum over the window, None where no row lies in it."""
         ...
 
-    def span(self, model: str, bins_id: str) -> tuple[datetime, datetime] | None:
-        """First hour and end of the last hour with rows."""
+    def span(self, model: str, bins_id: str, *, within: Window | None = None) -> tuple[datetime, datetime] | None:
+        """First hour and end of the last hour with rows; of the days that lie within a window where one is given."""
         ...
 
     def subjects(self, model: str, bins_id: str) -> tuple[list[str], list[tuple[str, str]]]:

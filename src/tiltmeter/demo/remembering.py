@@ -7,7 +7,7 @@ to pass, so the tables have one version throughout; the state database changes t
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.domain.message import DeliveryStatus
@@ -15,7 +15,6 @@ from tiltmeter.domain.window import Grain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
 
     from tiltmeter.demo.still_traffic import StillTraffic
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
@@ -88,10 +87,10 @@ class StillStates:
         found: int | None = self._once("watermark", model, bins_id)
         return found
 
-    def span(self, model: str, bins_id: str) -> tuple[datetime, datetime] | None:
+    def span(self, model: str, bins_id: str, *, within: Window | None = None) -> tuple[datetime, datetime] | None:
         """As the port."""
-        found: tuple[datetime, datetime] | None = self._once("span", model, bins_id)
-        return found
+        hours = [hour for hour in self._hours(model, bins_id, "", ("", "")) if within is None or hour in within]
+        return (min(hours), max(hours) + timedelta(hours=1)) if hours else None
 
     def subjects(self, model: str, bins_id: str) -> tuple[list[str], list[tuple[str, str]]]:
         """As the port."""

@@ -9,7 +9,8 @@
     │   ├── NoCommonColumns         nothing to compare
     │   └── SchemaChanged           a column is gone or changed its type
     ├── StoreError                  a table, spool or state database failed       exit code 1
-    │   └── RowsRewritten           rows that were read before are others now     exit code 1
+    │   ├── RowsRewritten           rows that were read before are others now     exit code 1
+    │   └── LeaseLost               another process took over                     exit code 1
     └── DeliveryError               a channel refused or did not answer           exit code 1
 
 The text says what happened, the value, where, and what to do; never a secret and never a row of customer data.
@@ -104,6 +105,10 @@ class RowsRewritten(StoreError):
         super().__init__(what, at=at, retryable=True)
         self.version = version
         self.span = span
+
+
+class LeaseLost(StoreError):
+    """Another process took the right to judge; nothing was written."""
 
 
 class DeliveryError(TiltmeterError):

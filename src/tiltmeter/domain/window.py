@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from zoneinfo import ZoneInfo
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Grain(StrEnum):
@@ -72,13 +75,30 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-def _hour_start(moment: datetime, zone: ZoneInfo) -> datetime:
+def _hour(moment: datetime, zone: ZoneInfo) -> Window:
     # An hour is a clock hour of the zone: minutes are cut on the local clock (Kolkata is UTC+5:30), by UTC instant,
     # so that the two 02:00 hours of an autumn night are two windows.
     local = moment.astimezone(zone)
-    return (moment - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)).astimezone(
-        UTC
+    cut = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    start = (moment - cut).astimezone(UTC)
+    end = start + timedelta(hours=1)
+    # Where clocks move by half an hour (Lord Howe), an hour ends or begins with the change: it is a short window.
+    if start.astimezone(zone).utcoffset() != local.utcoffset():
+        start = _change_between(start, moment, zone)
+    if (end - _MICROSECOND).astimezone(zone).utcoffset() != local.utcoffset():
+        end = _change_between(moment, end, zone)
+    return Window(start, end, Grain.HOUR)
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The moment between the two at which the zone moves its clocks; clocks are moved at whole minutes."""
+    old = before.astimezone(zone).utcoffset()
+    low = before.astimezone(UTC).replace(second=0, microsecond=0)
+    minutes = int((after - low) / timedelta(minutes=1)) + 1
+    found = bisect_left(
+        range(minutes), 1, key=lambda n: (low + timedelta(minutes=n)).astimezone(zone).utcoffset() != old
     )
+    return low + timedelta(minutes=found)
 
 
 def window_at(moment: datetime, grain: Grain, zone: ZoneInfo) -> Window:
@@ -90,8 +110,7 @@ def window_at(moment: datetime, grain: Grain, zone: ZoneInfo) -> Window:
         zone: business time zone whose calendar cuts the windows.
     """
     if grain is Grain.HOUR:
-        start = _hour_start(moment, zone)
-        return Window(start, start + timedelta(hours=1), grain)
+        return _hour(moment, zone)
     day = _first_local(moment, grain, zone)
     start, end = _midnight(day, zone), _midnight(_next_local(day, grain), zone)
     while end <= moment or end <= start:  # a zone that skipped a whole day (Apia 2011)

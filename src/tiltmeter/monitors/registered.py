@@ -36,6 +36,9 @@ MONITORS = Registry(
 )
 """Monitors of calendar windows by name; `jobs` and `self` are judged live, see `monitors.serving`."""
 
+REOPENED = frozenset({"traffic", "features", "drift"})
+"""Monitors whose windows late rows open again; cohorts of outcomes look at leads of weeks ago."""
+
 SCHEDULE: dict[Grain, tuple[str, ...]] = {
     Grain.HOUR: ("traffic", "features"),
     Grain.DAY: ("drift", "outcomes"),

@@ -47,7 +47,10 @@ class TrafficMonitor:
         metrics = traffic_metrics(states, model=model.name, window=window, latency_target=model.latency_target)
         own = capacity_of(states, model.latency_target)
         added = capacity_metrics(metrics[0], own.joined(known_capacity(world, model, window.end)))
-        return [*metrics, replace(added[0], details=own.details()), *added[1:]]
+        # Traffic that came after the hour was judged is a newer version: the hour is judged again.
+        version = world.log.version("traffic")
+        kept = [*metrics, replace(added[0], details=own.details()), *added[1:]]
+        return [replace(metric, source_version=version) for metric in kept]
 
 
 TRAFFIC = TrafficMonitor()

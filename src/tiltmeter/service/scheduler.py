@@ -13,43 +13,30 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiltmeter.domain.errors import TiltmeterError
-from tiltmeter.domain.window import Grain, Window, window_at
-from tiltmeter.monitors.catalogue import CATALOGUE
-from tiltmeter.monitors.registered import MONITORS, SCHEDULE, judged_mark
+from tiltmeter.domain.errors import LeaseLost, StoreError, TiltmeterError
+from tiltmeter.domain.window import window_at
+from tiltmeter.monitors.registered import MONITORS, REOPENED, SCHEDULE, judged_mark
 from tiltmeter.monitors.service_health import Health
-from tiltmeter.monitors.serving import (
-    known_capacity,
-    live_freshness,
-    live_health,
-    live_jobs,
-    live_traffic,
-    live_usual_traffic,
-)
-from tiltmeter.pipeline import Judged, Lateness, conclude, judge, observe
+from tiltmeter.pipeline import Lateness, judge, observe
+from tiltmeter.service.clock_jumps import ClockJumps
+from tiltmeter.service.late_rows import LateRows
+from tiltmeter.service.live_rules import LIVE, LiveRules
 from tiltmeter.service.people import pass_time
+from tiltmeter.service.seen_rows import SeenRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-    from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
-    from tiltmeter.domain.rule import Rule
     from tiltmeter.domain.run import Run
-    from tiltmeter.monitors.traffic import Capacity
+    from tiltmeter.domain.window import Grain, Window
     from tiltmeter.ports import Lease, World
     from tiltmeter.service.calendar import Calendar
-
-LIVE = "live"
-"""Name of the runs that judge live rules of all monitors together: one incident may join their signals."""
 
 LEASE = "scheduler"
 LEASE_TIME = timedelta(seconds=45)
 """A standby takes over within a minute of the holder's last sign of life (reliability.md, R9)."""
-
-LONGEST_SINCE = timedelta(days=1)
-"""After a long stop a rule without a span looks back a day at most."""
 
 log = structlog.get_logger()
 
@@ -77,14 +64,24 @@ class Scheduler:
     health: Callable[[], Health] = Health
     observe_every: timedelta = timedelta(seconds=30)
     lease_time: timedelta = LEASE_TIME
-    _live_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    _seen: SeenRows = field(init=False)
+    _late: LateRows = field(init=False)
+    _live: LiveRules = field(init=False)
     _observed_at: dict[str, datetime] = field(default_factory=dict)
-    _newest: dict[str, datetime] = field(default_factory=dict)
     _judged_until: dict[str, datetime] = field(default_factory=dict)
-    _next_due: dict[str, datetime] = field(default_factory=dict)
-    _capacities: dict[str, tuple[datetime, Capacity]] = field(default_factory=dict)
+    _next_due: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     _failing: dict[str, str] = field(default_factory=dict)
     _lease: Lease | None = None
+    _stands_by: bool = False
+
+    def __post_init__(self) -> None:
+        """Make the parts that share the world."""
+        self._seen = SeenRows(self.world)
+        self._late = LateRows(self.world.state, self._judged)
+        self._live = LiveRules(self.world, self._seen, self._own_health)
+
+    def _own_health(self) -> Health:
+        return self.health()  # asked each time: the service names its own once everything runs
 
     def turn(self, now: datetime) -> list[Run]:
         """Everything that is due now.
@@ -101,14 +98,21 @@ class Scheduler:
         failed: dict[str, TiltmeterError] = {}
         for model in self.world.models.values():
             try:
-                runs.extend(self._reopened(model, self._observe(model, now), now))
-                runs.extend(self._calendar_windows(model, now))
-                runs.extend(self._live(model, now))
+                runs.extend(self._turn_of(model, now))
+            except LeaseLost:
+                raise
             except TiltmeterError as error:  # the table of one model is away: the others go on
                 failed[model.name] = error
         pass_time(self.world, now)
         self._report(failed)
         return runs
+
+    def _turn_of(self, model: Model, now: datetime) -> list[Run]:
+        self._observe(model, now)
+        runs = self._reopened(model, now)
+        runs.extend(self._calendar_windows(model, now))
+        live = self._live.judge(model, now, self._lease)
+        return [*runs, live] if live else runs
 
     def _report(self, failed: dict[str, TiltmeterError]) -> None:
         """Say what fails, once; where everything fails, the turn does."""
@@ -121,23 +125,46 @@ class Scheduler:
 
     def _holds_lease(self, now: datetime) -> bool:
         held = self._lease
-        # Renewed after a third of its time: two renewals may fail before a standby takes over.
-        if held is not None and now < held.expires_at - 2 * self.lease_time / 3:
+        # Renewed after a third of its time: two renewals may fail before a standby takes over. A clock that went back
+        # renews at once.
+        if held is not None and self.lease_time * 2 / 3 < held.expires_at - now <= self.lease_time:
             return True
-        self._lease = self.world.state.take_lease(LEASE, self.holder, now=now, ttl=self.lease_time)
-        if self._lease is None or held is None or self._lease.fencing != held.fencing:
-            self._judged_until.clear()  # somebody else may have judged in between
-            self._next_due.clear()
-        return self._lease is not None
+        taken = self._lease = self.world.state.take_lease(LEASE, self.holder, now=now, ttl=self.lease_time)
+        if taken is None or held is None or taken.fencing != held.fencing:
+            self._forget()  # somebody else may have judged in between
+        self._say_lease(held, taken)
+        return taken is not None
+
+    def _say_lease(self, held: Lease | None, taken: Lease | None) -> None:
+        if taken is not None and (held is None or taken.fencing != held.fencing):
+            log.info("lease_taken", lease=LEASE, holder=self.holder, fencing=taken.fencing)
+            self._stands_by = False
+        elif taken is None and held is not None:
+            log.warning("lease_lost", lease=LEASE, holder=self.holder, fencing=held.fencing)
+        if taken is None and not self._stands_by:
+            log.info("standing_by", lease=LEASE, holder=self.holder, what="another process judges; this one takes over")
+            self._stands_by = True
+
+    def _forget(self) -> None:
+        self._judged_until.clear()
+        self._next_due.clear()
+        self._late.forget()
+        self._live.forget()
 
     def run(self, stop: Event) -> None:
         """Repeat `turn` until told to stop; a failing turn is counted, reported and tried again."""
         failures = 0
+        jumps = ClockJumps(self.world.clock)
         while not stop.is_set():
             started = self.world.clock.monotonic()
             try:
-                self.turn(self.world.clock.now())
+                if jumps.is_settled():
+                    self.turn(self.world.clock.now())
                 failures = 0
+            except LeaseLost as error:
+                log.warning("lease_lost", lease=LEASE, holder=self.holder, error=str(error))
+                self._lease = None
+                self._forget()
             except Exception as error:  # one of the three places that must survive
                 failures += 1
                 is_known = isinstance(error, TiltmeterError)
@@ -162,23 +189,24 @@ class Scheduler:
 
     # ---- new rows
 
-    def _observe(self, model: Model, now: datetime) -> tuple[datetime, ...]:
+    def _observe(self, model: Model, now: datetime) -> None:
         last = self._observed_at.get(model.name)
         if last is not None and timedelta(0) <= now - last < self.observe_every:
-            return ()
+            return
+        seen = observe(model, self.world, announce=lambda hours: self._late.announce(model, hours))
         self._observed_at[model.name] = now
-        seen = observe(model, self.world)
         if seen.hours:
-            ended = seen.hours[-1] + timedelta(hours=1)
-            self._newest[model.name] = max(self._newest.get(model.name, ended), ended)
+            self._seen.add(model, seen.hours, now)
             log.info("window_profiled", model=model.name, hours=len(seen.hours), version=seen.version)
-        return seen.hours
 
-    def _reopened(self, model: Model, hours: tuple[datetime, ...], now: datetime) -> list[Run]:
+    def _reopened(self, model: Model, now: datetime) -> list[Run]:
         """Judge again what was judged before these rows came, as far back as the horizon allows."""
+        hours = self._late.waiting(model)
+        if not hours:
+            return []
         runs: list[Run] = []
         for grain, monitors in SCHEDULE.items():
-            for name in monitors:
+            for name in (monitor for monitor in monitors if monitor in REOPENED):
                 judged_until = self._watermark(name, model, grain)
                 if judged_until is None:
                     continue
@@ -187,7 +215,13 @@ class Scheduler:
                     late = Lateness(is_late=True)
                     run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease, lateness=late)
                     runs.extend([run] if run else [])
+        self._late.done(model)
         return runs
+
+    def _judged(self, model: Model) -> datetime | None:
+        """End of the newest window that any monitor judged."""
+        marks = (self._watermark(name, model, grain) for grain, names in SCHEDULE.items() for name in names)
+        return max((mark for mark in marks if mark is not None), default=None)
 
     # ---- calendar windows
 
@@ -207,7 +241,8 @@ class Scheduler:
             run = judge(MONITORS.load(name), model, window, self.world, lease=self._lease, lateness=lateness)
             # A crash before this line judges the window again, and the store finds that nothing changed.
             mark = judged_mark(name, model.name, grain)
-            self.world.state.set_watermark(mark, window.end.isoformat())
+            if run is not None or not waiting[grain, name]:  # a year without rows is one write, not ten thousand
+                self.world.state.set_watermark(mark, window.end.isoformat())
             self._judged_until[mark] = window.end
             if run is not None:
                 log.info("window_judged", monitor=name, model=model.name, grain=str(grain), end=window.end.isoformat())
@@ -215,13 +250,16 @@ class Scheduler:
 
     def _due(self, model: Model, monitor: str, grain: Grain, now: datetime) -> Iterator[Window]:
         mark = judged_mark(monitor, model.name, grain)
-        if now < self._next_due.get(mark, now):
+        asked, due = self._next_due.get(mark, (now, now))
+        if asked <= now < due:
             return
-        after = self._watermark(monitor, model, grain) or self._first_row(model)
+        after = self._watermark(monitor, model, grain) or self._seen.first(model, now)
         if after is None:
             return
-        self._next_due[mark] = self.calendar.due_at(window_at(after, grain, self.world.zone))
-        newest = self._newest_row(model)
+        # A clock that was ahead for a while left its mark in the future: from now on it goes by the clock again.
+        after = min(after, window_at(now, grain, self.world.zone).start)
+        self._next_due[mark] = now, self.calendar.due_at(window_at(after, grain, self.world.zone))
+        newest = self._seen.newest(model, now)
         for window in self.calendar.due(after, now, grain):
             has_come = newest is None or newest >= window.end
             if not has_come and now < window.end + self.calendar.wait:
@@ -234,92 +272,5 @@ class Scheduler:
             self._judged_until[mark] = datetime.fromisoformat(text)
         return self._judged_until.get(mark)
 
-    def _first_row(self, model: Model) -> datetime | None:
-        span = self._span(model)
-        return span[0] if span else None
 
-    def _newest_row(self, model: Model) -> datetime | None:
-        if model.name not in self._newest:
-            span = self._span(model)
-            if span is None:
-                return None
-            self._newest[model.name] = span[1]
-        return self._newest[model.name]
-
-    def _span(self, model: Model) -> tuple[datetime, datetime] | None:
-        bins = self.world.baselines.bins(model, self.world.clock.now())
-        return self.world.states.span(model.name, bins.bins_id) if bins is not None else None
-
-    # ---- live rules
-
-    def _live(self, model: Model, now: datetime) -> Iterator[Run]:
-        due: dict[tuple[timedelta, str], list[Rule]] = {}
-        for rule in self.world.rules.rules:
-            if not isinstance(rule.every, timedelta):
-                continue
-            last = self._live_at.get((model.name, rule.id))
-            if not self._is_turn(model, rule, now):
-                continue
-            span = self._span_of(model, rule, now, last)
-            due.setdefault((span, CATALOGUE[rule.metric].monitor), []).append(rule)
-        judged = [
-            Judged(self._measure_live(model, Window(now - span, now, Grain.LIVE), monitor, rules), rules)
-            for (span, monitor), rules in due.items()
-        ]
-        if judged:
-            window = Window(now - max(span for span, _ in due), now, Grain.LIVE)
-            run = conclude(LIVE, model, window, judged, self.world, lease=self._lease, is_live=True)
-            if run is not None:
-                yield run
-
-    def _is_turn(self, model: Model, rule: Rule, now: datetime) -> bool:
-        last = self._live_at.get((model.name, rule.id))
-        # A clock that jumped back must not stop the rule until it has caught up.
-        if last is not None and timedelta(0) <= now - last < rule.every:  # type: ignore[operator]
-            return False
-        self._live_at[model.name, rule.id] = now
-        return True
-
-    def _span_of(self, model: Model, rule: Rule, now: datetime, last: datetime | None) -> timedelta:
-        """The span judged: the rule's own, stretched up to its limit where requests are few.
-
-        A rule without a span of its own judges what came since it was last looked at, so that nothing falls between.
-        """
-        every: timedelta = rule.every if isinstance(rule.every, timedelta) else self.realtime
-        since = now - last if last is not None and last < now else every
-        span = rule.over or min(max(every, since), LONGEST_SINCE)
-        if CATALOGUE[rule.metric].monitor != "traffic" or not rule.min_rows or rule.over is None:
-            return span
-        longest = rule.up_to or timedelta(hours=1)
-        while span < longest:
-            states = self.world.log.traffic(model.name, Window(now - span, now, Grain.LIVE))
-            if sum(state.requests for state in states) >= rule.min_rows:
-                break
-            span = min(span * 2, longest)
-        return span
-
-    def _measure_live(self, model: Model, window: Window, monitor: str, rules: list[Rule]) -> list[Metric]:
-        wanted = {rule.metric for rule in rules}
-        if monitor == "traffic":
-            usual = {"serving.share_of_usual_traffic"}
-            metrics = (
-                live_traffic(model, window, self.world, capacity=self._capacity(model, window.end))
-                if wanted - usual
-                else []
-            )
-            return [*metrics, live_usual_traffic(model, window, self.world)] if wanted & usual else metrics
-        if monitor == "jobs":
-            return live_jobs(model, window, self.world, watched_since=self._first_row(model))
-        if monitor == "self":
-            return live_health(model, window, self.health())
-        if "features.freshness" in wanted:
-            return [live_freshness(model, window, newest=self._newest_row(model))]
-        return []
-
-    def _capacity(self, model: Model, now: datetime) -> Capacity:
-        """Capacity by the judged hours; asked once an hour."""
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        kept = self._capacities.get(model.name)
-        if kept is None or kept[0] != hour:
-            kept = self._capacities[model.name] = (hour, known_capacity(self.world, model, now))
-        return kept[1]
+__all__ = ["LEASE", "LIVE", "Scheduler"]

@@ -6,7 +6,7 @@ from collections import ChainMap
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tiltmeter.domain.errors import StoreError
+from tiltmeter.domain.errors import LeaseLost
 from tiltmeter.domain.window import Grain
 from tiltmeter.state import incidents as incident_rows
 from tiltmeter.state import metrics as metric_rows
@@ -66,7 +66,7 @@ class SqlStateStore:
         """Write everything of the run in one transaction; False when its window was committed from this version."""
         with self._database.write() as connection:
             if lease is not None and not positions.holds_lease(connection, lease):
-                raise StoreError(
+                raise LeaseLost(
                     f'the lease "{lease.name}" was lost to another process', at=self.name, hint="nothing was written"
                 )
             run_id = metric_rows.begin_run(connection, run)

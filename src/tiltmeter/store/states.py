@@ -189,9 +189,14 @@ class DeltaProfileStates:
                 return self._totals[key]
             return self._remembered(key, self._window_states(snap, wanted, window, covered))
 
-    def span(self, model: str, bins_id: str) -> tuple[datetime, datetime] | None:
+    def span(self, model: str, bins_id: str, *, within: Window | None = None) -> tuple[datetime, datetime] | None:
         """As the port."""
-        spans = [span for key, span in self._spans() if key[:2] == (model, bins_id)]
+        # A file holds hours of one day: those of a clock that was wrong stand apart.
+        spans = [
+            (low, high)
+            for key, (low, high) in self._spans()
+            if key[:2] == (model, bins_id) and (within is None or (high >= within.start and low < within.end))
+        ]
         if not spans:
             return None
         return min(low for low, _ in spans).astimezone(UTC), max(high for _, high in spans).astimezone(UTC) + _AN_HOUR

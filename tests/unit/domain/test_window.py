@@ -45,6 +45,29 @@ def test_hours_of_a_half_hour_zone_start_on_its_own_clock():
     assert window.start == datetime(2026, 6, 1, 11, 30, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("day", "length", "short"),
+    [
+        # Clocks went from +11:00 to +10:30 at 15:00 UTC on 4 April, and back at 15:30 UTC on 3 October 2026.
+        (datetime(2026, 4, 5, 0, tzinfo=UTC), timedelta(hours=24, minutes=30), datetime(2026, 4, 4, 15, tzinfo=UTC)),
+        (
+            datetime(2026, 10, 4, 0, tzinfo=UTC),
+            timedelta(hours=23, minutes=30),
+            datetime(2026, 10, 3, 15, 30, tzinfo=UTC),
+        ),
+    ],
+)
+def test_a_change_of_half_an_hour_makes_one_short_hour_and_none_overlaps(day, length, short):
+    zone = ZoneInfo("Australia/Lord_Howe")
+    window = window_at(day, Grain.DAY, zone)
+    hours = list(windows_between(window.start, window.end, Grain.HOUR, zone))
+    assert window.length == length
+    assert all(one.end == other.start for one, other in pairwise(hours))
+    assert (hours[0].start, hours[-1].end) == (window.start, window.end)
+    assert [h.start for h in hours if h.length == timedelta(minutes=30)] == [short]
+    assert window_at(short + timedelta(minutes=20), Grain.HOUR, zone).start == short
+
+
 def test_the_day_that_a_zone_skipped_does_not_exist():
     zone = ZoneInfo("Pacific/Apia")  # there was no 30 December 2011
     days = list(
