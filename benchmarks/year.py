@@ -64,12 +64,15 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
+        """As the port."""
         return self.table.schema
 
     def count(self) -> int:
+        """As the port."""
         return self.table.num_rows
 
     def batches(self, columns=None):
+        """As the port."""
         yield from (self.table if columns is None else self.table.select(list(columns))).combine_chunks().to_batches()
 
 
@@ -86,7 +89,11 @@ class Company:
         self.missing = np.where(rng.random(NUMERIC) < 0.4, rng.uniform(0.01, 0.3, NUMERIC), 0.0)
         self.levels = rng.choice([3, 5, 8, 20, 60, 300], CATEGORIES)
         self.campaigns = {
-            CAMPAIGN_EVERY * n + int(rng.integers(0, 5)): (int(rng.integers(8, 15)), int(rng.integers(1, 7)), rng.uniform(3, 8))
+            CAMPAIGN_EVERY * n + int(rng.integers(0, 5)): (
+                int(rng.integers(8, 15)),
+                int(rng.integers(1, 7)),
+                rng.uniform(3, 8),
+            )
             for n in range(1, 60)
         }
 
@@ -146,7 +153,9 @@ class Company:
         weight[0] += 0.05 * is_weekend + 0.03 * season
         weight[1] = max(0.0, weight[1] - 0.05 * is_weekend - 0.03 * season)
         codes = rng.choice(size, n, p=weight / weight.sum())
-        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array([f"l{k}" for k in range(size)]))
+        return pa.DictionaryArray.from_arrays(
+            pa.array(codes.astype(np.int32)), pa.array([f"l{k}" for k in range(size)])
+        )
 
     def minutes(self, number: int) -> np.ndarray:
         """Requests of every minute of a day."""
@@ -169,28 +178,38 @@ class YearLog:
     _minutes: OrderedDict[int, np.ndarray] = field(default_factory=OrderedDict)
 
     def version(self, _name: str) -> int:
+        """As the port."""
         return self.until
 
     def new_rows(self, _model, since):
-        first = (since or 0)
+        """As the port."""
+        first = since or 0
         tables = [self.company.day(n) for n in range(first, self.until)]
-        return Table(pa.concat_tables(tables, promote_options="permissive") if tables else self.company.day(0).slice(0, 0), self.until)
+        return Table(
+            pa.concat_tables(tables, promote_options="permissive") if tables else self.company.day(0).slice(0, 0),
+            self.until,
+        )
 
     def rows(self, _model, window):
+        """As the port."""
         first, last = int((window.start - BEGIN) / DAY), -int((BEGIN - window.end) // DAY)
         return Table(pa.concat_tables([self.company.day(n) for n in range(first, last)]))
 
     def first_row(self, _model):
+        """As the port."""
         return BEGIN
 
     def cohort(self, _model, _window, _until):
+        """As the port."""
         empty = np.array([], dtype=float)
         return Cohort(empty, empty.astype(bool), empty)
 
     def batch_runs(self, _since):
+        """As the port."""
         return []
 
     def traffic(self, model, window):
+        """As the port."""
         first = int((window.start - BEGIN) / timedelta(minutes=1))
         last = int((window.end - BEGIN) / timedelta(minutes=1))
         if window.grain is Grain.LIVE:
@@ -212,7 +231,9 @@ class YearLog:
         spread = rng.multinomial(requests, _SHARES)
         latency = {place: int(count) for place, count in zip(_BINS, spread, strict=True) if count}
         errors = int(rng.binomial(requests, 0.001))
-        return TrafficState(BEGIN + timedelta(minutes=minute), "h", model, "14", "POST /score", "2xx", requests, errors, latency)
+        return TrafficState(
+            BEGIN + timedelta(minutes=minute), "h", model, "14", "POST /score", "2xx", requests, errors, latency
+        )
 
 
 @dataclass
@@ -225,6 +246,7 @@ class RecentStates:
     low: datetime | None = None
 
     def append(self, states, *, source_version):
+        """As the port."""
         for key, profile in states.items():
             place = key.model_version, key.segment_key, key.segment_value
             kept = self.hourly.setdefault(place, {})
@@ -237,23 +259,28 @@ class RecentStates:
                 del kept[start]
 
     def watermark(self, _model, _bins_id):
+        """As the port."""
         return self.mark
 
     def hours(self, _model, _bins_id, window, *, version="", segment=("", ""), **_more):
+        """As the port."""
         kept = self.hourly.get((version, *segment), {})
         return {start: kept[start] for start in sorted(kept) if start in window}
 
     def total(self, model, bins_id, window, **part):
+        """As the port."""
         total = None
         for profile in self.hours(model, bins_id, window, **part).values():
             total = profile if total is None else total + profile
         return total
 
     def span(self, _model, _bins_id, *, within=None):
+        """As the port."""
         kept = [s for s in self.hourly.get(("", "", ""), {}) if within is None or s in within]
         return (self.low, max(kept) + HOUR) if kept else None
 
     def subjects(self, _model, _bins_id):
+        """As the port."""
         return [], []
 
 
@@ -261,6 +288,7 @@ class WithoutNumbers(RememberingState):
     """A state store that keeps alerts, and of the numbers only what later turns ask for."""
 
     def commit(self, run, *, lease=None):
+        """As the port."""
         kept = tuple(m for m in run.metrics if m.name == "serving.capacity_rps")
         return super().commit(replace(run, metrics=kept), lease=lease)
 
@@ -272,6 +300,7 @@ def build(arguments, folder: Path) -> tuple[World, YearLog, SimulatedClock, With
     states, engine = RecentStates(), LocalEngine()
 
     def roles(_model, _rows):
+        """As the port."""
         return ColumnRoles(ignore=("__time", "__version"), score="__score")
 
     sources = Sources(lambda _place, _model: None, log.rows, log.first_row, roles)
@@ -292,21 +321,31 @@ def play(arguments, folder: Path) -> Counter:
         world.baselines.bins(MODEL, clock.shown)
         world.states.mark = arguments.start
         log.until = arguments.start
+    told: set[str] = set()
     for number in range(arguments.start, arguments.start + arguments.days):
         log.until = number + 1
         replay.run(BEGIN + number * DAY, BEGIN + (number + 1) * DAY)
+        for alert in replay.episodes.latest.values():
+            if alert.id not in told:
+                told.add(alert.id)
+                print(f"  {_said(alert, alert.severity)}", file=sys.stderr, flush=True)
         if number % 7 == 6:
-            print(f"  week {number // 7 + 1}: {len(replay.episodes.latest)} alerts so far", file=sys.stderr, flush=True)
-    found = Counter()
+            print(f"  week {number // 7 + 1}: {len(told)} alerts so far", file=sys.stderr, flush=True)
+    found = Counter(replay.episodes.worst[alert] for alert in replay.episodes.latest)
     for alert in sorted(replay.episodes.latest.values(), key=lambda alert: alert.fired_at):
-        worst = replay.episodes.worst[alert.id]
-        found[worst] += 1
-        if worst >= Severity.WARNING or arguments.all:
-            value = "–" if alert.peak is None else f"{alert.peak:.3g}"
-            told = f"{alert.metric.details.get('effect') or dict(alert.metric.details)}" if alert.metric else ""
-            print(f"{alert.fired_at:%a %d %b %H:%M} {worst.word:8} {alert.rule:14} {alert.subject.feature:6} {value} {told}")
+        if replay.episodes.worst[alert.id] >= Severity.WARNING or arguments.all:
+            print(_said(alert, replay.episodes.worst[alert.id]))
     state.close()
     return found
+
+
+def _said(alert, severity: Severity) -> str:
+    """One line of the list of alerts."""
+    value = "–" if alert.peak is None else f"{alert.peak:.3g}"
+    effect = alert.metric.details.get("effect", "") if alert.metric else ""
+    return (
+        f"{alert.fired_at:%a %d %b %H:%M} {severity.word:8} {alert.rule:14} {alert.subject.feature:6} {value} {effect}"
+    )
 
 
 def main() -> int:
@@ -326,7 +365,8 @@ def main() -> int:
     print(
         f"{arguments.days} days, {NUMERIC + CATEGORIES + BOOLEANS} features: {found[Severity.CRITICAL]} critical, "
         f"{found[Severity.WARNING]} warning, {found[Severity.INFO]} info; limit {LIMIT} false warnings or criticals: "
-        f"{'kept' if false <= LIMIT else 'MISSED'} ({time.monotonic() - started:.0f} s, {time.process_time() - spent:.0f} s CPU)"
+        f"{'kept' if false <= LIMIT else 'MISSED'} "
+        f"({time.monotonic() - started:.0f} s, {time.process_time() - spent:.0f} s CPU)"
     )
     return 0 if false <= LIMIT else 1
 

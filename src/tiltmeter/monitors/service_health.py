@@ -46,12 +46,14 @@ def freshness_metric(newest: datetime | None, *, model: str, window: Window) -> 
     """Age of the newest prediction at the end of the window.
 
     Args:
-        newest: time of the newest row, None before the first.
+        newest: time of the newest row, None before the first: a model that never scored is not late.
         model: model name.
         window: its end is "now".
     """
     subject = Subject(model)
     if newest is None:
-        return Metric("features.freshness", subject, window, None, Status.NO_DATA, "no rows yet", n_current=0)
+        return Metric(
+            "features.freshness", subject, window, None, Status.TOO_LITTLE_HISTORY, "no rows yet", n_current=0
+        )
     age = max(0.0, (window.end - newest).total_seconds())
     return Metric("features.freshness", subject, window, age, n_current=1)

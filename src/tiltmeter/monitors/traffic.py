@@ -23,6 +23,9 @@ CAPACITY_HORIZON = timedelta(days=30)
 CAPACITY_MINUTE_REQUESTS = 60
 """A minute counts towards capacity from this many requests on: fewer say nothing about P95."""
 
+MISSED_REQUESTS = 20
+"""Usual requests of a span from which their absence says something: of 4, none come in 2 % of quiet half hours."""
+
 _PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -210,12 +213,13 @@ def usual_traffic_metric(count: Metric, earlier: Sequence[int]) -> Metric:
         earlier: requests of the same span 1, 2, … weeks before, weeks without a record left out; two are needed.
     """
     usual = sum(earlier) / len(earlier) if earlier else 0.0
+    found = replace(count, name="serving.share_of_usual_traffic", value=None)
     if len(earlier) < 2 or usual == 0:
         why = "needs the same hours of two earlier weeks"
-        return replace(
-            count, name="serving.share_of_usual_traffic", value=None, status=Status.TOO_LITTLE_HISTORY, why_missing=why
-        )
+        return replace(found, status=Status.TOO_LITTLE_HISTORY, why_missing=why)
     details: dict[str, str | float | int | list[str]] = {"usual": usual, "requests": count.value or 0.0}
-    return replace(
-        count, name="serving.share_of_usual_traffic", value=(count.value or 0.0) / usual, details=details,
-    )  # fmt: skip
+    found = replace(found, value=(count.value or 0.0) / usual, details=details)
+    if usual < MISSED_REQUESTS:
+        why = f"usually {usual:.3g} requests in this span; {MISSED_REQUESTS} are needed to miss them"
+        return replace(found, status=Status.TOO_LITTLE_HISTORY, why_missing=why)
+    return found

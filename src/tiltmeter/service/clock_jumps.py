@@ -45,14 +45,14 @@ class ClockJumps:
                 self._jumped(jump, steady)
         self._wall, self._steady = wall, steady
         if self._held_until is not None and steady >= self._held_until:
-            log.warning("clock_believed", now=wall.isoformat())
+            log.warning("judging_resumed", now=wall.isoformat())
             self._held_until = None
         return self._held_until is None
 
     def _jumped(self, jump: timedelta, steady: float) -> None:
         log.warning(
-            "clock_jumped", seconds=round(jump.total_seconds()),
-            what=f"nothing is judged for {SETTLES_AFTER.seconds // 60} minutes; is the time server right?",
+            "judging_paused", seconds=round(jump.total_seconds()),
+            what=f"the clock jumped: nothing is judged for {SETTLES_AFTER.seconds // 60} minutes",
         )  # fmt: skip
         # Back where it came from: the jump is undone and nothing has to be waited for.
         is_undone = self._held_until is not None and abs(self._before + jump) < LEAST_JUMP
