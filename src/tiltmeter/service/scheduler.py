@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiltmeter.domain.errors import LeaseLost, StoreError, TiltmeterError
+from tiltmeter.domain.errors import LeaseLost, TiltmeterError
 from tiltmeter.domain.window import window_at
 from tiltmeter.monitors.registered import MONITORS, REOPENED, SCHEDULE, judged_mark
 from tiltmeter.monitors.service_health import Health
