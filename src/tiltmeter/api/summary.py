@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
-from tiltmeter.monitors.effects import effect_of, plain_number, shortened
+from tiltmeter.monitors.effects import effect_of, shortened, value_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
+    from tiltmeter.domain.feature import FeatureKind
 
 FIRST_ROWS = 10
 """Features of the first view."""
@@ -85,20 +84,10 @@ def effect(feature: FeatureComparison) -> str:
     if feature.status in (Status.OK, Status.ALL_MISSING):
         found = effect_of(feature)
         if found or feature.status is Status.OK:
-            return found or (_small_words(feature) if feature.severity >= Severity.WARNING else "")
+            return found or (f"PSI {number(feature.psi)}" if feature.severity >= Severity.WARNING else "")
     if feature.status is Status.TYPE_CHANGED and feature.hints:
         return feature.hints[0].split("` ", 1)[-1]
     return status_words(feature.status)
-
-
-def _small_words(feature: FeatureComparison) -> str:
-    """What can be said where neither levels nor the median moved far: the mean, else the PSI."""
-    before, after = feature.reference, feature.current
-    if before is not None and after is not None and before.mean is not None and after.mean is not None:
-        words = [value_text(before.mean, feature.kind), value_text(after.mean, feature.kind)]
-        if words[0] != words[1]:
-            return f"mean {words[0]} → {words[1]}"
-    return f"PSI {number(feature.psi)}"
 
 
 def status_words(status: Status) -> str:
@@ -137,14 +126,7 @@ def percent(share: float | None) -> str:
 
 def value_text(value: float | None, kind: FeatureKind) -> str:
     """A value of a feature: dates as dates, numbers with four significant digits."""
-    if value is None:
-        return "–"
-    if kind is FeatureKind.DATETIME:
-        try:
-            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
-        except (OverflowError, ValueError, OSError):  # beyond the years 1 to 9999
-            return plain_number(value)
-    return plain_number(value)
+    return "–" if value is None else value_in_words(value, kind)
 
 
 def first_rows(comparison: Comparison) -> Sequence[FeatureComparison]:

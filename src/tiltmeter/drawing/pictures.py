@@ -27,14 +27,23 @@ _LABEL = 112
 _MOST_LEVELS = 12
 
 
-def svg(*children: object, width: float, height: float, label: str) -> Markup:
-    """A picture with a text for those who cannot see it."""
+def svg(*children: object, width: float, height: float, label: str, stretches: bool = False) -> Markup:
+    """A picture with a text for those who cannot see it.
+
+    Args:
+        children: what is drawn.
+        width: in points.
+        height: in points.
+        label: the text.
+        stretches: whether a style may change width and height apart, as for a plain bar.
+    """
     return element(
         "svg",
         *children,
         viewBox=f"0 0 {coordinate(width)} {coordinate(height)}",
         width=width,
         height=height,
+        preserveAspectRatio="none" if stretches else None,
         role="img",
         aria_label=label,
     )
@@ -158,4 +167,5 @@ def psi_bar(psi: float | None, severity: Severity, *, width: int = 96) -> Markup
         width=width,
         height=height,
         label=f"PSI {psi:.3g}, {severity.word}",
+        stretches=True,
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
+from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
-from tiltmeter.monitors.effects import effect_of
+from tiltmeter.monitors.effects import effect_of, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -25,6 +27,8 @@ _ONE_SIDED = {
     **{f"features.{name}": name for name in ("q75", "q95", "q99")},
 }
 """Metrics of the window alone, by the field that holds them."""
+_WORTH_A_LOOK = 0.1
+"""PSI from which on a feature is named as a cause of the overall PSI."""
 _UNJUDGED = (Status.TOO_FEW_ROWS, Status.EMPTY, Status.NO_DATA)
 
 
@@ -142,7 +146,8 @@ def _feature_statistics(
 
 
 def _range_and_levels(feature: FeatureComparison, maker: _Maker, status: Status, details: _Details) -> Iterator[Metric]:
-    if feature.out_of_range is not None:
+    # The newest dates are always later than the baseline's; their range is shown and not judged.
+    if feature.out_of_range is not None and feature.kind is not FeatureKind.DATETIME:
         yield maker.metric(
             "features.out_of_range_share", feature.out_of_range, status=status, p=feature.out_of_range_p_value,
             details=details,
@@ -177,13 +182,21 @@ def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
                     maker.metric(name, float(value), status=status), subject=replace(maker.subject, feature="score")
                 )
     else:
-        yield maker.metric("drift.overall_psi", comparison.overall.psi, status=status, details={"of": "features"})
+        named = _strongest(comparison)
+        details = {"of": "features", **({"effect": f"most in {named}"} if named else {})}
+        yield maker.metric("drift.overall_psi", comparison.overall.psi, status=status, details=details)
     yield maker.metric("drift.weighted_psi", comparison.overall.psi, status=status)
     changed = [f.name for f in comparison.features.values() if f.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED)]
     details = {"features": changed[:20]} if changed else {}
     yield maker.metric("features.schema_changes", float(comparison.schema_changes), details=details)
     yield maker.metric("features.new_columns", float(len(comparison.new_columns)))
     yield maker.metric("features.rows", float(comparison.rows_current))
+
+
+def _strongest(comparison: Comparison) -> str:
+    """The three features with the largest PSI of those worth a look."""
+    seen = [(-f.psi, f.name) for f in comparison.features.values() if f.psi is not None and f.psi > _WORTH_A_LOOK]
+    return ", ".join(shortened(name) for _, name in nsmallest(3, seen))
 
 
 def _score_effect(score: FeatureComparison) -> str:

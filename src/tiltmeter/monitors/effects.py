@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.statistics.hints import NO_OVERLAP
+
 if TYPE_CHECKING:
-    from tiltmeter.domain.comparison import FeatureComparison
+    from tiltmeter.domain.comparison import FeatureComparison, SideStatistics
 
 _NAME_LENGTH = 40
 """Characters of a level that a message shows; levels are hostile text of any length."""
 
 _POINTS_WORTH_SAYING = 0.02
 """Two points: below it a share has not moved as far as a person is concerned."""
+
+_RANGE_WORTH_SAYING = 0.01
+"""Where the default rule for values out of range begins."""
+
+_PSI_WORTH_SAYING = 0.1
+"""From here on something is said of a feature even if nothing stands out: its mean."""
 
 
 def plain_number(value: float) -> str:
@@ -26,10 +36,24 @@ def plain_number(value: float) -> str:
     return text if "e" not in text else f"{value:.6f}".rstrip("0")
 
 
+def value_in_words(value: float, kind: FeatureKind) -> str:
+    """A value of a feature: dates as dates, numbers with four significant digits."""
+    if kind is FeatureKind.DATETIME:
+        try:
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+        except (OverflowError, ValueError, OSError):  # beyond the years 1 to 9999
+            return plain_number(value)
+    return plain_number(value)
+
+
 def effect_of(feature: FeatureComparison) -> str:
-    """The changes of a feature worth saying, at most three, strongest kind first; empty when there is none."""
-    said = [text for text in (_missing(feature), _new_levels(feature), _levels(feature), _location(feature)) if text]
-    return ", ".join(said[:3])
+    """The changes of a feature worth saying, at most three, strongest kind first; empty when there is none.
+
+    Sides that share no value are always called so: the size of PSI then depends on the numbers of rows.
+    """
+    looks = (_missing, _new_levels, _levels, _location, _range)
+    said = [text for look in looks if (text := look(feature))][:3] or [text for text in (_mean(feature),) if text]
+    return ", ".join([*said, "no overlap"] if NO_OVERLAP in feature.hints else said)
 
 
 def _missing(feature: FeatureComparison) -> str:
@@ -37,9 +61,10 @@ def _missing(feature: FeatureComparison) -> str:
     if change is None or abs(change) < _POINTS_WORTH_SAYING or feature.current is None:
         return ""
     direction = "more" if change > 0 else "fewer"
-    return (
-        f"{abs(change) * 100:.0f} points {direction} missing (now {100 * (feature.current.missing_share or 0):.0f} %)"
-    )
+    # PSI speaks of missing values from 2.5 % on where there were none: the reader should know that this is why.
+    before = ", none before" if feature.reference is not None and not feature.reference.missing else ""
+    now = f"now {100 * (feature.current.missing_share or 0):.0f} %"
+    return f"{abs(change) * 100:.0f} points {direction} missing ({now}{before})"
 
 
 def _new_levels(feature: FeatureComparison) -> str:
@@ -74,10 +99,37 @@ def _location(feature: FeatureComparison) -> str:
         return ""
     spread = reference.std or 0.0
     if abs(current.median - reference.median) > 0.1 * spread:
-        return f"median {plain_number(reference.median)} → {plain_number(current.median)}"
+        return _changed("median", reference.median, current.median, feature.kind)
     if reference.std and current.std and not 0.8 < current.std / reference.std < 1.25:
         return f"spread × {current.std / reference.std:.2g}"
     return ""
+
+
+def _range(feature: FeatureComparison) -> str:
+    share, reference = feature.out_of_range, feature.reference
+    # Dates leave the baseline's range by growing older; that is no news.
+    if share is None or share <= _RANGE_WORTH_SAYING or reference is None or feature.kind is not FeatureKind.NUMERIC:
+        return ""
+    if reference.min is None or reference.max is None or NO_OVERLAP in feature.hints:
+        return ""
+    low, high = plain_number(reference.min), plain_number(reference.max)
+    return f"{share * 100:.0f} % " + (f"other than {low}" if low == high else f"outside {low} – {high}")
+
+
+def _mean(feature: FeatureComparison) -> str:
+    if feature.psi is None or feature.psi <= _PSI_WORTH_SAYING:
+        return ""
+    before, after = _mean_of(feature.reference), _mean_of(feature.current)
+    return "" if before is None or after is None else _changed("mean", before, after, feature.kind)
+
+
+def _mean_of(side: SideStatistics | None) -> float | None:
+    return None if side is None else side.mean
+
+
+def _changed(what: str, before: float, after: float, kind: FeatureKind) -> str:
+    words = value_in_words(before, kind), value_in_words(after, kind)
+    return f"{what} {words[0]} → {words[1]}" if words[0] != words[1] else ""
 
 
 def shortened(name: str) -> str:

@@ -205,7 +205,7 @@ def _fences(
     rows = (profiles[0].rows, profiles[1].rows)
     for name, fence, why in (("outliers_iqr", cells.iqr, "iqr_zero"), ("outliers_z", cells.z, "std_zero")):
         if fence is None:
-            numbers.why[name] = why
+            numbers.why[name] = why if cells.range else "no_values_in_baseline"
         else:
             shares = [rows_beyond(side, fence) / of if of else None for side, of in zip(below, rows, strict=True)]
             numbers.fields[name] = SidePair(*shares)

@@ -1,10 +1,12 @@
 """Numbers and answers as a person reads them."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 import tiltmeter
 from lead_frames import leads
-from tiltmeter.api.summary import number, p_value, percent, value_text
+from tiltmeter.api.summary import effect, number, p_value, percent, value_text
 from tiltmeter.domain.feature import FeatureKind
 
 
@@ -46,3 +48,41 @@ def test_too_few_rows_are_said_to_be_too_few():
 
 def test_no_rows_are_said_to_be_none():
     assert tiltmeter.compare(leads(seed=1), leads(seed=2).slice(0, 0)).sentence == "The current side has no rows"
+
+
+def test_what_changed_names_dates_as_dates():
+    before, after = (
+        pa.table({"at": pa.array(np.arange(500) * 3_600 + start, pa.timestamp("s"))}) for start in (0, 900_000_000)
+    )
+    found = tiltmeter.compare(before, after)["at"]
+    assert effect(found).startswith("median 1970-01-11 09:00 → 1998-07-")
+    assert effect(found).endswith(", no overlap")
+
+
+def test_dates_that_grow_older_are_shown_and_not_judged_as_out_of_range():
+    before = pa.table({"at": pa.array(np.arange(1_000) * 3_600, pa.timestamp("s"))})
+    later = pa.table({"at": pa.array((np.arange(1_000) + 20) * 3_600, pa.timestamp("s"))})
+    found = tiltmeter.compare(before, later)["at"]
+    assert found.out_of_range == pytest.approx(0.02)
+    assert found.out_of_range_p_value < 0.001
+    assert found.severity.word == "none"
+
+
+def test_values_out_of_range_are_said_to_be():
+    before = pa.table({"pdays": [999] * 1_000, "age": [*range(20, 60)] * 25})
+    after = pa.table({"pdays": [999] * 900 + [3] * 100, "age": [*range(20, 60)] * 24 + [95] * 40})
+    found = tiltmeter.compare(before, after)
+    assert effect(found["pdays"]) == "10 % other than 999"
+    assert effect(found["age"]) == "spread × 1.4, 4 % outside 20 – 59"
+
+
+def test_missing_values_where_there_were_none_are_said_to_be_new():
+    before = pa.table({"x": np.arange(1_000.0)})
+    after = pa.table({"x": pa.array([*np.arange(970.0), *[None] * 30])})
+    found = tiltmeter.compare(before, after)["x"]
+    assert effect(found) == "3 points more missing (now 3 %, none before)"
+
+
+def test_where_nothing_but_the_mean_moved_the_mean_is_said():
+    before, after = pa.table({"x": [0] * 600 + [2] * 400}), pa.table({"x": [0] * 800 + [2] * 200})
+    assert effect(tiltmeter.compare(before, after)["x"]) == "mean 0.8 → 0.4"

@@ -147,7 +147,9 @@ def _alerts(found: Backtest) -> Markup:
     if len(loud) > _MOST_ALERTS:
         note += f"The first {_MOST_ALERTS} of {len(loud)} alerts stand here."
     titles = ("what", "severity", "rule", "since", "until", "windows", "what had changed")
-    table = grid(titles, [_alert_row(one, found) for one in loud[:_MOST_ALERTS]], numbers=("windows",))
+    table = grid(
+        titles, [_alert_row(one, found) for one in loud[:_MOST_ALERTS]], numbers=("windows",), full=titles[-1:]
+    )
     return joined(
         [
             element("h2", "What would have fired"),
@@ -163,7 +165,7 @@ def _alert_row(episode: Episode, found: Backtest) -> list[object]:
     return [
         shortened(episode.feature) or "all features",
         badge(episode.severity),
-        episode.rule,
+        element("span", episode.rule, class_="k"),
         element("span", f"{episode.since.astimezone(zone):%Y-%m-%d %H:%M}", class_="k"),
         element("span", until, class_="k"),
         str(episode.windows),

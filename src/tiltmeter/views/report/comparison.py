@@ -83,7 +83,12 @@ def _facts(result: Result) -> list[tuple[str, str]]:
 
 
 def _table(features: Sequence[FeatureComparison], places: Mapping[str, str]) -> Markup:
-    return grid(_TITLES, [_row(feature, places) for feature in features], numbers=("PSI", "q", "missing"))
+    return grid(
+        _TITLES,
+        [_row(feature, places) for feature in features],
+        numbers=("PSI", "q", "missing"),
+        full=("what changed", ""),
+    )
 
 
 def _row(feature: FeatureComparison, places: Mapping[str, str]) -> list[object]:

@@ -25,7 +25,7 @@ body.tm{margin:0 auto;max-width:1120px;padding:28px 24px 48px}
 .tm .answer{font-size:20px;line-height:1.35;font-weight:600;margin:0 0 18px;padding:4px 0 4px 14px;
 border-left:5px solid var(--tm-grid);overflow-wrap:anywhere}
 .tm .a2{border-color:#f59e0b}.tm .a3{border-color:#b91c1c}
-.tm .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:0 0 8px}
+.tm .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:10px;margin:0 0 8px}
 .tm .tile{border:1px solid var(--tm-grid);border-radius:8px;padding:9px 12px;background:var(--tm-card)}
 .tm .tile b{display:block;font-size:19px;font-weight:600;line-height:1.3}
 .tm .tile span,.tm .faint{color:var(--tm-faint)}
@@ -63,12 +63,28 @@ color:var(--tm-faint);break-inside:avoid}
 .tm .steps svg{display:inline;vertical-align:-2px;margin-right:5px}
 .tm .key i.now{height:0;border-top:2px solid var(--tm-now);background:none;vertical-align:middle}
 @media(prefers-color-scheme:dark){.tm .b2{background:#3a2c0c;color:#fbd38d}.tm .b3{background:#3d1414;color:#fca5a5}}
+.tm td>svg{min-width:72px}
 @page{size:A4;margin:14mm}
 @media print{body.tm{max-width:none;padding:0;font-size:11px}.tm .answer{font-size:16px}
+.tm *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.tm .tiles{grid-template-columns:repeat(auto-fit,minmax(110px,1fr))}.tm .tile b{font-size:14px;white-space:nowrap}
 .tm .cards{grid-template-columns:1fr 1fr}.tm table{font-size:10px}.tm tr{break-inside:avoid}
-.tm h2{break-after:avoid}.tm .b2{background:#fdf0d3;color:#7a4a00}.tm .b3{background:#fbe3e3;color:#8f1414}}
-@media(max-width:720px){.tm .wide svg{min-width:680px}}
-@media(max-width:480px){.tm .cards{grid-template-columns:1fr}body.tm{padding:16px 12px}}
+.tm .wide{overflow:visible}.tm td,.tm th{padding-left:5px;padding-right:5px}.tm td.name{min-width:90px}
+.tm h2,.tm .key,.tm summary{break-after:avoid}.tm summary{list-style:none}
+.tm details::details-content{content-visibility:visible;display:block;height:auto}
+.tm .box dl{grid-template-columns:90px 1fr}
+.tm .b2{background:#fdf0d3;color:#7a4a00}.tm .b3{background:#fbe3e3;color:#8f1414}}
+@media screen and (max-width:720px){body.tm{padding:16px 12px}.tm .cards{grid-template-columns:1fr}
+.tm .tile:last-child:nth-child(odd){grid-column:1/-1}.tm .wide>svg{min-width:680px}
+.tm .rows,.tm .rows tbody{display:block}.tm .rows thead{display:none}
+.tm .rows tr{display:grid;grid-template-columns:1fr auto;gap:2px 12px;padding:10px 0;
+border-bottom:1px solid var(--tm-grid)}
+.tm .rows tr:last-child{border-bottom:0}.tm .rows td{border:0;padding:0;text-align:left;white-space:normal}
+.tm .rows td.name{font-size:14px;min-width:0}
+.tm .rows td.full{grid-column:1/-1}.tm .rows td.full>svg{width:100%;height:8px;margin:2px 0}
+.tm .rows td.side{justify-self:end}.tm .rows td:empty{display:none}
+.tm .rows td[data-t]::before{content:attr(data-t) " ";color:var(--tm-faint)}
+.tm .box dl{grid-template-columns:1fr}.tm .box dd{margin-bottom:6px}}
 """
 
 
@@ -119,23 +135,47 @@ def tiles(facts: Iterable[tuple[str, str]]) -> Markup:
     )  # fmt: skip
 
 
-def grid(titles: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Markup:
-    """A table; titles of number columns stand at the right. The first column holds names."""
+def grid(
+    titles: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = (), full: Sequence[str] = ()
+) -> Markup:
+    """A table; on a narrow screen each row becomes a small card that names its cells.
+
+    Args:
+        titles: of the columns; the first column holds names, the second stands beside them on a narrow screen.
+        rows: cells.
+        numbers: titles of the columns that stand at the right.
+        full: titles of the columns that take a line of their own on a narrow screen and explain themselves.
+    """
     sides = ["r" if title in numbers else None for title in titles]
     head = [element("th", title, class_=side) for title, side in zip(titles, sides, strict=True)]
+    kinds = [_cell_kind(position, title, numbers, full) for position, title in enumerate(titles)]
     body = [
         element(
             "tr",
             [
-                element("td", cell, class_="name" if not position else side)
-                for position, (cell, side) in enumerate(zip(row, sides, strict=True))
+                element("td", cell, class_=kind or None, data_t=title if named else None)
+                for cell, title, (kind, named) in zip(row, titles, kinds, strict=True)
             ],
         )
         for row in rows
     ]
     return element(
-        "div", element("table", element("thead", element("tr", head)), element("tbody", body)), class_="wide"
+        "div",
+        element("table", element("thead", element("tr", head)), element("tbody", body), class_="rows"),
+        class_="wide",
     )
+
+
+def _cell_kind(position: int, title: str, numbers: Sequence[str], full: Sequence[str]) -> tuple[str, bool]:
+    """Class of a column's cells, and whether a narrow screen names them."""
+    if position == 0:
+        return "name", False
+    classes = ["r"] if title in numbers else []
+    if position == 1:
+        classes.append("side")
+    elif title in full:
+        classes.append("full")
+    return " ".join(classes), position > 1 and title not in full
 
 
 def box(title: str, facts: Iterable[tuple[str, object]]) -> Markup:
