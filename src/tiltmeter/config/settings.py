@@ -138,6 +138,7 @@ class ServerSettings(Part):
     public_url: str = ""
     trusted_header: str | None = None
     link_key: SecretField | None = None
+    outcomes_secret: SecretField | None = None
     keys: KeySettings = KeySettings()
 
 

@@ -18,11 +18,13 @@ from tiltmeter.registry import did_you_mean
 from tiltmeter.service.access import Access, Role
 from tiltmeter.service.ack_pages import ack_routes
 from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json, metric_json, window_json
+from tiltmeter.service.outcome_posts import outcome_routes
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident, Silence
     from tiltmeter.ports import World
     from tiltmeter.service.ack_links import AckLinks
+    from tiltmeter.service.signed_posts import SignedPosts
 
 MAX_BODY_BYTES = 1_048_576
 MAX_METRICS = 100_000
@@ -80,20 +82,6 @@ class SilenceRequest(BaseModel):
     reason: str = Field(min_length=1, max_length=500)
 
 
-class OutcomeBody(BaseModel):
-    """One outcome."""
-
-    model_config = ConfigDict(extra="forbid")
-    entity_id: str = Field(min_length=1, max_length=500)
-    converted: bool
-    at: datetime
-    revenue: float | None = Field(default=None, allow_inf_nan=False)
-    currency: str | None = Field(default=None, max_length=3)
-    label: str | None = Field(default=None, max_length=200)
-    model: str | None = Field(default=None, max_length=200)
-    outcome_id: str | None = Field(default=None, max_length=200)
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks."""
@@ -102,7 +90,10 @@ class Caller:
     name: str
 
 
-def create_app(world: World, operations: Operations, access: Access, links: AckLinks | None = None) -> FastAPI:
+def create_app(
+    world: World, operations: Operations, access: Access, links: AckLinks | None = None,
+    posts: SignedPosts | None = None,
+) -> FastAPI:  # fmt: skip
     """The ASGI application.
 
     Args:
@@ -110,6 +101,7 @@ def create_app(world: World, operations: Operations, access: Access, links: AckL
         operations: what is done for callers.
         access: who may do what.
         links: reads the signed links of messages; None answers none.
+        posts: checks signatures of outcome posts; None asks for none.
     """
     app = FastAPI(title="Tiltmeter", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(BodyLimit)
@@ -117,6 +109,10 @@ def create_app(world: World, operations: Operations, access: Access, links: AckL
     app.include_router(_health_routes(operations, access))
     app.include_router(_read_routes(world, operations), dependencies=[_needs(access, Role.READ)], prefix="/api/v1")
     app.include_router(_operate_routes(operations, access), prefix="/api/v1")
+    # A signature says who sent it: a key is asked for in addition where there is one for outcomes.
+    asks_key = posts is None or Role.OUTCOMES in access.keys
+    needed = [_needs(access, Role.OUTCOMES)] if asks_key else []
+    app.include_router(outcome_routes(operations.record_outcomes, posts), dependencies=needed, prefix="/api/v1")
     if links is not None:
         app.include_router(ack_routes(world, links, operations.acknowledge))
     return app
@@ -304,7 +300,7 @@ def _profile_route(router: APIRouter, world: World, model_name: Any) -> None:  #
 
 def _operate_routes(operations: Operations, access: Access) -> APIRouter:
     router = APIRouter(tags=["operate"])
-    operate, outcomes_role = _needs(access, Role.OPERATE), _needs(access, Role.OUTCOMES)
+    operate = _needs(access, Role.OPERATE)
 
     @router.post("/incidents/{incident_id}/ack", responses=_NOT_FOUND)
     def acknowledge(
@@ -332,14 +328,6 @@ def _operate_routes(operations: Operations, access: Access) -> APIRouter:
         if not operations.unsilence(silence_id, by=caller.name):
             raise HTTPException(404, f'there is no silence "{silence_id}"')
         return {"ended": True}
-
-    @router.post("/outcomes", status_code=202, dependencies=[outcomes_role])
-    def outcomes(body: Annotated[list[OutcomeBody], Body(max_length=10_000)]) -> dict[str, int]:
-        """Report conversions and revenue; acknowledged once they are in the spool."""
-        for outcome in body:
-            if outcome.at.tzinfo is None:
-                raise HTTPException(422, "`at` needs a time zone, such as 2026-11-23T06:00:00Z")
-        return {"accepted": operations.record_outcomes([o.model_dump() for o in body])}
 
     return router
 

@@ -30,6 +30,7 @@ from tiltmeter.service.operations import RunningOperations
 from tiltmeter.service.reports import Reports
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
+from tiltmeter.service.signed_posts import signed_posts_of
 from tiltmeter.service.upkeep import Upkeep
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.store.states import DeltaProfileStates
@@ -101,6 +102,7 @@ class Service:
         world = build_world(self.configuration, clock=clock, live=_unstored(shipper), models=models, stored=inner)
         self._remember_models(world, models)
         channels = {**world.channels, heartbeat.CHANNEL: heartbeat.HeartbeatChannel(world.state)}
+        posts = signed_posts_of(self.configuration, world.state, clock)
         links = AckLinks(link_key(self.configuration), settings.server.public_url or _address(listening), clock)
         sender = Sender(world.state, channels, clock, report=_reported, prepare=links.attach)
         pulse = heartbeat.Heartbeat(world.state, clock, every=settings.heartbeat.every)
@@ -125,7 +127,7 @@ class Service:
         report = settings.report
         receivers = {"daily": report.daily.to, "weekly": report.weekly.to}
         self._thread("reports", Reports(world, self.configuration.placed("reports"), receivers).run, self._stop)
-        self._serve(create_app(world, operations, access, links), listening)
+        self._serve(create_app(world, operations, access, links, posts), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+ONE_TIME_LEASES = "once:"
+"""Leases whose names never come back; `retain` deletes them when they have run out."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaselineRecord:
@@ -99,6 +102,12 @@ def holds_lease(connection: Connection, lease: Lease) -> bool:
     """Whether nobody took the lease since; locks its row until the end of the transaction."""
     row = connection.execute(select(LEASES).where(LEASES.c.name == lease.name).with_for_update()).one_or_none()
     return row is not None and row.holder == lease.holder and row.fencing == lease.fencing
+
+
+def forget_leases(connection: Connection, now: datetime) -> None:
+    """Delete one-time leases that ran out; of others the fencing number has to stay."""
+    wanted = LEASES.c.name.startswith(ONE_TIME_LEASES, autoescape=True)
+    connection.execute(delete(LEASES).where(wanted, LEASES.c.expires_at < to_micros(now)))
 
 
 def release_lease(connection: Connection, lease: Lease) -> None:

@@ -248,7 +248,7 @@ class SqlStateStore:
             positions.forget_baseline(connection, model, name)
 
     def retain(self, now: datetime, *, keep_hourly: timedelta, keep_live: timedelta = KEEP_LIVE) -> int:
-        """Delete hourly and live numbers past their age; daily and longer ones are kept for ever.
+        """Delete hourly and live numbers past their age, and leases of posts; daily and longer numbers stay for ever.
 
         Returns:
             How many numbers were deleted.
@@ -256,6 +256,7 @@ class SqlStateStore:
         with self._database.write() as connection:
             hourly = metric_rows.forget_metrics(connection, Grain.HOUR, now - keep_hourly)
             live = metric_rows.forget_metrics(connection, Grain.LIVE, now - keep_live)
+            positions.forget_leases(connection, now)
         return hourly + live
 
 
