@@ -4,11 +4,13 @@
                       manifest.json            `domain.batch_run.BatchManifest`, written last
 
 Everything is written into `<run>.writing-<random>/`, synced, and appears by one rename: a folder without ".writing-" in
-its name is complete. When the run is there already, or was shipped before, the first one stands.
+its name is complete. When the run is there already, or was shipped before, the first one stands; a failed run may be
+tried again under the same id and is another attempt. A killed process leaves its folder, and the shipper ends the run.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -25,13 +27,18 @@ from tiltmeter.capture.privacy import HASH_KEY, Privacy
 from tiltmeter.capture.record import micros
 from tiltmeter.capture.writer import host_name
 from tiltmeter.domain.batch_run import (
+    FAILED_MARK,
+    KILLED,
     MANIFEST_FILE,
     MANIFEST_FORMAT,
+    RUNNING_FILE,
     WRITING,
     BatchManifest,
     BatchPart,
     RunState,
+    decode_manifest,
     run_folder_name,
+    run_identity,
 )
 from tiltmeter.domain.errors import StoreError, UsageError
 
@@ -59,6 +66,7 @@ class BatchJob:
         model_version: str,
         job: str,
         task_key: str,
+        attempt: int,
         source: str,
         privacy: Privacy,
         now: Callable[[], datetime],
@@ -70,6 +78,7 @@ class BatchJob:
         self._model_version = model_version
         self._job = job
         self._task_key = task_key
+        self._attempt = attempt
         self._source = source
         self._privacy = privacy
         self._now = now
@@ -157,7 +166,7 @@ class BatchJob:
         from tiltmeter.capture.frames import constant, row_ids
 
         count = table.num_rows
-        run = f"{BATCH_FOLDER}/{self.run_id}"
+        run = f"{BATCH_FOLDER}/{run_identity(self.run_id, self._task_key, self._attempt)}"
         arrays = {
             "event_id": row_ids(run, self._rows, count),
             "source": constant(self._source, count),
@@ -192,6 +201,7 @@ class BatchJob:
             columns_ignored=tuple(self._ignored),
             parts=tuple(self._parts),
             task_key=self._task_key,
+            attempt=self._attempt,
         )
 
 
@@ -203,6 +213,7 @@ def batch_job(
     run_id: str | None = None,
     model_version: str = "",
     task_key: str = "",
+    attempt: int | None = None,
     spool: Path | str | None = None,
     drop: Sequence[str] = (),
     hash: Sequence[str] = (),  # noqa: A002 - the word of the configuration
@@ -219,6 +230,8 @@ def batch_job(
         run_id: of the scheduler; a repetition with the same id changes nothing. Random by default.
         model_version: of every row without a version column.
         task_key: task of a job with several.
+        attempt: repetition of the run, from 0. By default the one after the failed attempts that this spool knows; a
+            job whose attempts run on several machines tells it.
         spool: folder; by default `$TILTMETER_SPOOL`, else `./tiltmeter-home/spool`.
         drop: columns that are never stored.
         hash: columns that are stored as a keyed hash.
@@ -233,9 +246,10 @@ def batch_job(
     """
     if not model or not job:
         raise UsageError("a batch job needs a model and a job name")
-    identity = run_id or uuid.uuid4().hex
+    run = run_id or uuid.uuid4().hex
     root = spool_folder(spool) / BATCH_FOLDER
-    final = root / run_folder_name(identity)
+    tried = _next_attempt(root, run, task_key) if attempt is None else attempt
+    final = root / run_folder_name(run_identity(run, task_key, tried))
     folder = root / f"{final.name}{WRITING}{uuid.uuid4().hex[:8]}"
     try:
         LOCAL_FILES.make_folder(folder)
@@ -243,21 +257,54 @@ def batch_job(
         raise StoreError(f"the spool cannot be written ({error.strerror})", at=str(root), retryable=True) from error
     recorded = BatchJob(
         folder,
-        run_id=identity,
+        run_id=run,
         model=model,
         model_version=model_version,
         job=job,
         task_key=task_key,
+        attempt=tried,
         source=source,
         privacy=Privacy(drop=drop, hash=hash, truncate=truncate, key=hash_key),
         now=now,
     )
+    with _running(folder, recorded.manifest(RunState.FAILED, KILLED)):
+        try:
+            yield recorded
+        except BaseException as error:
+            _publish(recorded.manifest(RunState.FAILED, type(error).__name__), folder, final)
+            raise
+        _publish(recorded.manifest(RunState.SUCCESS, ""), folder, final)
+
+
+@contextmanager
+def _running(folder: Path, manifest: BatchManifest) -> Iterator[None]:
+    """Hold a lock while the run goes on: a shipper that gets it knows that the process was killed."""
     try:
-        yield recorded
-    except BaseException as error:
-        _publish(recorded.manifest(RunState.FAILED, type(error).__name__), folder, final)
-        raise
-    _publish(recorded.manifest(RunState.SUCCESS, ""), folder, final)
+        file = (folder / RUNNING_FILE).open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(msgspec.json.encode(manifest))
+        file.flush()
+    except OSError as error:
+        raise StoreError(f"the spool cannot be written ({error.strerror})", at=str(folder), retryable=True) from error
+    with file:
+        yield
+
+
+def _next_attempt(root: Path, run_id: str, task_key: str) -> int:
+    """The first attempt that did not fail before, as far as this spool knows."""
+    attempt = 0
+    while _failed(root / run_folder_name(run_identity(run_id, task_key, attempt))):
+        attempt += 1
+    return attempt
+
+
+def _failed(final: Path) -> bool:
+    if final.with_name(final.name + FAILED_MARK).exists():
+        return True  # and shipped
+    try:
+        return decode_manifest((final / MANIFEST_FILE).read_bytes()).state is RunState.FAILED
+    except (OSError, ValueError):
+        return False
 
 
 def _publish(manifest: BatchManifest, folder: Path, final: Path) -> None:
@@ -270,9 +317,13 @@ def _publish(manifest: BatchManifest, folder: Path, final: Path) -> None:
         if final.exists():
             shutil.rmtree(folder)  # the run was recorded before, and the first one stands
             return
+        (folder / RUNNING_FILE).unlink(missing_ok=True)
         folder.rename(final)
         LOCAL_FILES.sync_folder(final.parent)
     except OSError as error:
+        if final.exists():  # another process with the same id was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         raise StoreError(
             f"the run cannot be kept ({error.strerror or error})", at=str(final), retryable=True
         ) from error

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiltmeter.capture.batch import BATCH_FOLDER
 from tiltmeter.capture.privacy import Privacy
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
+from tiltmeter.domain.batch_run import WRITING
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.erase import Reprofiling, erase_entity
@@ -54,8 +56,11 @@ def erase(
         zone=configuration.zone,
         damaged=configuration.home / "damaged",
     )
+    writing = _still_written(configuration)
+    in_place = {name: model.source.table for name, model in configuration.models.items() if model.source is not None}
     if as_json:
-        print_json({"schema": "tiltmeter.erase/1", "shipped_before": shipped, **asdict(erased)})
+        facts = {"shipped_before": shipped, **asdict(erased), "still_written": writing, "left_alone": in_place}
+        print_json({"schema": "tiltmeter.erase/1", **facts})
         return
     for table, rows in erased.rows.items():
         print(f"{table}: {rows} rows removed, {erased.files.get(table, 0)} files of older versions removed")
@@ -64,6 +69,10 @@ def erase(
     for name in erased.set_aside:
         print(f"damaged/{name}: held the id, removed whole")
     print(f"spool: {shipped} waiting records were moved into the tables first")
+    for name in writing:
+        print(f"{name}: a job is writing it now; run this again when the job has ended")
+    for model, table in in_place.items():
+        print(f"{model}: {table} is read in place and was left alone; delete the rows there")
     if not sum(erased.rows.values()) and not erased.set_aside:
         print("nothing is known of this id")
 
@@ -76,6 +85,12 @@ def _emptied_spool(configuration: Configuration, log: DeltaLog, clock: SystemClo
     )
     shipped = shipper.ship_once(flush=True)
     return shipped.predictions + shipped.outcomes
+
+
+def _still_written(configuration: Configuration) -> list[str]:
+    """Batch runs whose process is alive: their rows are in no table yet."""
+    batch = configuration.placed(configuration.settings.capture.spool.path) / BATCH_FOLDER
+    return sorted(folder.name for folder in batch.glob(f"*{WRITING}*"))
 
 
 def _reprofiling(model: Model, world: World) -> Reprofiling | None:

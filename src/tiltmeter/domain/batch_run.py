@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from enum import StrEnum
 
@@ -12,6 +13,15 @@ MANIFEST_FORMAT = "tiltmeter.batch/1"
 MANIFEST_FILE = "manifest.json"
 WRITING = ".writing-"
 """In the name of a folder that is still being written."""
+
+RUNNING_FILE = "running.json"
+"""Manifest of a run that has not ended; its process holds a lock on it."""
+
+FAILED_MARK = ".failed"
+"""Behind the name of a folder: the failed run was shipped, so the next one of its id is another attempt."""
+
+KILLED = "the process was killed"
+"""Message of a run whose process ended without a word."""
 
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -42,8 +52,8 @@ class BatchPart(msgspec.Struct, frozen=True, kw_only=True):
 class BatchManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run wrote: `spool/batch/<run>/manifest.json`, written last; the folder appears by one rename.
 
-    (`batch/` + `run_id`, position of the part) is the application transaction of a part, so a run that is repeated with
-    the same id changes nothing.
+    (`batch/` + `identity`, position of the part) is the application transaction of a part, so a run that is repeated
+    with the same id, task and attempt changes nothing.
 
     Args:
         format: MANIFEST_FORMAT.
@@ -83,13 +93,23 @@ class BatchManifest(msgspec.Struct, frozen=True, kw_only=True):
     task_key: str = ""
     attempt: int = 0
 
+    @property
+    def identity(self) -> str:
+        """Names the run among all."""
+        return run_identity(self.run_id, self.task_key, self.attempt)
 
-def run_folder_name(run_id: str) -> str:
-    """Folder of a run: its id where that is a harmless name, else a readable rest and a hash."""
-    if _FOLDER.fullmatch(run_id) and WRITING not in run_id:
-        return run_id
-    rest = re.sub(r"[^A-Za-z0-9]+", "-", run_id)[:40].strip("-") or "run"
-    return f"{rest}-{hashlib.blake2b(run_id.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+def run_identity(run_id: str, task_key: str, attempt: int) -> str:
+    """One name of a run, a task of it and an attempt at it."""
+    return json.dumps([run_id, task_key, attempt]) if task_key or attempt else run_id
+
+
+def run_folder_name(identity: str) -> str:
+    """Folder of a run: its name where that is a harmless name, else a readable rest and a hash."""
+    if _FOLDER.fullmatch(identity) and WRITING not in identity:
+        return identity
+    rest = re.sub(r"[^A-Za-z0-9]+", "-", identity)[:40].strip("-") or "run"
+    return f"{rest}-{hashlib.blake2b(identity.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
 
 
 def decode_manifest(data: bytes) -> BatchManifest:

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
-from tiltmeter.domain.batch_run import MANIFEST_FILE, WRITING, BatchManifest, decode_manifest
+from tiltmeter.domain.batch_run import FAILED_MARK, MANIFEST_FILE, WRITING, BatchManifest, RunState, decode_manifest
+from tiltmeter.ingest.killed_runs import end_killed_runs, forget_marks
 from tiltmeter.ingest.private import private_columns
 from tiltmeter.store.schema import BATCH_RUNS, FEATURE_PREFIX, PREDICTIONS
 from tiltmeter.store.table import ConcurrentCommitError
@@ -71,6 +72,7 @@ class BatchShipper:
             StoreError: a table is away; the runs stay in the spool.
         """
         rows = 0
+        end_killed_runs(self.spool / "batch")
         for folder in self._complete():
             try:
                 manifest = decode_manifest((folder / MANIFEST_FILE).read_bytes())
@@ -90,13 +92,16 @@ class BatchShipper:
         return sorted(f for f in batch.iterdir() if WRITING not in f.name and (f / MANIFEST_FILE).is_file())
 
     def _ship_run(self, folder: Path, manifest: BatchManifest, now: datetime) -> int:
-        application = f"batch/{manifest.run_id}"
+        application = f"batch/{manifest.identity}"
         rows = 0
         for position, part in enumerate(manifest.parts):
             rows += self._ship_part(folder / part.file, part, manifest, (application, position), now)
         run = pa.Table.from_pylist([run_row(manifest, now)], schema=BATCH_RUNS.columns)
         self.log.append(BATCH_RUNS.name, run, {application: len(manifest.parts)})
+        if manifest.state is RunState.FAILED:
+            folder.with_name(folder.name + FAILED_MARK).touch()
         shutil.rmtree(folder, ignore_errors=True)
+        forget_marks(folder.parent, now)
         self.counters["batch_rows_shipped"] += rows
         _log.info("job_run_seen", job=manifest.job, run=manifest.run_id, rows=rows, state=str(manifest.state))
         return rows
