@@ -29,6 +29,7 @@ from alert_scenes import (
 from tiltmeter.alerting.advance import RULE_ERROR, advance
 from tiltmeter.alerting.lifecycle import step
 from tiltmeter.alerting.rules import verdicts
+from tiltmeter.alerting.situation import Load
 from tiltmeter.alerting.views import is_muted
 from tiltmeter.channels.slack_blocks import root_blocks
 from tiltmeter.config.rules import check_rules, load_rules
@@ -252,6 +253,15 @@ def test_24_five_hundred_incidents_in_a_minute_are_a_digest():
     told = {m.incident for m in plays.messages if m.kind is MessageKind.FIRED}
     assert {i.id for i in real} <= told
     assert _most_in_ten_minutes([m.created_at for m in plays.messages if m.channel == "pagerduty"]) <= 30
+
+
+def test_24_the_heartbeats_own_messages_are_no_storm():
+    play = rehearsal(ERRORS)
+    window = live(0)
+    situation = replace(play.situation(window.end), load=Load(0, {"heartbeat": 600, "dashboard": 600}))
+    found = verdicts([Metric(ERROR_RATE, Subject(MODEL), window, 0.5, n_current=500)], play.rules.rules)
+    said = advance(situation, found, window=window, now=window.end).messages
+    assert {m.kind for m in said} == {MessageKind.FIRED}
 
 
 def _most_in_ten_minutes(times):

@@ -36,6 +36,13 @@ def channels_for(rules: RuleSet, severity: Severity, snapshot: Escalation | None
     return ladder.steps[0].to if ladder and ladder.steps else ()
 
 
+def channels_of_people(rules: RuleSet) -> frozenset[str]:
+    """Every channel that a route or a ladder names, the dashboard left out: it calls nobody."""
+    steps = (step for ladder in rules.escalations.values() for step in ladder.steps)
+    named = (*(route.to for route in rules.routes), *(step.to for step in steps))
+    return frozenset(name for names in named for name in names) - {"dashboard"}
+
+
 def on_the_ladder(incident: Incident, rules: RuleSet, severity: Severity, now: datetime) -> Incident:
     """The incident at the foot of its ladder, reminders set: when it fires, and again when it gets worse."""
     route = route_for(rules, severity)
