@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("tiltmeter.cli.report:app", "The drift report and performance review of a day or week."),
     "grafana": ("tiltmeter.cli.grafana:app", "Write dashboards and provisioning files for Grafana."),
     "prometheus": ("tiltmeter.cli.prometheus:app", "Write alert rules for Prometheus."),
+    "export": ("tiltmeter.cli.export:app", "Metric tables in the shape of Databricks data profiling."),
     "erase": ("tiltmeter.cli.erase:erase", "Remove one person's rows from every table."),
     "statistics": ("tiltmeter.cli.statistics:statistics", "Every statistic and metric: definition, range, source."),
     "doctor": ("tiltmeter.cli.check:doctor", "Look at an installation part by part: ok, or what to do."),
