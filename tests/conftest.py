@@ -19,6 +19,7 @@ _LONG_ROOMS = (
     "tests/journeys/",
     "tests/unit/demo/",  # builds thirty days of a company
     "tests/unit/ingest/test_databricks_jobs.py",  # waits out a server's rate limits
+    "tests/unit/service/test_monitoring.py",  # days of a small company
     "tests/unit/service/test_scheduler.py",  # days of a small company
     "tests/unit/service/test_watchdog.py",  # processes of their own
     "tests/unit/store/test_profile_states.py",  # months of stored states

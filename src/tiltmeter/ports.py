@@ -159,9 +159,16 @@ class ProfileStates(Protocol):
         ...
 
     def total(
-        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+        self,
+        model: str,
+        bins_id: str,
+        window: Window,
+        *,
+        version: str = "",
+        segment: tuple[str, str] = ("", ""),
+        as_of: int | None = None,
     ) -> Profile | None:
-        """Sum over the window, None where no row lies in it."""
+        """Sum over the window, None where no row lies in it; as it was at a source version where one is given."""
         ...
 
     def span(self, model: str, bins_id: str, *, within: Window | None = None) -> tuple[datetime, datetime] | None:
@@ -195,6 +202,10 @@ class StoredLog(Protocol):
 
     def rows(self, model: Model, window: Window) -> Rows:
         """Rows with a prediction in the window."""
+        ...
+
+    def rows_at(self, model: Model, window: Window, version: int) -> Rows | None:
+        """Rows with a prediction in the window as the table was at a version; None where it is no longer kept."""
         ...
 
     def sample(
@@ -235,12 +246,22 @@ class Baselines(Protocol):
         """The frozen cells of a model, made on first use; None while the baseline is still learnt."""
         ...
 
-    def judging(self, model: Model, window: Window) -> Reference | None:
-        """The first configured baseline; None while it is still learnt."""
+    def judging(self, model: Model, window: Window, *, as_of: int | None = None) -> Reference | None:
+        """The first configured baseline; None while it is still learnt.
+
+        Args:
+            model: whose.
+            window: the span that is compared: baselines that move end where it starts.
+            as_of: source version whose rows count, for baselines that are sums of stored profiles.
+        """
         ...
 
     def beside(self, model: Model, window: Window) -> list[Reference]:
         """The further baselines, which are shown and never judge."""
+        ...
+
+    def stored(self, bins_id: str) -> Reference | None:
+        """A baseline that judged once, by the hash of its cells; None where its file is gone."""
         ...
 
     def progress(self, model: Model) -> tuple[int, int]:

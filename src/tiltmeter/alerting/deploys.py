@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Window
-    from tiltmeter.ports import StateKey, World
+    from tiltmeter.ports import StateKey, StateStore, World
 
 DEPLOY_BEFORE = timedelta(hours=24)
 """A version that came this long before a window may still be what moved it."""
@@ -21,8 +21,7 @@ DEPLOY_BEFORE = timedelta(hours=24)
 
 def recent_deploys(world: World, model: Model, window: Window) -> tuple[Change, ...]:
     """Model versions first seen shortly before or in the window: a deploy is the likeliest cause of anything."""
-    first_seen = world.state.watermark(f"versions:{model.name}")
-    known: dict[str, str] = json.loads(first_seen) if first_seen else {}
+    known = first_hours(world.state, model.name)
     moments = {version: datetime.fromisoformat(text) for version, text in known.items()}
     oldest = min(moments.values(), default=window.start)
     return tuple(
@@ -32,10 +31,20 @@ def recent_deploys(world: World, model: Model, window: Window) -> tuple[Change, 
     )
 
 
+def first_hours(state: StateStore, model: str) -> dict[str, str]:
+    """Version -> UTC start of its first hour with rows, ISO 8601."""
+    found: dict[str, str] = json.loads(state.watermark(_key(model)) or "{}")
+    return found
+
+
+def _key(model: str) -> str:
+    return f"versions:{model}"
+
+
 def remember_versions(world: World, model: Model, profiles: Iterable[StateKey]) -> None:
     """Keep the first hour of every model version."""
-    key = f"versions:{model.name}"
-    known: dict[str, str] = json.loads(world.state.watermark(key) or "{}")
+    key = _key(model.name)
+    known = first_hours(world.state, model.name)
     before = dict(known)
     for state in profiles:
         first = state.window_start.isoformat()

@@ -10,14 +10,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tiltmeter.alerting.explaining import Line, story_of
+from tiltmeter.alerting.explaining import Line, story_of, subject_of
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.config.units import duration
 from tiltmeter.domain.errors import UsageError
 from tiltmeter.domain.severity import Severity
+from tiltmeter.monitors.recomputing import recompute
 from tiltmeter.registry import did_you_mean
-from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json
+from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json, recomputed_json
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
 from tiltmeter.wiring import build_world
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.alerting.explaining import Story
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident
+    from tiltmeter.monitors.recomputing import Recomputed
     from tiltmeter.ports import World
 
 app = typer.Typer(help="What fired, who was told, and what people say to it.")
@@ -115,7 +117,9 @@ def explain(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Why it fired, and why people were, or were not, told.
+    """Why it fired, why people were, or were not, told, and its numbers computed once more.
+
+    Numbers come from the stored states, bit for bit, and from the rows while their version of the table is kept.
 
     Example:
         tiltmeter alerts explain inc_7f3a
@@ -123,8 +127,10 @@ def explain(
     world = _world(config)
     incident, alerts = _asked_about(world, alert)
     found = _story(world, incident, alerts)
+    again = [(one, _recomputed(one, world)) for one in alerts]
     if as_json:
         facts: dict[str, Any] = {"schema": "tiltmeter.alerts-explain/1", "incident": incident.id if incident else None}
+        facts["numbers"] = [recomputed_json(one, numbers) for one, numbers in again]
         facts["upstream"] = found.upstream
         for part in ("fired", "told", "quiet"):
             facts[part] = [
@@ -140,6 +146,30 @@ def explain(
     _print_part(console, world, "Why it fired", found.fired)
     _print_part(console, world, "Who was told", found.told or [Line(None, "nobody")])
     _print_part(console, world, "What kept people from being told, and what comes next", found.quiet)
+    lines = [Line(None, text) for one, numbers in again for text in _again(one, numbers)]
+    _print_part(console, world, "Its numbers, computed once more", lines)
+
+
+def _recomputed(alert: Alert, world: World) -> list[Recomputed]:
+    model = world.models.get(alert.subject.model)
+    return recompute(alert.metric, model, world) if alert.metric is not None and model is not None else []
+
+
+def _again(alert: Alert, numbers: Sequence[Recomputed]) -> Iterator[str]:
+    """What came out for one alert, a sentence a way."""
+    metric = alert.metric
+    if metric is None:
+        return
+    stored = "no value" if metric.value is None else repr(metric.value)
+    yield f"{subject_of(alert)}: {metric.name} was {stored}"
+    for one in numbers:
+        if one.is_same is None:
+            yield f"  from {one.source}: not possible; {one.why}"
+        elif one.is_same:
+            yield f"  from {one.source}: the same to the last bit, bounds and p-values included"
+        else:
+            value = one.metric.value if one.metric is not None else None
+            yield f"  from {one.source}: {value!r} today; {one.why}"
 
 
 @app.command("ack")

@@ -112,9 +112,17 @@ class StillStates:
         return found
 
     def total(
-        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+        self,
+        model: str,
+        bins_id: str,
+        window: Window,
+        *,
+        version: str = "",
+        segment: tuple[str, str] = ("", ""),
+        as_of: int | None = None,
     ) -> Profile | None:
-        """As the port."""
+        """As the port; the history has one version."""
+        del as_of
         total: Profile | None = None
         for profile in self.hours(model, bins_id, window, version=version, segment=segment).values():
             total = profile if total is None else total + profile

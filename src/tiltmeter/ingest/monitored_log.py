@@ -81,6 +81,11 @@ class MonitoredLog:
         """As the port, renamed."""
         return self._named(self.inner.rows(model, window), model)
 
+    def rows_at(self, model: Model, window: Window, version: int) -> Rows | None:
+        """As the port, renamed."""
+        rows = self.inner.rows_at(model, window, version)
+        return None if rows is None else self._named(rows, model)
+
     def sample(
         self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20
     ) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from tiltmeter.statistics.comparison import compare
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import Profile
@@ -82,19 +81,19 @@ class ComparingMonitor:
 
     def measure(self, model: Model, window: Window, world: World) -> list[Metric]:
         """All metrics of the window; empty while the baseline is learnt and where no row lies in reach."""
-        reference = world.baselines.judging(model, window)
-        if reference is None:
+        bins = world.baselines.bins(model, window.end)
+        if bins is None:
             return []
         metrics: list[Metric] = []
-        for part in self._parts(model, window, world, reference):
-            metrics.extend(self._measure_part(model, window, world, reference, part))
+        for part in self._parts(model, window, world, bins.bins_id):
+            metrics.extend(self._measure_part(model, window, world, bins.bins_id, part))
         return metrics
 
-    def _parts(self, model: Model, window: Window, world: World, reference: Reference) -> Iterator[Part]:
+    def _parts(self, model: Model, window: Window, world: World, bins_id: str) -> Iterator[Part]:
         yield Part()
         if not self.is_complete:
             return
-        name, bins_id = model.name, reference.bins.bins_id
+        name = model.name
         versions, segments = world.states.subjects(name, bins_id)
         # A version that scored alone is all rows: judged apart, everything about it would be said twice.
         present = [v for v in versions if world.states.total(name, bins_id, window, version=v) is not None]
@@ -102,41 +101,40 @@ class ComparingMonitor:
             yield from (Part(version=version) for version in present)
         yield from (Part(segment=segment) for segment in segments)
 
-    def _measure_part(
-        self, model: Model, window: Window, world: World, reference: Reference, part: Part
-    ) -> list[Metric]:
+    def _measure_part(self, model: Model, window: Window, world: World, bins_id: str, part: Part) -> list[Metric]:
         min_rows = max((rule.min_rows for rule in world.rules.rules if rule.metric == "drift.psi"), default=200)
-        bins_id = reference.bins.bins_id
         found = judged_span(world, model, bins_id, window, min_rows=min_rows, part=part)
         if found is None:
             return []
         span, current = found
+        # Baselines that move are taken at the span: what is compared never lies on both sides.
+        reference = world.baselines.judging(model, span)
+        if reference is None:
+            return []
         comparison = compare(reference, current, weights=model.weights, now=window.end)
         provenance = Provenance(reference.baseline_id, bins_id, world.states.watermark(model.name, bins_id))
         metrics = drift_metrics(comparison, subject=part.subject(model), window=span, provenance=provenance)
         if self.is_complete:
-            return metrics
+            beside = _beside(model, span, world, current) if part == Part() else []
+            return [*metrics, *beside]
         return [m for m in metrics if m.name.startswith("features.") or m.name in _HOURLY_DRIFT]
 
 
 FEATURES = ComparingMonitor("features", is_complete=False)
 DRIFT = ComparingMonitor("drift", is_complete=True)
 
+BASELINE = "baseline"
+"""Segment key of numbers against a further baseline; no rule judges them."""
 
-def beside_metrics(model: Model, window: Window, world: World) -> list[Metric]:
-    """PSI of every feature against the further baselines: shown, never judged. Named by `details["baseline"]`."""
-    judging = world.baselines.judging(model, window)
-    if judging is None:
-        return []
-    found = judged_span(world, model, judging.bins.bins_id, window, min_rows=200)
-    if found is None:
-        return []
-    span, current = found
+
+def _beside(model: Model, span: Window, world: World, current: Profile) -> list[Metric]:
+    """PSI of every feature against the further baselines: shown, never judged; no row is read for it."""
     metrics: list[Metric] = []
-    for reference in world.baselines.beside(model, window):
-        comparison = compare(reference, current, weights=model.weights, now=window.end)
-        provenance = Provenance(reference.baseline_id, reference.bins.bins_id)
-        subject = Subject(model.name, segment_key="baseline", segment_value=reference.name)
+    for reference in world.baselines.beside(model, span):
+        comparison = compare(reference, current, weights=model.weights, now=span.end)
+        bins_id = reference.bins.bins_id
+        provenance = Provenance(reference.baseline_id, bins_id, world.states.watermark(model.name, bins_id))
+        subject = Subject(model.name, segment_key=BASELINE, segment_value=reference.name)
         measured = drift_metrics(comparison, subject=subject, window=span, provenance=provenance)
         metrics.extend(
             replace(m, details={"baseline": reference.name})

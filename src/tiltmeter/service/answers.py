@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident
     from tiltmeter.domain.message import Delivery
     from tiltmeter.domain.metric import Metric, Subject
     from tiltmeter.domain.window import Window
+    from tiltmeter.monitors.recomputing import Recomputed
 
 
 def _when(moment: datetime | None) -> str | None:
@@ -120,4 +122,17 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "due_at": delivery.due_at.isoformat(),
         "sent_at": _when(delivery.sent_at),
         "error": delivery.last_error,
+    }
+
+
+def recomputed_json(alert: Alert, found: Sequence[Recomputed]) -> dict[str, Any]:
+    """The number behind an alert, computed once more by every way that is still open."""
+    metric = alert.metric
+    return {
+        "alert": alert.id,
+        "number": metric_json(metric) if metric is not None else None,
+        "again": [
+            {"from": one.source, "value": one.metric.value if one.metric else None, "same": one.is_same, "why": one.why}
+            for one in found
+        ],
     }

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.deploys import first_hours
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.profiling.codec import decode_baseline, encode_baseline
@@ -69,20 +70,27 @@ class StoredBaselines:
         made = self._made(model, model.baselines[0], now)
         return made[0] if made else None
 
-    def judging(self, model: Model, window: Window) -> Reference | None:
-        """The first configured baseline; None while it is still learnt."""
-        return self._reference(model, model.baselines[0], window)
+    def judging(self, model: Model, window: Window, *, as_of: int | None = None) -> Reference | None:
+        """As the port."""
+        return self._reference(model, model.baselines[0], window, as_of)
+
+    def stored(self, bins_id: str) -> Reference | None:
+        """As the port."""
+        if bins_id not in self._kept and not (self.folder / f"{bins_id}.tmb").exists():
+            return None
+        bins, profile = self._loaded(bins_id)
+        return Reference(bins_id, bins_id, bins, profile)
 
     def use(self, model: Model, bins: Bins, profile: Profile) -> None:
         """Judge a model by this baseline from now on, instead of what its first configured one had made."""
         selector = model.baselines[0]
         self._save(bins, profile)
-        self.state.set_watermark(_key(model, selector), bins.bins_id)
-        self._in_use.pop(_key(model, selector), None)
+        self.state.set_watermark(self._key(model, selector), bins.bins_id)
+        self._in_use.pop(self._key(model, selector), None)
 
     def used(self, model: Model) -> str | None:
         """Id of the bins that a model is judged by; None while nothing was made."""
-        return self.state.watermark(_key(model, model.baselines[0]))
+        return self.state.watermark(self._key(model, model.baselines[0]))
 
     def beside(self, model: Model, window: Window) -> list[Reference]:
         """The further baselines that have rows for the window."""
@@ -96,44 +104,58 @@ class StoredBaselines:
             return 0, LEARNING_ROWS
         return self.sources.log(model, week).count() or 0, LEARNING_ROWS
 
-    def _reference(self, model: Model, selector: BaselineSelector, window: Window) -> Reference | None:
+    def _reference(
+        self, model: Model, selector: BaselineSelector, window: Window, as_of: int | None = None
+    ) -> Reference | None:
         made = self._made(model, model.baselines[0], window.end)
         if made is None:
             return None
         bins, first_profile = made
-        span_sums = self._summed(model, selector, window, bins)
-        if span_sums is not None:
-            profile: Profile | None = span_sums
+        profile: Profile | None
+        if _moves(selector):
+            profile = self._summed(model, selector, window, bins, as_of)
         elif selector == model.baselines[0]:
             profile = first_profile
         else:
             profile = self._profiled(model, selector, bins)
         if profile is None or not profile.rows:
             return None
-        return Reference(selector.name, _baseline_id(bins, selector, window), bins, profile)
+        return Reference(selector.name, self._baseline_id(bins, selector, window), bins, profile)
 
-    def _summed(self, model: Model, selector: BaselineSelector, window: Window, bins: Bins) -> Profile | None:
-        """Reference profile from stored states, for the selectors that are sums of windows."""
+    def _summed(
+        self, model: Model, selector: BaselineSelector, window: Window, bins: Bins, as_of: int | None
+    ) -> Profile | None:
+        """Reference profile from stored states, for the selectors that are sums of windows; None without rows."""
         spans: list[Window] = []
-        if selector.rolling is not None:
+        version = ""
+        if selector.champion:
+            version = self._champion(model, window, bins)
+            spans = [window] if version else []
+        elif selector.rolling is not None:
             spans = [Window(window.start - selector.rolling, window.start, window.grain)]
         elif selector.previous:
             spans = [Window(window.start - window.length, window.start, window.grain)]
         elif selector.seasonal_weeks:
-            weeks = range(1, selector.seasonal_weeks + 1)
-            spans = [
-                replace(window, start=window.start - timedelta(weeks=w), end=window.end - timedelta(weeks=w))
-                for w in weeks
-            ]
+            spans = [_weeks_before(window, weeks, self.zone) for weeks in range(1, selector.seasonal_weeks + 1)]
         total: Profile | None = None
         for span in spans:
-            part = self.states.total(model.name, bins.bins_id, span)
+            part = self.states.total(model.name, bins.bins_id, span, version=version, as_of=as_of)
             if part is not None:
                 total = part if total is None else total + part
         return total
 
+    def _champion(self, model: Model, window: Window, bins: Bins) -> str:
+        """The champion among the versions that serve: the registered one, else the one that served first."""
+        versions, _ = self.states.subjects(model.name, bins.bins_id)
+        serving = [v for v in versions if self.states.total(model.name, bins.bins_id, window, version=v) is not None]
+        registered = self.state.watermark(champion_mark(model.name))
+        if registered in serving:
+            return registered or ""
+        seen = first_hours(self.state, model.name)
+        return min(serving, key=lambda version: (seen.get(version, "9"), version), default="")
+
     def _made(self, model: Model, selector: BaselineSelector, now: datetime) -> tuple[Bins, Profile] | None:
-        key = _key(model, selector)
+        key = self._key(model, selector)
         if (in_use := self._in_use.get(key)) is not None:
             return in_use
         bins_id = self.state.watermark(key)
@@ -147,6 +169,13 @@ class StoredBaselines:
         self._save(bins, profile)
         self.state.set_watermark(key, bins.bins_id)
         return bins, profile
+
+    def _key(self, model: Model, selector: BaselineSelector) -> str:
+        return f"baseline:{model.name}:{selector.name}:{self._place(selector)}"
+
+    def _baseline_id(self, bins: Bins, selector: BaselineSelector, window: Window) -> str:
+        when = f"{window.start.isoformat()}/{window.end.isoformat()}" if _moves(selector) else ""
+        return _hash(f"{bins.bins_id}|{selector.name}|{self._place(selector)}|{when}")
 
     def _place(self, selector: BaselineSelector) -> str:
         """The selector in words that stay true when the whole home is moved."""
@@ -180,7 +209,7 @@ class StoredBaselines:
         """A further fixed baseline, profiled once in the judging baseline's bins and kept beside them."""
         if not selector.data and selector.since is None:
             return None
-        key = f"{bins.bins_id}-{_hash(selector.name + _described(selector))}"
+        key = f"{bins.bins_id}-{_hash(selector.name + self._place(selector))}"
         if key not in self._kept:
             path = self.folder / f"{key}.tmb"
             if path.exists():
@@ -209,13 +238,29 @@ class StoredBaselines:
         unfinished.replace(path)
 
 
+def champion_mark(model: str) -> str:
+    """Name of the position that holds the champion version, where a model registry tells it."""
+    return f"champion:{model}"
+
+
+def _moves(selector: BaselineSelector) -> bool:
+    """Whether the reference side is a sum of stored profiles that moves with the window."""
+    return bool(selector.rolling is not None or selector.previous or selector.seasonal_weeks or selector.champion)
+
+
+def _weeks_before(window: Window, weeks: int, zone: ZoneInfo) -> Window:
+    """The same hours on the local clock, weeks earlier: 09:00 is 09:00 on both sides of a clock change."""
+
+    def earlier(moment: datetime) -> datetime:
+        local = moment.astimezone(zone).replace(tzinfo=None) - timedelta(weeks=weeks)
+        return local.replace(tzinfo=zone).astimezone(UTC)
+
+    return replace(window, start=earlier(window.start), end=earlier(window.end))
+
+
 def _read(path: Path) -> tuple[Bins, Profile]:
     kept = decode_baseline(path.read_bytes())
     return kept.bins, kept.profile
-
-
-def _key(model: Model, selector: BaselineSelector) -> str:
-    return f"baseline:{model.name}:{selector.name}:{_described(selector)}"
 
 
 def _described(selector: BaselineSelector) -> str:
@@ -224,9 +269,3 @@ def _described(selector: BaselineSelector) -> str:
 
 def _hash(text: str) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _baseline_id(bins: Bins, selector: BaselineSelector, window: Window) -> str:
-    moving = selector.rolling is not None or selector.previous or selector.seasonal_weeks
-    when = f"{window.start.isoformat()}/{window.end.isoformat()}" if moving else ""
-    return _hash(f"{bins.bins_id}|{selector.name}|{_described(selector)}|{when}")

@@ -18,7 +18,7 @@ from tiltmeter.store.log_entries import TableFiles
 from tiltmeter.store.newest import newest
 from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
 from tiltmeter.store.schema import BATCH_RUNS, OUTCOMES, PREDICTIONS, TABLES, TRAFFIC
-from tiltmeter.store.snapshot import snapshot
+from tiltmeter.store.snapshot import snapshot, snapshot_at
 from tiltmeter.store.table import ConcurrentCommitError, StoredTable, WriteHandle, check_options
 from tiltmeter.store.traffic import states_of
 
@@ -128,6 +128,16 @@ class DeltaLog:
             return self._source(model).rows(window)
         span = ("request_time", window.start, window.end)
         return self._predictions(RowFilter({"model_name": model.name}, ("prediction",), span), None)
+
+    def rows_at(self, model: Model, window: Window, version: int) -> Rows | None:
+        """As the port; versions of a table that is read in place are its owner's."""
+        if model.source is not None:
+            return None
+        snap = snapshot_at(self.table(PREDICTIONS.name), version)
+        if snap is None:
+            return None
+        span = ("request_time", window.start, window.end)
+        return snap.rows(RowFilter({"model_name": model.name}, ("prediction",), span))
 
     def sample(
         self, model: str, window: Window, filters: Mapping[str, object], limit: int = 20

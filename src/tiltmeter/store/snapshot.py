@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
+from tiltmeter.domain.errors import StoreError
 from tiltmeter.store.log_entries import AddedFile
 from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
 from tiltmeter.store.table import in_our_words
@@ -68,6 +70,21 @@ def snapshot(table: StoredTable) -> Snapshot | None:
         version = handle.version()
     schema = pa.schema([pa.field(f.name, _plain_type(f.type), f.nullable) for f in schema])
     return Snapshot(table, version, schema, _live_files(actions))
+
+
+def snapshot_at(table: StoredTable, version: int) -> Snapshot | None:
+    """A table as it was at a version; None where the version, or a file of it, is no longer kept."""
+    try:
+        with in_our_words(table.files.root):
+            handle = DeltaTable(table.files.root, version=version, storage_options=dict(table.files.options or {}))
+            schema = pa.schema(handle.schema().to_arrow())
+            files = _live_files(pa.table(handle.get_add_actions(flatten=True)))
+        for file in files:
+            table.files.rows_in(file.path)
+    except StoreError:
+        return None
+    schema = pa.schema([pa.field(f.name, _plain_type(f.type), f.nullable) for f in schema])
+    return Snapshot(table, version, schema, files)
 
 
 def _rows(snap: Snapshot, files: Iterable[AddedFile], wanted: RowFilter | None) -> ParquetRows:

@@ -173,7 +173,14 @@ class DeltaProfileStates:
             return found
 
     def total(
-        self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
+        self,
+        model: str,
+        bins_id: str,
+        window: Window,
+        *,
+        version: str = "",
+        segment: tuple[str, str] = ("", ""),
+        as_of: int | None = None,
     ) -> Profile | None:
         """As the port."""
         wanted = Slice(model, bins_id, version, *segment)
@@ -181,6 +188,9 @@ class DeltaProfileStates:
             snap = snapshot(self.table)
             if snap is None:
                 return None
+            if as_of is not None:
+                states = self._hour_states(snap, wanted, window.start, window.end)
+                return _summed([state for state in states if state.covered <= as_of])
             covered = _rows_by_day(snap)
             days = tuple((d, covered[d]) for d in _days(window.start, window.end) if d in covered)
             key = ("total", wanted, window.start, window.end, days)
