@@ -12,6 +12,7 @@ import asyncio
 import json
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,17 @@ from tiltmeter.capture.fastapi import Capture
 from tiltmeter.capture.spool import SpoolWriter
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
+FULL = Budget(max_bytes=0, min_free=0.0)
+LIMITS = {
+    "request_raw": 20.0,
+    "request_reduced": 30.0,
+    "put_p50": 5.0,
+    "put_p99": 50.0,
+    "records_per_second": 50_000,
+    "group_commit": 20_000,
+}
+"""Microseconds, and records a second."""
+
 BODY = json.dumps(
     {f"number_{n}": n * 1.25 for n in range(16)}
     | {f"word_{n}": f"level-{n}" for n in range(9)}
@@ -70,10 +82,10 @@ async def cpu_microseconds(app, requests):
     return (time.process_time() - begun) / requests * 1e6
 
 
-def request_cost(requests, **options):
+def request_cost(requests, budget=ROOMY, **options):
     """Added CPU a request in microseconds: median of the paired differences, and their quartiles."""
     folder = Path(tempfile.mkdtemp(prefix="bench-capture-"))
-    writer = SpoolWriter(folder, budget=ROOMY)
+    writer = SpoolWriter(folder, budget=budget)
     watched = Capture(application, model="lead-scoring", model_version="14", writer=writer, **options)
     rounds, differences = 40, []
 
@@ -146,15 +158,31 @@ def main():
     found = {
         "request_raw": request_cost(arguments.requests),
         "request_reduced": request_cost(arguments.requests, drop=["word_3"]),
+        "request_refused": request_cost(arguments.requests, budget=FULL),
         "put": put_cost(arguments.requests),
         "group_commit": [group_commit(waiters, 3.0) for waiters in (16, 64, 256)],
     }
     if arguments.json:
         print(json.dumps(found, indent=1))
-        return
-    for name, value in found.items():
-        print(f"{name:18} {value}")
+    else:
+        for name, value in found.items():
+            print(f"{name:18} {value}")
+    return 0 if is_within(found) else 1
+
+
+def is_within(found):
+    """Whether every limit was kept."""
+    put = found["put"]
+    return (
+        found["request_raw"]["median_us"] <= LIMITS["request_raw"]
+        and found["request_reduced"]["median_us"] <= LIMITS["request_reduced"]
+        and found["request_refused"]["median_us"] <= LIMITS["request_reduced"]
+        and put["p50_us"] < LIMITS["put_p50"]
+        and put["p99_us"] < LIMITS["put_p99"]
+        and put["records_per_second"] >= LIMITS["records_per_second"]
+        and max(one["records_per_second"] for one in found["group_commit"]) >= LIMITS["group_commit"]
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.slot import slot_folders
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 COUNTERS_FILE = "counters"
 _SIZE = 1024
+_encode = msgspec.json.Encoder().encode
 
 NAMES = {
     "dropped_full": "records not kept because the spool's byte budget or the free-space floor was reached",
@@ -83,9 +86,8 @@ class Counters:
 
     def _keep(self) -> None:
         if self._fd is not None:
-            text = json.dumps(self._counts, separators=(",", ":")).encode()
             with suppress(OSError):  # the next count writes the sum again
-                self._files.overwrite(self._fd, text.ljust(_SIZE))
+                self._files.overwrite(self._fd, _encode(self._counts).ljust(_SIZE))
 
 
 def read_counters(spool: Path | str, *, files: Files = LOCAL_FILES) -> dict[Path, dict[str, int]]:

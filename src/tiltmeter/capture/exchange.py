@@ -235,7 +235,7 @@ class Exchange(Note):
     def _count(self, refusal: SpoolRefused) -> None:
         if refusal.counter != "unsynced_records":  # the writer counted those itself
             self.counters.add(refusal.counter)
-        report("records_dropped", str(refusal))
+        report("records_dropped", refusal)
 
     async def _refuse(self) -> None:
         self.counters.add("refused_requests")

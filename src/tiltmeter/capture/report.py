@@ -13,12 +13,12 @@ _last: dict[str, float] = {}
 _lock = threading.Lock()
 
 
-def report(event: str, text: str, *, error: BaseException | None = None) -> None:
+def report(event: str, text: object, *, error: BaseException | None = None) -> None:
     """Warn, at most once a minute for each event: a failing disk must not fill the log as well.
 
     Args:
         event: noun and past verb.
-        text: one sentence; never a value of a request.
+        text: one sentence, or what becomes one when it is printed; never a value of a request.
         error: its class is named, its text is not: it may quote the request.
     """
     now = time.monotonic()

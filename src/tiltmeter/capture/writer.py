@@ -138,6 +138,7 @@ class SpoolWriter:
         self._position = 0
         self._room = 0
         self._room_due = 0.0
+        self._is_short = False
         self._retry_at = 0.0
         self._linger = 0.0
         self._thread: threading.Thread | None = None
@@ -167,7 +168,7 @@ class SpoolWriter:
         with self._lock:
             segment = self._open or self._begin()
             if len(payload) + _FRAME_ROOM > self._room or len(payload) > MAX_PAYLOAD:
-                self._wake.set()
+                self._look_for_room()
                 raise self._refusal("the spool is full", "dropped_full")
             frame = encode_frame(payload, segment.count, self._mark, segment.seed)
             try:
@@ -200,7 +201,14 @@ class SpoolWriter:
             self._files.truncate(segment.fd, segment.size)
         except OSError:
             self._retire(segment)
-        self._wake.set()
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        # Once a round, not once a record: a thread that is woken by every refused request slows all of them.
+        if not self._is_short:
+            self._is_short = True
+            self._room_due = min(self._room_due, self._monotonic() + _ROOM_SECONDS_WHEN_FULL)
+            self._wake.set()
 
     def _retire(self, segment: _Segment) -> None:
         segment.position = self._position
@@ -383,6 +391,7 @@ class SpoolWriter:
         now = self._monotonic()
         with self._lock:
             self._room = room - max(0, before - self._room)  # what was written while we counted
+            self._is_short = False
             usual = _ROOM_SECONDS if self._room > _FRAME_ROOM else _ROOM_SECONDS_WHEN_FULL
             self._room_due = now + max(usual, (now - begun) * _ROOM_SHARE)
 
@@ -402,9 +411,9 @@ class SpoolWriter:
         if self._sealing:
             return _RETRY_SECONDS
         due = self._seal_due()
-        if due == float("inf"):
-            return None if self._room > _FRAME_ROOM else _ROOM_SECONDS_WHEN_FULL
-        return max(0.0, due)
+        if self._is_short or self._room <= _FRAME_ROOM:
+            due = min(due, _ROOM_SECONDS_WHEN_FULL)
+        return None if due == float("inf") else max(0.0, due)
 
     def close(self) -> None:
         """Seal what is there and give the slot back. A later `put` claims one again."""
