@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup setup-test demo test check bench bench-peers faults audit docs format clean
+.PHONY: help setup setup-test demo test check bench bench-peers faults mutants audit docs format clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -56,6 +56,12 @@ bench: setup-test ## Speed and memory against floors and peers in one run
 
 bench-peers: setup-test ## The same job by other libraries, each in an environment of its own
 	@$(BIN)/python benchmarks/peers/run.py
+
+mutants: setup-test ## Mutation score of the statistics, in an environment of its own (about half an hour)
+	@$(BIN)/python -m venv .venv/mutants && $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > .venv/mutants/lib/$$(ls .venv/mutants/lib)/site-packages/product.pth
+	@.venv/mutants/bin/python -m pip install --quiet --disable-pip-version-check "mutmut>=3.8,<4"
+	@.venv/mutants/bin/python -m mutmut run
+	@.venv/mutants/bin/python -m mutmut results --all true | awk '{n[$$NF]++} END {for (w in n) print w, n[w]; if (n["killed"]) printf "score %.1f %%\n", 100 * (n["killed"] + n["timeout"]) / (n["killed"] + n["timeout"] + n["survived"] + n["no tests"])}'
 
 audit: setup-test ## Known vulnerabilities, licences, bill of materials
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses

@@ -75,6 +75,33 @@ def test_top_leads_are_those_with_the_highest_scores():
     assert confusion_at_top(scores, converted, -1) == Confusion(0, 0, 3, 1)
 
 
+def test_the_highest_scores_are_called_and_ties_in_row_order():
+    scores = np.array([0.1, 0.9, 0.5, 0.5, 0.3])
+    assert confusion_at_top(scores, np.array([False, True, False, False, True]), 1) == Confusion(1, 0, 1, 3)
+    assert confusion_at_top(scores, np.array([False, False, True, False, False]), 2) == Confusion(1, 1, 0, 3)
+    many = np.full(1_000, 0.5)
+    first = np.arange(1_000) < 100
+    assert confusion_at_top(many, first, 100) == Confusion(100, 0, 0, 900)
+
+
+def test_calibration_of_few_sure_leads_is_given_with_its_interval():
+    # One lead at 0.5 that converted: O/E = 2, half width 1.96·√0.25/0.5.
+    found = calibration(np.array([0.5]), np.array([True]))
+    assert found.value == 2.0
+    assert found.upper == pytest.approx(2.0 + 1.959963984540054)
+    assert found.lower == pytest.approx(2.0 - 1.959963984540054)
+    sure = calibration(np.array([1.0, 0.0]), np.array([True, False]))
+    assert (sure.value, sure.lower, sure.upper) == (1.0, 1.0, 1.0)
+
+
+def test_calibration_curve_has_ten_groups_of_equal_size():
+    scores = np.linspace(0.0, 0.99, 100)[::-1]
+    curve = calibration_curve(scores, scores > 0.5)
+    assert [one.leads for one in curve] == [10] * 10
+    assert curve[0].predicted == pytest.approx(0.045)
+    assert [one.observed.value for one in curve] == [0.0] * 5 + [pytest.approx(0.9)] + [1.0] * 4
+
+
 def test_auc_by_hand_with_interval_of_hanley_and_mcneil():
     # customers 0.8, 0.4; others 0.4, 0.2: pairs won 3½ of 4; Q1 = A/(2 − A), Q2 = 2A²/(1 + A)
     found = auc(np.array([0.8, 0.4, 0.4, 0.2]), np.array([True, True, False, False]))
