@@ -121,6 +121,7 @@ def parse_yaml(text: str, *, name: str) -> YamlSource:
         raise ConfigError(f"this is no YAML: {str(error).splitlines()[0]}", at=name) from error
     if root is None:
         return YamlSource(name, {}, {})
+    _refuse_bombs(root, name, {})
     builder = _Builder(name)
     data = builder.value(root, ())
     if not isinstance(data, dict):
@@ -138,6 +139,20 @@ def _refuse_depth(text: str, name: str) -> None:
             depth -= 1
         if depth > _MAX_DEPTH:
             raise ConfigError(f"nested deeper than {_MAX_DEPTH} levels", at=f"{name}:{_line(event)}")
+
+
+def _refuse_bombs(node: yaml.Node, name: str, known: dict[int, int]) -> int:
+    """How many values the node expands to, counted once a node: nine aliases in ten levels are a hundred nodes."""
+    count = known.get(id(node))
+    if count is None:
+        known[id(node)] = _MAX_VALUES  # met again before it is counted: it holds itself
+        below = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (part for item in below for part in (item if isinstance(item, tuple) else (item,)))
+        count = known[id(node)] = 1 + sum(_refuse_bombs(part, name, known) for part in parts)
+    if count > _MAX_VALUES:
+        at = f"{name}:{_line(node)}"
+        raise ConfigError("its aliases (*name) expand to too much", at=at, hint="write the values out")
+    return count
 
 
 @dataclass(slots=True)
