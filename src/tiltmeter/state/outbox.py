@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from tiltmeter.domain.alert import AlertEvent
 from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, MessageKind, Receipt
@@ -102,9 +102,7 @@ def _drop(connection: Connection, rows: Sequence[Any], by: Message, why: str) ->
 
 def anything_due(connection: Connection, now: datetime, *, channels: Sequence[str]) -> bool:
     """Whether a claim would find something."""
-    return (
-        connection.execute(_due(to_micros(now), channels).with_only_columns(OUTBOX.c.delivery_id)).first() is not None
-    )
+    return connection.execute(_ANYTHING_DUE, _asked(to_micros(now), channels)).first() is not None
 
 
 def claim(
@@ -112,12 +110,12 @@ def claim(
 ) -> Delivery | None:
     """Take the next due message of the channels, worst severity first; None when nothing is due."""
     moment = to_micros(now)
-    query = _due(moment, channels).with_for_update(skip_locked=True, of=OUTBOX)
-    found = connection.execute(query).one_or_none()
+    found = connection.execute(_NEXT_DUE, _asked(moment, channels)).one_or_none()
     return None if found is None else _taken(connection, found, moment, holder=holder, lease=lease)
 
 
-def _due(moment: int, channels: Sequence[str]) -> Select[Any]:
+def _due() -> Select[Any]:
+    moment = bindparam("moment", type_=BigInteger)
     earlier = OUTBOX.alias("earlier")
     blocked = (
         select(earlier.c.delivery_id)
@@ -136,11 +134,20 @@ def _due(moment: int, channels: Sequence[str]) -> Select[Any]:
     paused = select(CHANNEL_STATES.c.channel).where(CHANNEL_STATES.c.paused_until > moment)
     return (
         select(OUTBOX)
-        .where(OUTBOX.c.channel.in_(channels), OUTBOX.c.channel.not_in(paused), due)
+        .where(OUTBOX.c.channel.in_(bindparam("channels", expanding=True)), OUTBOX.c.channel.not_in(paused), due)
         .where(or_(OUTBOX.c.incident == "", ~blocked))
         .order_by(OUTBOX.c.severity.desc(), OUTBOX.c.due_at, OUTBOX.c.created_at, OUTBOX.c.sequence)
         .limit(1)
     )
+
+
+# Built once: senders ask every second, and putting this together takes longer than the database needs to answer.
+_NEXT_DUE = _due().with_for_update(skip_locked=True, of=OUTBOX)
+_ANYTHING_DUE = _due().with_only_columns(OUTBOX.c.delivery_id)
+
+
+def _asked(moment: int, channels: Sequence[str]) -> dict[str, Any]:
+    return {"moment": moment, "channels": list(channels)}
 
 
 def _taken(connection: Connection, row: Row[Any], moment: int, *, holder: str, lease: timedelta) -> Delivery:
