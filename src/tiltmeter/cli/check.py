@@ -60,9 +60,11 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
         print_json([asdict(finding) for finding in findings])
         return
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     for finding in findings:
-        console.print(f"{_MARKS[finding.state]} {finding.part:9} " + finding.says.replace("[", "\\["))
+        # Not wrapped: a line is a finding, for people who search in it as well.
+        console.print(f"{_MARKS[finding.state]} {finding.part:9} {escape(finding.says)}", soft_wrap=True)
         if finding.to_do:
-            console.print(f"                [dim]→ {finding.to_do}[/]".replace("[dim]→ ", "[dim]→ "))
+            console.print(f"                [dim]→ {escape(finding.to_do)}[/]", soft_wrap=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
+from errno import ENOSPC
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from tiltmeter.channels import DASHBOARD, build_channel, check_channel
@@ -53,13 +55,21 @@ def _file(configuration: Configuration) -> Finding:
 def _home(configuration: Configuration) -> Finding:
     place = configuration.home
     existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Finding(
-            "home", State.WRONG, f"{existing} cannot be written", "set `home` to a folder this user may write"
-        )
-    free = os.statvfs(existing)
-    gigabytes = free.f_bavail * free.f_frsize / 1e9
-    return Finding("home", State.OK, f"{place}, {gigabytes:.1f} GB free")
+    try:
+        # Tried, not asked for: the mode says nothing of a mount that is read-only or of what root may do.
+        with TemporaryFile(dir=existing) as probe:
+            probe.write(b"tiltmeter")
+            probe.flush()
+    except OSError as error:
+        to_do = "free space, or set `home` to another disk" if error.errno == ENOSPC else "set `home` to another folder"
+        return Finding("home", State.WRONG, f"{existing} cannot be written ({error.strerror})", to_do)
+    total, _, free = disk_usage(existing)
+    says = f"{place}, {free / 1e9:.1f} GB free"
+    least = configuration.settings.capture.spool.min_free
+    if free < least * total:
+        to_do = f"free space: requests are not recorded while less than {least:.0%} of the disk is free"
+        return Finding("home", State.NOTE, f"{says}, {free / total:.1%} of its disk", to_do)
+    return Finding("home", State.OK, says)
 
 
 def _data(configuration: Configuration) -> Iterator[Finding]:
