@@ -58,18 +58,20 @@ def trained_model(seed: int, history_start: datetime) -> tuple[LeadModel, Leads]
     return model, leads.take(np.arange(half, len(leads)))
 
 
-def build_demo_world(seed: int, period: Period) -> DemoWorld:
+def build_demo_world(seed: int, period: Period, *, incidents: tuple[Incident, ...] | None = None) -> DemoWorld:
     """Draw the company, train its model, let thirty days pass.
 
     Args:
         seed: the same seed and period give the same world.
         period: of the history; its start is a midnight.
+        incidents: what goes wrong, instead of what the seed plans; a history of any length may hold them.
 
     Raises:
         UsageError: the history is too short or too long for incidents with room between them.
     """
-    whole_days = Period(period.start, period.end.replace(hour=0, minute=0, second=0, microsecond=0))
-    incidents = plan_incidents(generator(seed, "incidents"), whole_days)
+    if incidents is None:
+        whole_days = Period(period.start, period.end.replace(hour=0, minute=0, second=0, microsecond=0))
+        incidents = plan_incidents(generator(seed, "incidents"), whole_days)
     model, reference = trained_model(seed, period.start)
     probability = model.score(reference.columns)
     spread = float(np.std(np.log(probability / (1.0 - probability))))
