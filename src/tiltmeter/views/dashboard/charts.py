@@ -27,6 +27,9 @@ _NARROW_LIMIT = alt.ExprRef("containerSize()[0] < 600 ? 110 : 260")
 _POINTS = 62
 """Up to this many values a line shows its points."""
 
+_FEW = 3
+"""Up to this many steps even a stepped line shows its points: one hour alone would be no line at all."""
+
 _WORDS_TIME = "%a %d %b %H:%M UTC"
 
 
@@ -50,7 +53,7 @@ def latency(
     long = table.rename(columns=names).melt("time", list(names.values()), "percentile", "ms").dropna()
     lines = (
         alt.Chart(stamped(long))
-        .mark_line(interpolate="step-after", strokeWidth=1.6)
+        .mark_line(interpolate="step-after", strokeWidth=1.6, point=len(table) <= _FEW)
         .encode(
             x=time_axis(table),
             y=alt.Y(
@@ -85,7 +88,7 @@ def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt
     x = time_axis(table)
     rate = (
         alt.Chart(failed.assign(series="requests"))
-        .mark_line(interpolate="step-after", strokeWidth=1.6)
+        .mark_line(interpolate="step-after", strokeWidth=1.6, point=len(table) <= _FEW)
         .encode(x=x, y=alt.Y("rate:Q", title="requests / s"), color=colour, tooltip=tooltip)
     )
     errors = (

@@ -33,6 +33,8 @@ ICONS = {Severity.NONE: "○", Severity.INFO: "●", Severity.WARNING: "▲", Se
 COLOURS = {Severity.NONE: "gray", Severity.INFO: "blue", Severity.WARNING: "orange", Severity.CRITICAL: "red"}
 
 _JOINER = "\u2060"
+_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_MOST_LETTERS = 200
 
 STALE = timedelta(hours=3)
 """Twice the hourly schedule with its waiting time: older numbers are shown as old."""
@@ -85,9 +87,13 @@ def plain(text: str) -> str:
     """Hostile text for places that read Markdown: shown letter by letter, whatever it holds.
 
     Entities keep Markdown, HTML, mathematics and directives from being seen. Bare addresses, mail addresses and emoji
-    names are looked for once entities are resolved, so an invisible joiner stands in what would begin one.
+    names are looked for once entities are resolved, so an invisible joiner stands in what would begin one. Characters
+    that turn the direction of writing are left out: they would turn the words around them too. What is longer than a
+    line or two is cut.
     """
-    shown = "".join(c if c.isalnum() or c in " ,;" else f"{_JOINER if c in '.:@' else ''}&#{ord(c)};" for c in text)
+    kept = "".join(c for c in text if c not in _TURNING)
+    kept = kept if len(kept) <= _MOST_LETTERS else kept[: _MOST_LETTERS - 1] + "…"
+    shown = "".join(c if c.isalnum() or c in " ,;" else f"{_JOINER if c in '.:@' else ''}&#{ord(c)};" for c in kept)
     return " ".join(shown.split())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.queries import Scope, remembered
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def strip(here: World, scope: Scope) -> None:
     for job in scope.model.jobs:
         cells = expected(table, job, scope.end)
         if not cells:
-            st.caption("No run in this span.")
+            st.caption(f"{plain(job.name)}: no run in this span.")
             continue
         squares = "".join(
             f'<span title="{start:%a %d %b %H:%M} UTC: {state}" style="display:inline-block;width:.8rem;height:.8rem;'
@@ -90,9 +91,10 @@ def strip(here: World, scope: Scope) -> None:
         counts = {state: sum(s == state for _, s in cells) for state in COLOURS}
         said = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
         # Only our own words and times go into this markup; the job's name is written as plain text beside it.
-        st.html(f'<div role="img" aria-label="{said}" style="line-height:1">{squares}</div>')
         last = cells[-1]
-        st.text(f"{job.name}: {said}; newest {last[1]} {last[0]:%a %d %b %H:%M} UTC")
+        with st.container(gap=None):
+            st.html(f'<div role="img" aria-label="{said}" style="line-height:1">{squares}</div>')
+            st.caption(f"{plain(job.name)}: {said}; newest {last[1]} {last[0]:%a %d %b %H:%M} UTC")
 
 
 _HATCH = ";background-image:repeating-linear-gradient(45deg,rgba(255,255,255,.55) 0 2px,transparent 2px 4px)"
