@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
 
@@ -19,6 +21,7 @@ class Cohort:
         revenue: of the lead, 0 where none; shape (leads,).
         currency: of the revenue.
         early: leads that had converted before every prediction of the span; they are counted all the same.
+        values: column -> the text it holds for each lead, empty where missing; shape (leads,).
     """
 
     score: np.ndarray
@@ -26,3 +29,11 @@ class Cohort:
     revenue: np.ndarray
     currency: str = ""
     early: int = 0
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def where(self, column: str, value: str) -> Cohort:
+        """The leads that have this value in a column of `values`; how many were early is not known of them."""
+        mine = self.values[column] == value
+        return replace(
+            self, score=self.score[mine], converted=self.converted[mine], revenue=self.revenue[mine], early=0, values={}
+        )

@@ -13,31 +13,34 @@ from tiltmeter.ingest.prediction_rows import ENTITY, LABEL, SCORE, TIME
 from tiltmeter.store.parquet_rows import utc_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
 _YES = ("true", "1", "1.0", "yes", "y")
 _STAMP = pa.timestamp("us", tz="UTC")
 
 
-def cohort_of(batches: Iterable[pa.RecordBatch], outcomes: pa.Table, attribution: timedelta) -> Cohort:
+def cohort_of(
+    batches: Iterable[pa.RecordBatch], outcomes: pa.Table, attribution: timedelta, *, by: Sequence[str] = ()
+) -> Cohort:
     """Leads with what became of them (statistics.md, section 7).
 
     Args:
         batches: predictions under reserved names; rows without a lead or a score are left out.
         outcomes: newest row of each outcome, known until the moment of judging.
         attribution: an outcome later than this after the prediction is not its own.
+        by: columns whose values of each lead are kept: the model version, segments.
 
     Returns:
         One row a lead: its last prediction before it converted; where every prediction came later, the last one, and
         the lead is counted as `early`.
     """
-    tables = [_leads(batch) for batch in batches if {ENTITY, SCORE, TIME} <= set(batch.schema.names)]
+    tables = [_leads(batch, by) for batch in batches if {ENTITY, SCORE, TIME} <= set(batch.schema.names)]
     leads = pa.concat_tables(tables) if tables else None
     if leads is None or not leads.num_rows:
         empty = np.array([], dtype=float)
         return Cohort(empty, empty.astype(bool), empty)
-    last = _last_before(leads, _converted_at(outcomes))
+    last = _last_before(leads, _converted_at(outcomes), len(by))
     within = pc.less_equal(pc.subtract(last["at"], last["time"]), pa.scalar(attribution))
     converted = pc.or_(pc.fill_null(within, fill_value=False), last["label"])
     early = pc.less(last["at"], last["time"])
@@ -48,10 +51,11 @@ def cohort_of(batches: Iterable[pa.RecordBatch], outcomes: pa.Table, attribution
         revenue=revenue,
         currency=currency,
         early=pc.sum(early).as_py() or 0,
+        values={name: last[f"by{place}"].to_numpy(zero_copy_only=False) for place, name in enumerate(by)},
     )
 
 
-def _leads(batch: pa.RecordBatch) -> pa.Table:
+def _leads(batch: pa.RecordBatch, by: Sequence[str]) -> pa.Table:
     label = batch.column(LABEL) if LABEL in batch.schema.names else None
     columns = {
         "lead": _text(batch.column(ENTITY)),
@@ -59,6 +63,10 @@ def _leads(batch: pa.RecordBatch) -> pa.Table:
         "score": batch.column(SCORE).cast(pa.float64(), safe=False),
         "label": pa.repeat(pa.scalar(value=False), batch.num_rows) if label is None else _truth(label),
     }
+    for place, name in enumerate(by):
+        known = name in batch.schema.names
+        column = _text(batch.column(name)) if known else pa.nulls(batch.num_rows, pa.string())
+        columns[f"by{place}"] = pc.fill_null(column, "")
     return pa.table(columns).drop_null()
 
 
@@ -81,14 +89,16 @@ def _converted_at(outcomes: pa.Table) -> pa.Table:
     return pa.table({"lead": found["entity_id"], "at": found["outcome_time_min"].cast(_STAMP)})
 
 
-def _last_before(leads: pa.Table, converted: pa.Table) -> pa.Table:
+def _last_before(leads: pa.Table, converted: pa.Table, kept: int) -> pa.Table:
     joined = leads.join(converted, keys="lead", join_type="left outer")
     before = pc.fill_null(pc.less_equal(joined["time"], joined["at"]), fill_value=True)
     # The last row in this order is the last one before the conversion, where there is one.
     ordered = joined.append_column("before", before).sort_by([("before", "ascending"), ("time", "ascending")])
-    wanted: list[Any] = [(name, "last") for name in ("time", "score", "at")]
+    values = [f"by{place}" for place in range(kept)]
+    wanted: list[Any] = [(name, "last") for name in ("time", "score", "at", *values)]
     last = ordered.group_by("lead", use_threads=False).aggregate([*wanted, ("label", "max")])
     names = {"time_last": "time", "score_last": "score", "at_last": "at", "label_max": "label"}
+    names |= {f"{name}_last": name for name in values}
     return last.rename_columns([names.get(name, name) for name in last.column_names])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tiltmeter.domain.errors import RowsRewritten
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.cohorts import cohort_of
-from tiltmeter.ingest.prediction_rows import ENTITY, LABEL, SCORE, TIME, captured, foreign
+from tiltmeter.ingest.prediction_rows import ENTITY, LABEL, SCORE, TIME, VERSION, captured, foreign
 from tiltmeter.store.foreign import span_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ class MonitoredLog:
         rows = self.inner.rows(model, window)
         named = captured(rows, model) if model.source is None else foreign(rows, model, with_label=True)
         known = self.inner.outcomes(model.name, until)
-        return cohort_of(named.batches([TIME, ENTITY, SCORE, LABEL]), known, model.outcomes.attribution)
+        by = (VERSION, *model.segments)
+        batches = named.batches([TIME, ENTITY, SCORE, LABEL, *by])
+        return cohort_of(batches, known, model.outcomes.attribution, by=by)
 
     def first_row(self, model: Model) -> datetime | None:
         """Time of the first row, None without rows. Looked for once: earlier rows that come later are late rows."""

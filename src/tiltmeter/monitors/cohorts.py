@@ -6,16 +6,24 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.monitors.outcomes import outcome_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Window
     from tiltmeter.ports import World
 
 COHORT = timedelta(days=7)
 """Leads of a whole week: every weekday is in each cohort."""
+
+MOST_PARTS = 50
+"""Values of one segment column, and versions, whose outcomes are kept apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +33,42 @@ class OutcomeMonitor:
     name: str = "outcomes"
 
     def measure(self, model: Model, window: Window, world: World) -> list[Metric]:
-        """Conversion, precision, recall, calibration, revenue; the outcome clock says what it still lacks."""
+        """Conversion, precision, recall, calibration, revenue, of all leads and of each version and segment.
+
+        The outcome clock says what it still lacks.
+        """
         end = window.end - model.outcomes.mature_after
         cohort_window = replace(window, start=end - COHORT, end=end)
         cohort = world.log.cohort(model, cohort_window, window.end)
         subject = Subject(model.name)
         if not cohort.score.size:
             return []
-        metrics = outcome_metrics(
-            cohort, subject=subject, window=cohort_window, threshold=model.threshold, min_rows=200
-        )
+        metrics = [
+            metric
+            for about, part in ((subject, cohort), *_parts(model, cohort))
+            for metric in outcome_metrics(
+                part, subject=about, window=cohort_window, threshold=model.threshold, min_rows=200
+            )
+        ]
         clock = Metric(
             "outcomes.observed_to_expected_z", subject, cohort_window, None, Status.TOO_LITTLE_HISTORY,
             f"needs {(model.outcomes.attribution + timedelta(days=28)).days} days of outcomes",
             n_current=int(cohort.score.size),
         )  # fmt: skip
         return [*metrics, clock]
+
+
+def _parts(model: Model, cohort: Cohort) -> Iterator[tuple[Subject, Cohort]]:
+    """Every model version, where several scored, and every segment: those with most leads."""
+    for column in cohort.values:
+        names, counts = np.unique(cohort.values[column].astype(str), return_counts=True)
+        known = [(int(n), str(name)) for name, n in zip(names, counts, strict=True) if name]
+        is_segment = column in model.segments
+        if not is_segment and len(known) < 2:
+            continue
+        for _, name in sorted(known, reverse=True)[:MOST_PARTS]:
+            subject = Subject(model.name, "", "", column, name) if is_segment else Subject(model.name, name)
+            yield subject, cohort.where(column, name)
 
 
 OUTCOMES = OutcomeMonitor()

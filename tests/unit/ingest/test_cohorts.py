@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from random import Random
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ from tiltmeter.domain.model import Model, OutcomeSettings, TableSource
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.columns import outcome_table
 from tiltmeter.ingest.monitored_log import MonitoredLog
+from tiltmeter.monitors.cohorts import OUTCOMES
 from tiltmeter.monitors.outcomes import outcome_metrics
 from tiltmeter.store.delta import DeltaLog
 
@@ -141,3 +143,28 @@ def test_the_label_of_a_table_that_is_read_in_place_is_an_outcome(tmp_path):
     log = MonitoredLog(DeltaLog(tmp_path, FakeClock()), FakeClock())
     assert log.cohort(model, WEEK, START + timedelta(days=1)).converted.sum() == 2
     assert "__label" not in log.rows(model, WEEK).schema.names
+
+
+def test_versions_and_segments_have_outcomes_of_their_own(tmp_path):
+    log = DeltaLog(tmp_path, FakeClock())
+    rows = prediction_rows(400, at=START)  # every second lead came from the web; the last hundred are of version 15
+    place = rows.schema.get_field_index("model_version")
+    versions = pa.array(["14"] * 300 + ["15"] * 100)
+    log.append("predictions", rows.set_column(place, rows.schema.field(place), versions))
+    facts = [(f"o{n}", f"lead-{n}", START + timedelta(days=2), True, 10.0) for n in range(0, 400, 8)]
+    log.append("outcomes", outcome_table(list(written(log, facts)), ingest_us=1))
+    model = Model("lead-scoring", outcomes=MODEL.outcomes, segments=("source",))
+    window = Window(START + timedelta(days=36), START + timedelta(days=37), Grain.DAY)
+    world = SimpleNamespace(log=MonitoredLog(log, FakeClock()))
+    rates = {
+        (m.subject.model_version, m.subject.segment_key, m.subject.segment_value): (m.value, m.n_current)
+        for m in OUTCOMES.measure(model, window, world)
+        if m.name == "outcomes.conversion_rate"
+    }
+    assert rates == {
+        ("", "", ""): (50 / 400, 400),
+        ("14", "", ""): (38 / 300, 300),
+        ("15", "", ""): (12 / 100, 100),
+        ("", "source", "mail"): (50 / 200, 200),  # leads of even number
+        ("", "source", "web"): (0.0, 200),
+    }
