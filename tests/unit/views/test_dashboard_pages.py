@@ -1,10 +1,19 @@
+import html
 import json
+from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
+from tables import FakeClock, prediction_rows
+from tiltmeter import compare
+from tiltmeter.config.load import load_settings
+from tiltmeter.views.dashboard.access import Right, refusal, right_of
+from tiltmeter.views.dashboard.comparing import facts
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.screens import PAGES
+from tiltmeter.wiring import build_world, stored_log
 
 
 def words(shown):
@@ -87,10 +96,128 @@ def test_hostile_names_leave_nothing_that_markdown_would_read(name):
     assert "://" not in shown
 
 
+QUESTIONS = {
+    "overview": "Is the model healthy now?",
+    "feature": "How did this one change, since when, how much?",
+    "service": "Are users served, and do the jobs run?",
+    "outcomes": "Do predictions become customers and revenue?",
+    "incidents": "What fired, and who takes care?",
+    "compare": "What differs between two windows?",
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["service", "outcomes", "incidents", "incident", "compare"])
-def test_every_other_page_runs_through(page, small, name):
-    assert page(name, small).subheader
+@pytest.mark.parametrize("name", list(QUESTIONS))
+def test_every_page_states_the_question_it_answers(page, small, name):
+    shown = page(name, small)
+    assert QUESTIONS[name] in [caption.value for caption in shown.caption]
+
+
+@pytest.mark.slow
+def test_a_deep_link_keeps_every_filter(page, small):
+    given = {"model": "lead-scoring", "span": "7 d", "f": "company_size", "day": "2026-03-06"}
+    shown = page("feature", small, **given)
+    assert {key: shown.query_params[key] for key in given} == given
+    days = {"a": "2026-03-04..2026-03-05", "b": "2026-03-06..2026-03-08", "f": "source"}
+    shown = page("compare", small, **days)
+    assert {key: shown.query_params[key] for key in days} == days
+
+
+@pytest.mark.slow
+def test_a_comparison_of_all_times_is_cut_to_the_days_that_are_stored(page, small):
+    shown = page("compare", small, a="0001-01-01..9999-12-31", b="2026-03-08..9999-12-31")
+    assert shown.query_params["a"] == "2026-03-04..2026-03-08"
+    assert shown.query_params["b"] == "2026-03-08..2026-03-08"
+
+
+@pytest.mark.slow
+def test_a_comparison_says_first_what_moved(page, small):
+    shown = page("compare", small, a="2026-03-04..2026-03-07", b="2026-03-08..2026-03-08")
+    first = html.unescape(shown.markdown[1].value).replace("\u2060", "")
+    assert "■ **critical**" in first
+    assert "1 of 2 features moved; strongest: source, new level partner-x" in first
+
+
+@pytest.mark.slow
+def test_an_incident_says_what_is_wrong_and_what_to_do(page, small):
+    world = build_world(load_settings(small, environ={}), with_channels=False)
+    found = next(i for i in world.state.incidents(open_only=True) if i.severity.word == "critical")
+    world.state.close()
+    said = html.unescape(words(page("incident", small, id=found.id))).replace("\u2060", "")
+    assert found.title in said
+    assert "**How bad:**" in said
+    assert "**What to do**" in said
+    assert f"tiltmeter alerts ack {found.id}" in [code.value for code in page("incident", small, id=found.id).code]
+
+
+@pytest.mark.slow
+def test_rows_are_read_on_a_click_and_not_before(page, small):
+    shown = page("feature", small, f="source", value="partner-x")
+    before = len(shown.dataframe)
+    shown.button(key="rows").click().run()
+    assert not shown.exception
+    rows = shown.dataframe[-1].value
+    assert len(shown.dataframe) == before + 1
+    assert len(rows) == 20
+    assert set(rows["source"]) == {"partner-x"}
+
+
+@pytest.mark.slow
+def test_a_model_without_a_baseline_says_how_far_it_has_learnt(page, tmp_path):
+    said = words(page("overview", young_home(tmp_path / "home", rows=140)))
+    assert "Learning a baseline: 140 of 1,000 rows" in said
+    assert "No verdict yet" in said
+
+
+def young_home(folder, *, rows):
+    """A model without a baseline, a few leads old."""
+    folder.mkdir()
+    path = folder / "tiltmeter.yaml"
+    path.write_text("version: 1\nhome: .\nmodels: {lead-scoring: {}}\nchannels: {}\n", encoding="utf-8")
+    configuration = load_settings(path, environ={})
+    clock = FakeClock(datetime.now(UTC))
+    log = stored_log(configuration, clock, configuration.models)
+    midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    log.append("predictions", prediction_rows(rows, at=midnight - timedelta(days=2)))  # within the first full week
+    return path
+
+
+@pytest.mark.slow
+def test_a_home_that_cannot_be_read_is_said_in_words(page, tmp_path):
+    path = young_home(tmp_path / "home", rows=1)
+    (path.parent / "state.db").write_bytes(b"this is no database" * 100)
+    shown = page("overview", path)
+    assert shown.error[0].value.startswith("**This page could not be read:**")
+    assert "tiltmeter doctor" in shown.caption[0].value
+
+
+def test_few_rows_are_shown_and_not_judged():
+    before = pl.DataFrame({"size": [float(n % 40) for n in range(400)]})
+    after = pl.DataFrame({"size": [float(n % 80) for n in range(84)]})
+    found = compare(before, after)["size"]
+    assert facts(found)[0].note == "n = 84, not judged"
+
+
+@pytest.mark.slow
+def test_a_key_lets_in_and_a_wrong_one_does_not(page, tmp_path, monkeypatch):
+    path = young_home(tmp_path / "home", rows=1)
+    path.write_text(path.read_text() + "server: {keys: {read: 'env:READ'}}\n", encoding="utf-8")
+    monkeypatch.setenv("READ", "open sesame")
+    shown = page("overview", path, address="0.0.0.0")
+    assert not shown.metric
+    shown.text_input(key="entered-key").input("open barley").run()
+    assert shown.error[0].value == "That key opens nothing here."
+    shown.text_input(key="entered-key").input("open sesame").run()
+    assert shown.metric
+
+
+def test_behind_a_proxy_the_refusal_speaks_of_the_proxy(tmp_path):
+    path = tmp_path / "tiltmeter.yaml"
+    path.write_text("version: 1\nhome: .\nserver: {trusted_header: X-User}\n", encoding="utf-8")
+    configuration = load_settings(path, environ={})
+    assert right_of(configuration, address="0.0.0.0", headers={}, given="") is Right.NONE
+    assert right_of(configuration, address="0.0.0.0", headers={"X-User": "ada"}, given="") is Right.OPERATE
+    assert "reverse proxy" in refusal(configuration, "0.0.0.0")
 
 
 @pytest.mark.slow

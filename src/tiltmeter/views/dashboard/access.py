@@ -62,9 +62,9 @@ def admitted(configuration: Configuration) -> Right:
     """Let the visitor in, ask for a key, or refuse openly; a page goes on only with at least READ."""
     address = str(st.get_option("server.address") or "")
     given = str(st.session_state.get("access-key", ""))
-    headers = dict(st.context.headers)
     try:
-        right = right_of(configuration, address=address, headers=headers, given=given)
+        # Not as a plain mapping: names of headers may come in any case.
+        right = right_of(configuration, address=address, headers=st.context.headers, given=given)
     except ConfigError as error:
         st.error(f"The keys of the configuration cannot be read: {error.what}")
         st.stop()
