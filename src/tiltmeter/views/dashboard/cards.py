@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.views.dashboard.frame import COLOURS, ICONS
+from tiltmeter.views.dashboard.frame import COLOURS, ICONS, plain
 from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, series, whole
 from tiltmeter.views.dashboard.traffic import service_series
 
@@ -29,13 +29,14 @@ MIN_REQUESTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One number of the first row: its words, its trend and how it stands."""
+    """One number of a row: its words, its trend and how it stands; why it is missing, for those who ask."""
 
     title: str
     value: str
     note: str
     severity: Severity
     trend: tuple[float, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ def draw(place: st.delta_generator.DeltaGenerator, card: Card) -> None:
         delta_arrow="off",
         border=True,
         height="stretch",
+        help=plain(card.reason) or None,
         chart_data=list(card.trend) if len(card.trend) > 1 else None,
         chart_type="area",
     )

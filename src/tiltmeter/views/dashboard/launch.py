@@ -7,6 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
+from streamlit.logger import get_logger
 from streamlit.web.cli import main
 
 APP = Path(__file__).parent / "app.py"
@@ -29,6 +30,8 @@ def launch(options: list[str]) -> None:
     Args:
         options: of `streamlit run`.
     """
+    # Cached functions say that no server runs yet, which is so.
+    get_logger("streamlit.runtime.caching.cache_data_api").setLevel("ERROR")
     for module in _NEEDED:
         importlib.import_module(module)
     # Streamlit collects garbage after every run of a script, which would look at every object of these modules again:

@@ -74,7 +74,7 @@ def incident_list(touching: list[Incident]) -> None:
     st.markdown("**Incidents**")
     if not touching:
         st.caption("Nothing fired in this span.")
-    ordered = sorted(touching, key=lambda i: i.resolved_at is not None)
+    ordered = sorted(touching, key=lambda i: (i.resolved_at is not None, -i.severity if i.resolved_at is None else 0))
     for incident in ordered[:SHOWN_INCIDENTS]:
         is_open = incident.resolved_at is None
         severity = incident.severity if is_open else incident.peak

@@ -27,7 +27,7 @@ def _page() -> None:
         shown = choice("Shown", "shown", SHOWN, default="all", width=200)
     touching = queries.incidents(world(), scope, open_only=False)
     _counts(touching)
-    found = sorted((i for i in touching if _is_shown(i, shown)), key=lambda i: i.resolved_at is not None)
+    found = sorted((i for i in touching if _is_shown(i, shown)), key=lambda i: (i.resolved_at is not None, _order(i)))
     if not found:
         st.info("Nothing of that kind in this span." if touching else "Nothing fired in this span: all is quiet.")
         _silences()
@@ -54,6 +54,11 @@ def _page() -> None:
     if rows:
         st.switch_page(PAGES_FOLDER / "incident.py", query_params={"id": found[rows[0]].id})
     _silences()
+
+
+def _order(incident: Incident) -> int:
+    """Open ones by severity; resolved ones stay in the order of time."""
+    return -incident.severity if incident.resolved_at is None else 0
 
 
 def _counts(touching: list[Incident]) -> None:

@@ -77,7 +77,7 @@ def _live(scope: queries.Scope) -> None:
 
 def _stored(title: str, metric: Metric | None, note: str) -> cards.Card:
     if metric is None or metric.value is None:
-        return cards.Card(title, "–", "no busy minute yet", Severity.NONE)
+        return cards.Card(title, "–", "not known yet", Severity.NONE, reason=metric.why_missing if metric else "")
     is_share = metric.name.endswith("share_of_capacity")
     words = f"{metric.value:.0%}" if is_share else cards.rate_words(metric.value)
     return cards.Card(title, words, note, Severity.NONE)
