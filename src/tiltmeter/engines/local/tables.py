@@ -101,7 +101,16 @@ def frame_rows(source: Any, note: Note) -> TableRows:  # noqa: ANN401 - a data f
             hint="give a path, or a pandas, Polars or PyArrow table",
         )
     index = [column for column in table.schema.names if _UNNAMED_INDEX.fullmatch(column)]
-    return TableRows(select_once(table.drop_columns(index) if index else table, name, note), name)
+    kept = select_once(table.drop_columns(index) if index else table, name, note)
+    return TableRows(_without_views(kept), name)
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """The table with string and binary views as plain text and bytes: Polars gives views, which Arrow cannot take from."""
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    if not any(field.type in plain for field in table.schema):
+        return table
+    return table.cast(pa.schema([field.with_type(plain.get(field.type, field.type)) for field in table.schema]))
 
 
 def _column_by_column(source: Any) -> pa.Table | None:  # noqa: ANN401 - as `frame_rows`
