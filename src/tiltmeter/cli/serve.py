@@ -80,6 +80,8 @@ def _start_dashboard(configuration: Configuration, port: int) -> subprocess.Pope
         "server.headless": "true",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "type",
+        "client.showErrorLinks": "false",
         "server.fileWatcherType": "none",
     }
     surroundings = dict(os.environ)

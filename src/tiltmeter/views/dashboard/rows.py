@@ -51,7 +51,8 @@ def sample_button(scope: Scope, window: Window, filters: Mapping[str, object], *
     table = pd.DataFrame(found)
     ordered = [name for name in _FIRST if name in table] + [c for c in table.columns if c not in _FIRST]
     shown = table[[name for name in ordered if name not in _NEVER_SHOWN]].map(_cell)
-    st.dataframe(shown.rename(columns=_own_name), hide_index=True, width="stretch", placeholder="–")
+    shown.columns = pd.Index(_own_names(list(shown.columns)))
+    st.dataframe(shown, hide_index=True, width="stretch", placeholder="–")
     st.caption(f"{len(found)} rows, as stored: privacy rules were applied before they were written.")
 
 
@@ -72,8 +73,13 @@ def _stored_names(scope: Scope, filters: Mapping[str, object]) -> dict[str, obje
     return wanted
 
 
-def _own_name(column: str) -> str:
-    return column.removeprefix(FEATURE)
+def _own_names(columns: list[str]) -> list[str]:
+    """Features under their own names; one that is called like a column of the log says that it is the feature."""
+    named = []
+    for column in columns:
+        own = column.removeprefix(FEATURE)
+        named.append(f"{own} (feature)" if own != column and own in columns else own)
+    return named
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - whatever the table holds
