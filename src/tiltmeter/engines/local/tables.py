@@ -106,7 +106,7 @@ def frame_rows(source: Any, note: Note) -> TableRows:  # noqa: ANN401 - a data f
 
 
 def _without_views(table: pa.Table) -> pa.Table:
-    """The table with string and binary views as plain text and bytes: Polars gives views, which Arrow cannot take from."""
+    """The table with views as plain text and bytes: Polars gives views, and Arrow cannot take from them."""
     plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
     if not any(field.type in plain for field in table.schema):
         return table
