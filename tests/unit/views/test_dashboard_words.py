@@ -1,0 +1,106 @@
+"""What the pages make of numbers before they draw them."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tiltmeter import compare
+from tiltmeter.domain.feature import ColumnRoles
+from tiltmeter.domain.severity import Severity
+from tiltmeter.drawing.histogram import histogram
+from tiltmeter.engines.local import LocalEngine, open_rows
+from tiltmeter.views.dashboard.cards import rate_words
+from tiltmeter.views.dashboard.comparing import psi_parts, quantiles, short
+from tiltmeter.views.dashboard.frame import plain
+from tiltmeter.views.dashboard.incident_story import PARTS, model_or_world
+
+
+@pytest.fixture(scope="module")
+def moved():
+    """A unit that changed by a factor of a hundred, and a level that took over."""
+    rng = np.random.default_rng(4)
+    before = pl.DataFrame({"money": rng.lognormal(8, 1, 4_000), "plan": ["a", "a", "b", "c"] * 1_000})
+    after = pl.DataFrame({"money": rng.lognormal(8, 1, 4_000) * 100, "plan": ["a", "b", "b", "c"] * 1_000})
+    return compare(before, after)
+
+
+@pytest.mark.parametrize("feature", ["money", "plan"])
+def test_the_parts_of_a_psi_add_up_to_it(moved, feature):
+    parts = psi_parts(moved[feature])
+    # By definition PSI is the sum over cells; cells that add less than 0.001 are not drawn.
+    assert parts["part"].sum() == pytest.approx(moved[feature].psi, abs=0.012)
+    assert list(parts["part"]) == sorted(parts["part"], reverse=True)
+
+
+def test_parts_say_which_way_a_value_went(moved):
+    parts = psi_parts(moved["plan"]).set_index("cell")
+    assert parts.loc["b", "direction"] == "more"
+    assert parts.loc["b", "words"] == "25.0% → 50.0%"
+    assert parts.loc["a", "direction"] == "fewer"
+
+
+def test_quantiles_stand_side_by_side_for_numbers_only(moved):
+    assert list(quantiles(moved["money"])["Value"])[3] == "Median"
+    assert quantiles(moved["plan"]).empty
+
+
+def test_a_changed_unit_is_drawn_on_a_logarithmic_scale_only_where_that_may_be():
+    rng = np.random.default_rng(4)
+    engine = LocalEngine()
+    values = rng.lognormal(8, 1, 4_000)
+    rows = open_rows(pl.DataFrame({"money": values}))
+    bins = engine.fit(rows, ColumnRoles())
+    sides = [engine.profile(open_rows(pl.DataFrame({"money": values * by})), bins).features["money"] for by in (1, 100)]
+    drawn = histogram(bins.features["money"].cells, sides, may_be_logarithmic=True)
+    assert drawn.is_logarithmic
+    steps = np.diff(np.log(drawn.edges))
+    assert steps == pytest.approx(np.full(steps.size, steps[0]))
+    assert drawn.shares.sum(axis=1) == pytest.approx([1.0, 1.0])
+    assert drawn.shares[0].max() < 0.2  # the baseline has a shape again
+    assert not histogram(bins.features["money"].cells, sides).is_logarithmic
+    assert not histogram(bins.features["money"].cells, sides[:1], may_be_logarithmic=True).is_logarithmic
+
+
+@pytest.mark.parametrize(
+    ("inputs", "score", "service", "said"),
+    [
+        ("none", "critical", "none", "look at the model first"),
+        ("critical", "critical", "none", "the data changed, and the model follows"),
+        ("warning", "info", "none", "the score did not"),
+        ("info", "none", "critical", "it is the service"),
+        ("none", "none", "none", ""),
+    ],
+)
+def test_an_incident_says_whether_the_model_or_the_world_changed(inputs, score, service, said):
+    shown = dict.fromkeys(PARTS, Severity.NONE)
+    given = {"Inputs": inputs, "Score": score, "Service": service}
+    shown.update({part: Severity.of(word) for part, word in given.items() if word != "none"})
+    sentence = model_or_world(shown)
+    assert said in sentence
+    assert bool(sentence) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1_643_210.0, "1.643M"),
+        (19_090.0, "19.09k"),
+        (906.4, "906.4"),
+        (0.07736, "0.07736"),
+        (-2.5e9, "-2.5G"),
+        (None, "–"),
+    ],
+)
+def test_numbers_on_cards_are_short(value, words):
+    assert short(value) == words
+
+
+def test_a_slow_trickle_is_said_by_the_minute():
+    assert rate_words(0.03) == "1.8 / min"
+    assert rate_words(12.34) == "12.3 / s"
+    assert rate_words(0.0) == "0.0 / s"
+
+
+def test_long_names_are_cut_and_turning_letters_left_out():
+    assert len(plain("W" * 1_000)) < 300
+    assert "\u202e" not in plain("\u202egnp.exe")
