@@ -6,13 +6,17 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tiltmeter.domain.errors import StoreError
+from tiltmeter.domain.message import DeliveryStatus
 from tiltmeter.ports import StateStore
 from tiltmeter.state.sql import SqlStateStore
-from tiltmeter.testing.samples import SteppedClock
+from tiltmeter.testing.samples import HOUR, T0, SteppedClock, sample_message, sample_run, sample_window
 from tiltmeter.testing.state_contract import StateContract
 
 
@@ -90,3 +94,40 @@ class TestPostgres(StateContract):
             connection.execute(text("DROP SCHEMA public CASCADE"))
             connection.execute(text("CREATE SCHEMA public"))
         store.close()
+
+    def test_25_four_workers_claim_every_message_once(self, store: StateStore, clock: SteppedClock) -> None:
+        store.enqueue([sample_message(incident=f"inc_{number}") for number in range(80)])
+        claimed: list[str] = []
+
+        def work(holder: str) -> None:
+            while found := store.claim(clock.now(), holder=holder, channels=["slack"], lease=HOUR):
+                claimed.append(found.message.delivery_id)
+                store.settle(found, DeliveryStatus.SENT, holder=holder, now=clock.now())
+
+        _at_once(lambda: work("a"), lambda: work("b"), lambda: work("c"), lambda: work("d"))
+        assert len(claimed) == len(set(claimed)) == 80
+
+    def test_25_two_evaluators_judge_every_window_once(self, store: StateStore) -> None:
+        done: list[bool] = []
+
+        def judge() -> None:
+            for number in range(20):
+                at = sample_window(T0 + number * HOUR)
+                run = sample_run(at=at, messages=(sample_message(incident=f"inc_{number}"),))
+                while True:
+                    try:
+                        done.append(store.commit(run))
+                        break
+                    except StoreError as error:
+                        if not error.retryable:
+                            raise
+
+        _at_once(judge, judge)
+        assert sorted(done) == [False] * 20 + [True] * 20
+        assert len(store.deliveries()) == 20
+
+
+def _at_once(*calls: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for running in [pool.submit(call) for call in calls]:
+            running.result(60)

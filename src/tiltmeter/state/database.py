@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, StaticPool, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from tiltmeter.domain.errors import ConfigError, StoreError
 
@@ -30,6 +30,8 @@ _WRITES = "tiltmeter_writes"
 _RETRYABLE = {
     "locked": "another process holds a lock on it: it is tried again; look for a backup or a shell that keeps it open",
     "busy": "another process holds a lock on it: it is tried again; look for a backup or a shell that keeps it open",
+    "deadlock": "two writers waited for each other: it is tried again",
+    "could not serialize": "two writers met: it is tried again",
     "full": "the disk is full: free space, nothing was half written",
     "disk i/o": "the disk failed or is full: check it, nothing was half written",
     "unable to open": "check that the folder exists and may be written",
@@ -140,6 +142,10 @@ class Database:
         for word, hint in _RETRYABLE.items():
             if word in cause.lower():
                 return StoreError(f"the state database failed: {cause}", at=self.name, hint=hint, retryable=True)
+        if isinstance(error, IntegrityError):
+            # Two processes wrote the same row at the same moment; whoever came second finds it there when it repeats.
+            what = "the state database failed: somebody else wrote the same at the same moment"
+            return StoreError(what, at=self.name, hint="it is tried again", retryable=True)
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         return StoreError(f"the state database failed: {cause}", at=self.name, retryable=lost)
 
