@@ -15,6 +15,7 @@ from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.store.delta import DeltaLog
+from tiltmeter.wiring import SystemClock
 
 MODEL = Model("lead-scoring")
 ALL_DAY = Window(START - timedelta(days=1), START + timedelta(days=1), Grain.DAY)
@@ -78,3 +79,13 @@ def ship_until(spool: str, tables: str, seconds: float) -> None:
             shipper.ship_once(flush=True)
         except StoreError:
             continue
+
+
+def ship_until_told(spool: Path, tables: Path, stop) -> None:
+    """As `tiltmeter ship` does, by the real clock; `stop` is an event of multiprocessing."""
+    clock = SystemClock()
+    shipper = Shipper(spool, DeltaLog(tables, clock), {}, clock, every=timedelta(seconds=1))
+    while not stop.wait(0.2):
+        shipper.turn(clock.now())
+        if shipper.spool_age() == 0.0:
+            shipper.ship_once(flush=True)

@@ -5,13 +5,13 @@ import multiprocessing
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from threading import Event
 
 import pyarrow as pa
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from shipping import ship_until_told
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.counters import read_counters
 from tiltmeter.capture.fastapi import Capture
@@ -26,18 +26,6 @@ SPAWN = multiprocessing.get_context("spawn")
 BUDGET_BYTES = 400_000
 BODY = b'{"size": 1.5, "plan": "pro", "note": "%s"}' % (b"x" * 600)
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
-
-
-def ship_until_told(spool, tables, stop):
-    clock = SystemClock()
-    shipper = Shipper(spool, DeltaLog(tables, clock), {}, clock, every=timedelta(seconds=1))
-    ended = Event()
-    shipper.turn(clock.now())
-    while not stop.wait(0.2):
-        shipper.turn(clock.now())
-        if shipper.spool_age() == 0.0:
-            shipper.ship_once(flush=True)
-    ended.set()
 
 
 def service():
