@@ -28,7 +28,7 @@ def handles():
 def soak(folder, rounds, per_round):
     """Write, ship and compact round after round; memory in MiB and open files after each."""
     clock = FakeClock(START + timedelta(minutes=1))
-    writer = SpoolWriter(folder / "spool", budget=Budget(10**12, 0.0), host="h", threaded=False)
+    writer = SpoolWriter(folder / "spool", budget=Budget(10**12, 0.0), host="h", threaded=False, seal_seconds=0.0)
     log = DeltaLog(folder / "tables", clock)
     shipper = Shipper(folder / "spool", log, {}, clock, host="h")
     payloads = [encode_record(request(number)) for number in range(1000)]
@@ -36,8 +36,9 @@ def soak(folder, rounds, per_round):
     for place in range(rounds):
         for number in range(per_round):
             writer.put(payloads[number % 1000])
-            if number % 500 == 0:
+            if number % 20_000 == 0:
                 writer.tend()
+        writer.tend()
         clock.pass_(DAY_HOURS * 3600 / rounds)
         shipped += shipper.ship_once(clock.now(), flush=True).predictions
         shipper.live_snapshot(clock.now())
