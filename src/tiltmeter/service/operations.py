@@ -31,7 +31,7 @@ JOBS_HORIZON = timedelta(days=30)
 """Jobs whose newest run is older are not exported."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class RunningOperations:
     """Operations of this process.
 

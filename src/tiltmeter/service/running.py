@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from tiltmeter.service.clock_watch import ClockWatch
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.operations import RunningOperations
+from tiltmeter.service.reloading import Reloading
 from tiltmeter.service.reports import Reports
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tiltmeter.config.load import Configuration
+    from tiltmeter.domain.rule import RuleSet
     from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.ports import World
     from tiltmeter.store.delta import DeltaLog
@@ -68,6 +70,7 @@ class Service:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _server: uvicorn.Server | None = None
+    _reloading: Reloading | None = None
     _release: list[Callable[[], None]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -115,11 +118,19 @@ class Service:
             world, shipper, lambda outcome: record_outcome(spool=spool, **outcome), lambda: _not_ready(world),
             scheduler.health,
         )  # fmt: skip
+        people = _people(world)
+
+        def in_force(rules: RuleSet) -> None:
+            scheduler.world = operations.world = replace(world, rules=rules)
+
+        self._reloading = Reloading(
+            self.configuration, in_force, state=world.state, clock=clock, people=people, report=_reported
+        )
         self._thread("shipper", shipper.run, self._stop)
         self._thread("scheduler", scheduler.run, self._stop)
         self._thread("sender", sender.run, self._stop)
         self._thread("pulse", pulse.run, self._stop, lambda error: _reported("heartbeat_failed", {"error": error}))
-        watch = ClockWatch(world.state, clock, _people(world))
+        watch = ClockWatch(world.state, clock, people)
         self._thread("clock", watch.run, self._stop, _reported)
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
@@ -190,6 +201,10 @@ class Service:
         """May be called from a signal handler."""
         self._stop.set()
 
+    def reload_rules(self) -> bool:
+        """Read the rules again; False, with the old ones in force, when the file is refused."""
+        return self._reloading is not None and self._reloading.reload()
+
     def stop(self) -> None:
         """End every part: HTTP first, then the loops; what is not sent stays in the outbox."""
         self._stop.set()
@@ -208,6 +223,7 @@ def serve(configuration: Configuration, *, port: int | None = None) -> None:
     service.start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: service.ask_to_stop())
+    signal.signal(signal.SIGHUP, lambda *_: service.reload_rules())
     print(f"service    {service.address}  (docs: {service.address}/docs)", flush=True)  # noqa: T201 - what people look for
     if not configuration.models:
         log.info("no_model_configured", what="models are found in the spool; the first full week becomes the baseline")
