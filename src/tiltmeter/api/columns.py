@@ -106,7 +106,7 @@ def share_columns(bins: Bins, rows: Rows) -> None:
         NoCommonColumns: the rows have none of the baseline's features.
     """
     names = set(rows.schema.names)
-    features = [name for name in bins.features if name != bins.score]
+    features = [name for name in bins.features if not name or name != bins.score]
     if features and not names.intersection(bins.features):
         raise NoCommonColumns(
             f"the reference has {_listed(features)} and this side has {_listed(sorted(names))}",

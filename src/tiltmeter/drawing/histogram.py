@@ -151,7 +151,8 @@ def _lattice(values: np.ndarray, low: float, high: float, bars: int) -> tuple[fl
     if values.size < 2:
         return None
     gap = float(np.diff(values).min())
-    steps = (values - values[0]) / gap
+    with np.errstate(over="ignore", invalid="ignore"):  # values at the end of the doubles are on no lattice
+        steps = (values - values[0]) / gap
     if not steps[-1] < _MOST_STEPS or np.abs(steps - np.round(steps)).max() > 1e-6:
         return None
     first = float(values[0]) + gap * np.floor((low - values[0]) / gap + 0.5)

@@ -107,7 +107,9 @@ class Counter:
 
     def schema_profile(self, schema: pa.Schema) -> Profile:
         """A profile without rows that tells which columns are new or of another type."""
-        known = {*self.bins.features, *self.bins.others, self.bins.label, self.bins.entity}
+        # An unset role is "", which may be the name of a column.
+        roles = {name for name in (self.bins.label, self.bins.entity) if name}
+        known = {*self.bins.features, *self.bins.others, *roles}
         return Profile(
             bins_id=self.bins.bins_id,
             rows=0,
@@ -140,8 +142,8 @@ class Counter:
             rows=batch.num_rows,
             columns=columns,
             retyped=retyped,
-            entities=entity_hashes(batch.column(self.bins.entity)) if self.bins.entity in names else None,
-            labels=label_flags(batch.column(self.bins.label)) if self.bins.label in names else None,
+            entities=entity_hashes(batch.column(self.bins.entity)) if self._has_entity(batch.schema) else None,
+            labels=label_flags(batch.column(self.bins.label)) if self.bins.label and self.bins.label in names else None,
         )
 
     def count(self, batch: PlainBatch) -> Profile:

@@ -69,7 +69,7 @@ def compare(
     measured = {
         name: _one(feature, reference.profile, current, tested, chosen)
         for name, feature in bins.features.items()
-        if name not in (bins.label, bins.entity)
+        if not name or name not in (bins.label, bins.entity)  # an unset role is "", which may be a column's name
     }
     found = _across_features(measured, tested)
     score = found.pop(bins.score, None) if bins.score else None

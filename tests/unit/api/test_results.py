@@ -183,3 +183,11 @@ def test_an_entity_column_makes_tests_count_ids():
     found = tiltmeter.compare(rows, rows, entity="lead")
     assert found.comparison.n_current == 200
     assert list(found) == ["x"]
+
+
+def test_a_column_without_a_name_is_a_feature_like_any_other():
+    before, after = ({"": [shift + i for i in range(400)], "x": [1.0, 2.0] * 200} for shift in (0, 300))
+    found = tiltmeter.compare(before, after)
+    assert set(found) == {"", "x"}
+    assert found.drifted == [""]
+    assert found.to_dict()["rows_tested"] == {"reference": 400, "current": 400}

@@ -1,0 +1,17 @@
+"""Whole hostile frames through the whole comparison, views included; the long form is part of `make faults`."""
+
+import pytest
+
+from hostile_frames import survives
+
+
+def test_hostile_frames_give_finite_numbers_or_reasons():
+    compared = [survives(seed) for seed in range(200)]
+    assert sum(compared) > 100
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_ten_thousand_hostile_frames_give_finite_numbers_or_reasons():
+    compared = [survives(seed) for seed in range(10_000)]
+    assert sum(compared) > 5_000
