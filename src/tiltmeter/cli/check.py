@@ -49,7 +49,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         tiltmeter doctor --json
     """
     configuration = load_settings(config)
-    findings = examine(build_world(configuration, with_channels=False), configuration.home)
+    findings = examine(build_world(configuration, with_channels=False), configuration)
     _print(findings, as_json=as_json)
     if any(f.state is State.WRONG for f in findings):
         raise typer.Exit(1)

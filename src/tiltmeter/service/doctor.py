@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
 from tiltmeter.domain.errors import TiltmeterError
+from tiltmeter.service.capture_findings import spool_findings, table_findings
 from tiltmeter.service.findings import Finding, State
+from tiltmeter.wiring import SystemClock, stored_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
+    from tiltmeter.config.load import Configuration
     from tiltmeter.ports import World
 
 _PACKAGES = ("pyarrow", "deltalake", "numpy", "numba", "sqlalchemy", "fastapi")
@@ -22,13 +25,15 @@ FRESH_SECONDS = 300
 """A service writes a sign of life every minute; five missed ones mean that it is not running."""
 
 
-def examine(world: World, home: Path) -> list[Finding]:
+def examine(world: World, configuration: Configuration) -> list[Finding]:
     """Everything worth knowing; a part that cannot be looked at is a finding, never an exception."""
+    home, now = configuration.home, world.clock.now().timestamp()
     parts: list[tuple[str, Callable[[World, Path], Iterable[Finding]]]] = [
         ("versions", _versions),
-        ("tables", _tables),
+        ("tables", lambda *_: table_findings(stored_log(configuration, SystemClock(), world.models))),
+        ("models", _models),
         ("baseline", _baselines),
-        ("spool", _spool),
+        ("spool", lambda *_: spool_findings(configuration, now)),
         ("state", _state),
         ("channels", _channels),
         ("service", _service),
@@ -53,22 +58,16 @@ def _versions(_: World, __: Path) -> Iterator[Finding]:
     yield Finding("versions", State.OK, f"tiltmeter {__version__}, Python {python}, {', '.join(found)}")
 
 
-def _tables(world: World, home: Path) -> Iterator[Finding]:
+def _models(world: World, _: Path) -> Iterator[Finding]:
     for model in world.models.values():
         rows = world.log.new_rows(model, None)
         if rows.version is None:
             yield Finding(
-                "tables", State.NOTE, f"{model.name}: no prediction has arrived yet",
+                "models", State.NOTE, f"{model.name}: no prediction has arrived yet",
                 "send a request to the instrumented app, or run a batch job; then look at the spool below",
             )  # fmt: skip
             continue
-        yield Finding("tables", State.OK, f"{model.name}: {rows.count() or 0:,} predictions at version {rows.version}")
-    damaged = list((home / "damaged").glob("*")) if (home / "damaged").exists() else []
-    if damaged:
-        yield Finding(
-            "tables", State.WRONG, f"{len(damaged)} damaged segments were set aside in {home / 'damaged'}",
-            "their readable records are in the table; keep the files for support or delete them",
-        )  # fmt: skip
+        yield Finding("models", State.OK, f"{model.name}: {rows.count() or 0:,} predictions at version {rows.version}")
 
 
 def _baselines(world: World, _: Path) -> Iterator[Finding]:
@@ -82,21 +81,6 @@ def _baselines(world: World, _: Path) -> Iterator[Finding]:
             )  # fmt: skip
         else:
             yield Finding("baseline", State.OK, f"{model.name}: {len(bins.features)} features in bins {bins.bins_id}")
-
-
-def _spool(world: World, home: Path) -> Iterator[Finding]:
-    folder = home / "spool"
-    waiting = [p for p in folder.glob("slot-*/*") if p.suffix in (".seg", ".open")] if folder.exists() else []
-    if not waiting:
-        yield Finding("spool", State.OK, "empty: everything captured is in the table")
-        return
-    size = sum(p.stat().st_size for p in waiting)
-    oldest = min(p.stat().st_mtime for p in waiting)
-    age = max(0.0, world.clock.now().timestamp() - oldest)
-    sealed = [p for p in waiting if p.suffix == ".seg"]
-    state = State.WRONG if sealed and age > FRESH_SECONDS else State.OK
-    to_do = "start `tiltmeter serve` or `tiltmeter ship` on this host" if state is State.WRONG else ""
-    yield Finding("spool", state, f"{len(waiting)} segments, {size / 1e6:.1f} MB, oldest {age:.0f} s", to_do)
 
 
 def _state(world: World, _: Path) -> Iterator[Finding]:
