@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,6 +27,7 @@ from tiltmeter.service.checkup import access_of, calendar_of
 from tiltmeter.service.clock_watch import ClockWatch
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
+from tiltmeter.service.journal import write_journal
 from tiltmeter.service.operations import RunningOperations
 from tiltmeter.service.reloading import Reloading
 from tiltmeter.service.reports import Reports
@@ -219,6 +221,7 @@ class Service:
 
 def serve(configuration: Configuration, *, port: int | None = None) -> None:
     """Run until SIGINT or SIGTERM."""
+    write_journal(sys.stderr)
     service = Service(configuration, port)
     service.start()
     for number in (signal.SIGINT, signal.SIGTERM):
