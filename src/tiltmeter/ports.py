@@ -292,6 +292,10 @@ class MetricStore(Protocol):
         """Matching metrics, ordered by window start, metric and subject."""
         ...
 
+    def count(self, query: MetricQuery) -> int:
+        """How many metrics match, without reading them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -342,8 +346,14 @@ class StateStore(MetricStore, Protocol):
         """One incident."""
         ...
 
-    def events(self, *, incident: str | None = None, fingerprint: str | None = None) -> list[AlertEvent]:
+    def events(
+        self, *, incident: str | None = None, fingerprint: str | None = None, kinds: Sequence[str] | None = None
+    ) -> list[AlertEvent]:
         """Transitions in order."""
+        ...
+
+    def record(self, events: Sequence[AlertEvent]) -> None:
+        """Append events that belong to no run: what people changed about silences and rules."""
         ...
 
     def save_incident(self, incident: Incident, messages: Sequence[Message], events: Sequence[AlertEvent] = ()) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident
+    from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.message import Delivery
     from tiltmeter.domain.metric import Metric, Subject
+    from tiltmeter.domain.profile import Profile
     from tiltmeter.domain.window import Window
     from tiltmeter.monitors.recomputing import Recomputed
 
@@ -136,3 +143,61 @@ def recomputed_json(alert: Alert, found: Sequence[Recomputed]) -> dict[str, Any]
             for one in found
         ],
     }
+
+
+def profile_json(feature: str, reference: Reference, current: Profile | None) -> dict[str, Any]:
+    """Rows per bin or level of one feature in a span, beside the baseline's.
+
+    Numbers have the decile bins `(from, to]`, open at both ends; categories the baseline's levels and those new to it;
+    text has neither.
+    """
+    bins = reference.bins.features[feature]
+    window = current.features.get(feature) if current is not None else None
+    baseline = reference.profile.features.get(feature)
+    sides = {"baseline": baseline, "current": window}
+    said: dict[str, Any] = {
+        "feature": feature,
+        "kind": str(bins.kind),
+        "bins_id": reference.bins.bins_id,
+        "baseline": reference.name,
+        "rows": window.rows if window is not None else 0,
+        "missing": window.missing if window is not None else 0,
+        "baseline_rows": baseline.rows if baseline is not None else 0,
+        "baseline_missing": baseline.missing if baseline is not None else 0,
+        "cells": [],
+    }
+    if isinstance(bins.cells, NumericBins):
+        counts = {name: decile_counts(bins.cells, side) for name, side in sides.items()}
+        edges = [None, *(float(edge) for edge in bins.cells.edges[bins.cells.deciles]), None]
+        said["cells"] = [
+            {"from": low, "to": high, **{name: counts[name][place] for name in counts}}
+            for place, (low, high) in enumerate(pairwise(edges))
+        ]
+    elif isinstance(bins.cells, LevelBins):
+        said["cells"] = [
+            {"level": level, **{name: _level_rows(side, place) for name, side in sides.items()}}
+            for place, level in enumerate(bins.cells.levels[:MOST_LEVELS])
+        ]
+        new = window.new if isinstance(window, LevelProfile) else {}
+        said["cells"] += [{"level": name, "baseline": 0, "current": rows} for name, rows in _most(new)]
+    return said
+
+
+MOST_LEVELS = 200
+"""Levels of one answer, and as many new ones."""
+
+
+def decile_counts(bins: NumericBins, side: object) -> list[int]:
+    """Rows per decile bin; zeros where the side has no rows."""
+    if not isinstance(side, NumericProfile):
+        return [0] * (bins.deciles.size + 1)
+    parts = np.split(side.counts, bins.deciles + 1)
+    return [int(part.sum()) for part in parts]
+
+
+def _level_rows(side: object, place: int) -> int:
+    return int(side.counts[place]) if isinstance(side, LevelProfile) else 0
+
+
+def _most(new: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(new.items(), key=lambda item: (-item[1], item[0]))[:MOST_LEVELS]

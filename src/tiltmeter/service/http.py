@@ -17,7 +17,17 @@ from tiltmeter.ports import MetricQuery
 from tiltmeter.registry import did_you_mean
 from tiltmeter.service.access import Access, Role
 from tiltmeter.service.ack_pages import ack_routes
-from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json, metric_json, window_json
+from tiltmeter.service.answers import (
+    alert_json,
+    delivery_json,
+    event_json,
+    incident_json,
+    metric_json,
+    profile_json,
+    window_json,
+)
+from tiltmeter.service.audit import AUDITED
+from tiltmeter.service.limits import BodyLimit
 from tiltmeter.service.outcome_posts import outcome_routes
 
 if TYPE_CHECKING:
@@ -26,7 +36,6 @@ if TYPE_CHECKING:
     from tiltmeter.service.ack_links import AckLinks
     from tiltmeter.service.signed_posts import SignedPosts
 
-MAX_BODY_BYTES = 1_048_576
 MAX_METRICS = 100_000
 """Rows of one answer; a larger question is refused with the advice to narrow it."""
 
@@ -92,7 +101,7 @@ class Caller:
 
 def create_app(
     world: World, operations: Operations, access: Access, links: AckLinks | None = None,
-    posts: SignedPosts | None = None,
+    posts: SignedPosts | None = None, most_numbers: int = MAX_METRICS,
 ) -> FastAPI:  # fmt: skip
     """The ASGI application.
 
@@ -102,12 +111,15 @@ def create_app(
         access: who may do what.
         links: reads the signed links of messages; None answers none.
         posts: checks signatures of outcome posts; None asks for none.
+        most_numbers: of one answer.
     """
     app = FastAPI(title="Tiltmeter", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(BodyLimit)
     app.add_exception_handler(TiltmeterError, _explained)
     app.include_router(_health_routes(operations, access))
-    app.include_router(_read_routes(world, operations), dependencies=[_needs(access, Role.READ)], prefix="/api/v1")
+    app.include_router(
+        _read_routes(world, operations, most_numbers), dependencies=[_needs(access, Role.READ)], prefix="/api/v1"
+    )
     app.include_router(_operate_routes(operations, access), prefix="/api/v1")
     # A signature says who sent it: a key is asked for in addition where there is one for outcomes.
     asks_key = posts is None or Role.OUTCOMES in access.keys
@@ -116,30 +128,6 @@ def create_app(
     if links is not None:
         app.include_router(ack_routes(world, links, operations.acknowledge))
     return app
-
-
-class BodyLimit:
-    """Refuses bodies over 1 MiB before they are read into memory."""
-
-    def __init__(self, app: Any) -> None:  # noqa: ANN401 - an ASGI application
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
-        """Count what arrives; answer 413 beyond the limit."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        seen = 0
-
-        async def limited() -> Any:  # noqa: ANN401 - an ASGI message
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > MAX_BODY_BYTES:
-                raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-            return message
-
-        await self.app(scope, limited, send)
 
 
 async def _explained(_: Request, error: Exception) -> JSONResponse:
@@ -186,7 +174,7 @@ def _health_routes(operations: Operations, access: Access) -> APIRouter:
     return router
 
 
-def _read_routes(world: World, operations: Operations) -> APIRouter:
+def _read_routes(world: World, operations: Operations, most_numbers: int) -> APIRouter:
     router = APIRouter(tags=["read"])
 
     def known(model: Annotated[str, Path(max_length=200)]) -> str:
@@ -227,9 +215,10 @@ def _read_routes(world: World, operations: Operations) -> APIRouter:
             model=model, metric=metric, since=_aware(since), until=_aware(until), grain=grain, version=version,
             feature=feature, segment=(key, value) if segment is not None else None,
         )  # fmt: skip
+        matching = world.state.count(query)
+        if matching > most_numbers:
+            raise HTTPException(422, f"{matching} numbers match; narrow it by metric, feature, from or to")
         found = world.state.metrics(query)
-        if len(found) > MAX_METRICS:
-            raise HTTPException(422, f"{len(found)} numbers match; narrow it by metric, feature, from or to")
         return [metric_json(m) for m in found]
 
     @router.get("/models/{model}/windows", responses=_NOT_FOUND)
@@ -249,6 +238,11 @@ def _read_routes(world: World, operations: Operations) -> APIRouter:
 
 
 def _incident_routes(router: APIRouter, world: World) -> None:
+    @router.get("/audit")
+    def audit(limit: Annotated[int, Query(ge=1, le=10_000)] = 500) -> list[dict[str, Any]]:
+        """Who changed silences and rules, newest first, with what was before and after."""
+        return [event_json(event) for event in world.state.events(kinds=AUDITED)[: -limit - 1 : -1]]
+
     @router.get("/incidents")
     def incidents(
         model: Text | None = None, *, only_open: Annotated[bool, Query(alias="open")] = False
@@ -288,14 +282,7 @@ def _profile_route(router: APIRouter, world: World, model_name: Any) -> None:  #
         if reference is None or feature not in reference.bins.features:
             raise HTTPException(404, f'there is no profile of "{feature}" yet')
         current = world.states.total(model, reference.bins.bins_id, window)
-        state = current.features.get(feature) if current else None
-        return {
-            "feature": feature,
-            "kind": str(reference.bins.features[feature].kind),
-            "bins_id": reference.bins.bins_id,
-            "rows": state.rows if state else 0,
-            "missing": state.missing if state else 0,
-        }
+        return profile_json(feature, reference, current)
 
 
 def _operate_routes(operations: Operations, access: Access) -> APIRouter:

@@ -11,6 +11,7 @@ from tiltmeter.alerting.advance import tick
 from tiltmeter.alerting.situation import Situation
 from tiltmeter.domain.alert import Silence
 from tiltmeter.domain.errors import UsageError
+from tiltmeter.service.audit import silence_ended, silence_started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,9 @@ def start_silence(world: World, matchers: Mapping[str, str], *, until: datetime,
         )
     seed = f"{sorted(matchers.items())}|{now.isoformat()}|{by}"
     made = Silence(f"sil_{blake2b(seed.encode(), digest_size=6).hexdigest()}", dict(matchers), now, until, by, reason)
-    world.state.save_silence(made)
+    with world.state.transaction():
+        world.state.save_silence(made)
+        silence_started(world, made)
     return made
 
 
@@ -66,7 +69,9 @@ def end_silence(world: World, silence_id: str, *, by: str) -> bool:
     now = world.clock.now()
     for silence in world.state.silences(now):
         if silence.id == silence_id:
-            world.state.save_silence(replace(silence, ends_at=now, reason=f"{silence.reason} (ended by {by})"))
+            with world.state.transaction():
+                world.state.save_silence(replace(silence, ends_at=now, reason=f"{silence.reason} (ended by {by})"))
+                silence_ended(world, silence, by=by)
             return True
     return False
 

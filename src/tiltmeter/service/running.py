@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from getpass import getuser
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,11 +24,13 @@ from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.monitors.service_health import Health
 from tiltmeter.service import heartbeat
 from tiltmeter.service.ack_links import AckLinks, link_key
+from tiltmeter.service.audit import record_rules
 from tiltmeter.service.checkup import access_of, calendar_of
 from tiltmeter.service.clock_watch import ClockWatch
 from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.journal import write_journal
+from tiltmeter.service.limits import MOST_CONNECTIONS
 from tiltmeter.service.operations import RunningOperations
 from tiltmeter.service.reloading import Reloading
 from tiltmeter.service.reports import Reports
@@ -106,6 +109,7 @@ class Service:
         shipper = Shipper(spool, inner, models, clock, damaged=home / "damaged", keep_raw=settings.capture.keep_raw)
         world = build_world(self.configuration, clock=clock, live=_unstored(shipper), models=models, stored=inner)
         self._remember_models(world, models)
+        record_rules(world, by=getuser())
         channels = {**world.channels, heartbeat.CHANNEL: heartbeat.HeartbeatChannel(world.state)}
         posts = signed_posts_of(self.configuration, world.state, clock)
         links = AckLinks(link_key(self.configuration), settings.server.public_url or _address(listening), clock)
@@ -146,7 +150,15 @@ class Service:
 
     def _serve(self, app: Any, listening: socket.socket) -> None:  # noqa: ANN401 - an ASGI application
         self.address = _address(listening)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, lifespan="off")
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            lifespan="off",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=15,
+        )
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the main thread has its own
         listening.listen(128)

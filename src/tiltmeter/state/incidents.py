@@ -204,13 +204,17 @@ def add_events(connection: Connection, events: Iterable[AlertEvent]) -> None:
         connection.execute(insert(ALERT_EVENTS), rows)
 
 
-def read_events(connection: Connection, *, incident: str | None, fingerprint: str | None) -> list[AlertEvent]:
+def read_events(
+    connection: Connection, *, incident: str | None, fingerprint: str | None, kinds: Sequence[str] | None = None
+) -> list[AlertEvent]:
     """Transitions in the order in which they were written."""
     query = select(ALERT_EVENTS).order_by(ALERT_EVENTS.c.id)
     if incident is not None:
         query = query.where(ALERT_EVENTS.c.incident == incident)
     if fingerprint is not None:
         query = query.where(ALERT_EVENTS.c.fingerprint == fingerprint)
+    if kinds is not None:
+        query = query.where(ALERT_EVENTS.c.kind.in_(kinds))
     return [_event(row._asdict()) for row in connection.execute(query)]
 
 

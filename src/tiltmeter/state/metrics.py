@@ -199,6 +199,16 @@ def read_metrics(connection: Connection, query: MetricQuery) -> list[Metric]:
     return sorted(found, key=lambda metric: (metric.window.start, metric.name, metric.subject, metric.window.end))
 
 
+def count_metrics(connection: Connection, query: MetricQuery) -> int:
+    """How many numbers match."""
+    found = (
+        select(func.count())
+        .select_from(METRIC_POINTS)
+        .join(METRIC_SERIES, METRIC_SERIES.c.id == METRIC_POINTS.c.series_id)
+    )
+    return int(connection.execute(found.where(*_conditions(query))).scalar_one())
+
+
 def _conditions(query: MetricQuery) -> list[Any]:
     series, points = METRIC_SERIES.c, METRIC_POINTS.c
     equal = [

@@ -91,6 +91,11 @@ class SqlStateStore:
         with self._database.read() as connection:
             return metric_rows.read_metrics(connection, query)
 
+    def count(self, query: MetricQuery) -> int:
+        """How many metrics match, without reading them."""
+        with self._database.read() as connection:
+            return metric_rows.count_metrics(connection, query)
+
     def alerts(self, model: str | None = None, *, open_only: bool = True) -> dict[str, Alert]:
         """Newest episode by fingerprint; all of them, closed ones included, with `open_only=False`."""
         with self._database.read() as connection:
@@ -111,10 +116,17 @@ class SqlStateStore:
         with self._database.read() as connection:
             return incident_rows.read_incident(connection, incident_id)
 
-    def events(self, *, incident: str | None = None, fingerprint: str | None = None) -> list[AlertEvent]:
+    def events(
+        self, *, incident: str | None = None, fingerprint: str | None = None, kinds: Sequence[str] | None = None
+    ) -> list[AlertEvent]:
         """Transitions in order; those of messages have no fingerprint."""
         with self._database.read() as connection:
-            return incident_rows.read_events(connection, incident=incident, fingerprint=fingerprint)
+            return incident_rows.read_events(connection, incident=incident, fingerprint=fingerprint, kinds=kinds)
+
+    def record(self, events: Sequence[AlertEvent]) -> None:
+        """Append events that belong to no run."""
+        with self._database.write() as connection:
+            incident_rows.add_events(connection, events)
 
     def save_incident(self, incident: Incident, messages: Sequence[Message], events: Sequence[AlertEvent] = ()) -> None:
         """Write an incident with its messages and events at once."""

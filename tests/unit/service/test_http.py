@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,12 +14,15 @@ from tiltmeter.config.rules import load_rules
 from tiltmeter.domain.alert import Incident, IncidentState
 from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.model import Model
+from tiltmeter.domain.rule import Limit
 from tiltmeter.domain.run import Run
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ports import World
 from tiltmeter.service.access import Access, Role
-from tiltmeter.service.http import MAX_BODY_BYTES, create_app
+from tiltmeter.service.audit import record_rules
+from tiltmeter.service.http import create_app
+from tiltmeter.service.limits import MAX_BODY_BYTES, BodyLimit, depth_of
 from tiltmeter.service.operations import RunningOperations
 from tiltmeter.state.sql import SqlStateStore
 
@@ -93,6 +97,56 @@ def client(app):
     return TestClient(app, headers={"authorization": "Bearer w"}, raise_server_exceptions=True)
 
 
+ROLES = {
+    "none": {},
+    "wrong": {"authorization": "Bearer nobody"},
+    "outcomes": {"authorization": "Bearer o"},
+    "read": {"authorization": "Bearer r"},
+    "operate": {"x-tiltmeter-key": "w"},
+}
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect"}
+ALLOWED = {"read": {"read", "operate"}, "outcomes": {"outcomes", "operate"}, "operate": {"operate"}}
+MAY = {
+    ("GET", "/metrics"): "read",
+    ("GET", "/live"): "read",
+    ("GET", "/api/v1/models"): "read",
+    ("GET", "/api/v1/models/{model}/live"): "read",
+    ("GET", "/api/v1/models/{model}/metrics"): "read",
+    ("GET", "/api/v1/models/{model}/windows"): "read",
+    ("GET", "/api/v1/models/{model}/profile"): "read",
+    ("GET", "/api/v1/jobs"): "read",
+    ("GET", "/api/v1/audit"): "read",
+    ("GET", "/api/v1/incidents"): "read",
+    ("GET", "/api/v1/incidents/{incident_id}"): "read",
+    ("POST", "/api/v1/incidents/{incident_id}/ack"): "operate",
+    ("POST", "/api/v1/silences"): "operate",
+    ("DELETE", "/api/v1/silences/{silence_id}"): "operate",
+    ("POST", "/api/v1/outcomes"): "outcomes",
+}
+"""Every route and the role that it needs: a route that is not listed fails the test below."""
+
+
+def routes(app):
+    found = set()
+    for path, methods in app.openapi()["paths"].items():
+        found |= {(method.upper(), path) for method in methods}
+    return found
+
+
+def test_every_route_is_refused_without_a_key_with_a_wrong_one_and_to_every_lower_role(app):
+    guarded = {(method, path) for method, path in routes(app) if path not in OPEN}
+    assert guarded == set(MAY)
+    client = TestClient(app)
+    for (method, path), needed in MAY.items():
+        place = path.format(model="lead-scoring", incident_id="inc_1", silence_id="sil_1")
+        for role, headers in ROLES.items():
+            status = client.request(method, place, headers=headers).status_code
+            if role in ALLOWED[needed]:
+                assert status not in (401, 403), (method, path, role)
+            else:
+                assert status == (401 if role in ("none", "wrong") else 403), (method, path, role)
+
+
 READ = [
     "/api/v1/models",
     "/api/v1/models/lead-scoring/metrics",
@@ -158,6 +212,34 @@ def test_an_acknowledgement_counts_once_and_names_who(client, world):
     assert client.post("/api/v1/incidents/inc_none/ack").status_code == 404
 
 
+def test_who_changed_a_silence_is_kept_with_before_and_after_in_one_line_each(client, world):
+    matchers = {"feature": "x\nalert_resolved"}
+    made = client.post("/api/v1/silences", json={"matchers": matchers, "minutes": 60, "reason": "a\nb"}).json()
+    client.delete(f"/api/v1/silences/{made['id']}")
+    ended, started = client.get("/api/v1/audit").json()
+    assert (started["kind"], ended["kind"]) == ("alert_silenced", "alert_unsilenced")
+    assert started["detail"]["by"] == ended["detail"]["by"] == "key:operate"
+    assert started["detail"]["before"] is None
+    assert json.loads(started["detail"]["after"])["reason"] == "a\nb"
+    assert json.loads(ended["detail"]["before"])["until"] == made["ends_at"]
+    assert all("\n" not in str(event["detail"]) for event in (started, ended))
+
+
+def test_a_threshold_that_was_edited_is_kept_with_before_and_after(world, tmp_path):
+    assert record_rules(world, by="anna") == 0
+    edited = [
+        replace(r, levels={Severity.WARNING: Limit(above=0.3)}) if r.id == "feature_psi" else r
+        for r in world.rules.rules[:-1]
+    ]
+    assert record_rules(replace(world, rules=replace(world.rules, rules=tuple(edited))), by="bert") == 2
+    changed = {event.detail["subject"]: event.detail for event in world.state.events(kinds=["rule_changed"])}
+    assert set(changed) == {"feature_psi", "monitor_lag"}
+    assert changed["feature_psi"]["by"] == "bert"
+    assert "0.25" in changed["feature_psi"]["before"]
+    assert "0.3" in changed["feature_psi"]["after"]
+    assert changed["monitor_lag"]["after"] is None
+
+
 def test_a_silence_starts_and_ends(client, world):
     made = client.post("/api/v1/silences", json={"matchers": {"feature": "x"}, "minutes": 60, "reason": "backfill"})
     assert made.status_code == 201
@@ -180,6 +262,37 @@ def test_a_body_over_the_limit_is_refused(client):
     assert answer.status_code == 413
 
 
+def test_a_body_that_is_too_deep_is_refused_before_it_is_parsed(client):
+    answer = client.post("/api/v1/outcomes", content=b"[" * 100_000 + b"]" * 100_000)
+    assert answer.status_code == 400
+    assert "deeper than 32" in answer.json()["detail"]
+    assert depth_of(b'{"a": "[[[[", "b": [1, {"c": "\\"["}]}') == 3
+
+
+def test_a_body_that_drips_is_given_up():
+    import asyncio
+
+    sent = []
+
+    async def never():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    limited = BodyLimit(None, seconds=0.05)
+    asyncio.run(limited({"type": "http", "method": "POST"}, never, send))
+    assert sent[0]["status"] == 408
+
+
+def test_a_question_too_wide_is_refused_before_it_is_read(world, spool):
+    operations = RunningOperations(world, None, spool.outcomes.append, dict)
+    client = TestClient(create_app(world, operations, Access(), most_numbers=1))
+    answer = client.get("/api/v1/models/lead-scoring/metrics")
+    assert answer.status_code == 422
+    assert "2 numbers match; narrow it" in answer.json()["detail"]
+
+
 def test_prometheus_text_escapes_hostile_names(client):
     text = client.get("/metrics").text
     assert (
@@ -188,20 +301,26 @@ def test_prometheus_text_escapes_hostile_names(client):
     assert 'tiltmeter_alerts_open{severity="critical"} 1.0' in text
 
 
-@pytest.mark.slow
-def test_generated_requests_never_meet_an_error_of_ours(app):
+@pytest.mark.parametrize(
+    "examples", [pytest.param(25, marks=pytest.mark.slow), pytest.param(650, marks=pytest.mark.faults)]
+)
+def test_generated_requests_never_meet_an_error_of_ours(app, examples):
     import schemathesis
     from hypothesis import HealthCheck, given, settings
 
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
+    asked = 0
     for operation in schema.get_all_operations():
         strategy = operation.ok().as_strategy()
 
-        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
         @given(case=strategy)
         def talk(case):
+            nonlocal asked
+            asked += 1
             answer = case.call(headers={"authorization": "Bearer w"})
             assert answer.status_code < 500 or case.path == "/readyz", (case.method, case.path, answer.text)
 
         talk()
+    assert asked >= (10_000 if examples > 100 else 200)
