@@ -51,6 +51,21 @@ def test_the_synthetic_alert_goes_through_rules_outbox_and_sender(tmp_path, cloc
     store.close()
 
 
+def test_45_an_outbox_that_is_stuck_stops_the_beat_though_the_rules_go_on(clock, pager):
+    store = SqlStateStore("sqlite:", clock)
+    heart, sender = Heartbeat(store, clock), Sender(store, {CHANNEL: HeartbeatChannel(store)}, clock)
+    dog = Watchdog(lambda: store.heartbeats().get(COMPONENT), clock, pager=pager_channel(pager, clock))
+    heart.tick()
+    sender.drain_once()
+    assert dog.check().pulse is Pulse.FRESH
+    for _ in range(6):
+        clock.advance(MINUTE)
+        assert heart.tick(), "the rules go on"
+        dog.check()
+    assert len(pager.pages) == 1, "nobody sends any more, and it is paged within six minutes"
+    store.close()
+
+
 def test_old_synthetic_messages_are_forgotten(clock):
     store = SqlStateStore("sqlite:", clock)
     heart, sender = Heartbeat(store, clock), Sender(store, {CHANNEL: HeartbeatChannel(store)}, clock)
