@@ -6,15 +6,14 @@ a command.
 
 from __future__ import annotations
 
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def numpy_of(array: pa.Array, fill: float | None = None) -> np.ndarray:
@@ -54,15 +53,25 @@ def names_array(names: Iterable[str | None]) -> pa.LargeStringArray:
     Raises:
         UnicodeEncodeError: a text holds half a surrogate pair.
     """
-    listed = [None if name is None else name.encode() for name in names]
-    return bytes_array(listed).cast(pa.large_string())
+    listed = list(names)
+    known = [name for name in listed if name is not None]
+    joined = "".join(known)
+    if len(known) == len(listed) and joined.isascii():  # a byte a character: nothing has to be encoded one by one
+        return _variable(pa.large_string(), listed, joined.encode(), None)
+    return bytes_array([None if name is None else name.encode() for name in listed]).cast(pa.large_string())
 
 
-def bytes_array(values: Iterable[bytes | None]) -> pa.LargeBinaryArray:
+def bytes_array(values: Sequence[bytes | None]) -> pa.LargeBinaryArray:
     """Bytes, or None where there are none, as an Arrow array."""
-    listed = list(values)
-    present = np.array([value is not None for value in listed], dtype=bool)
-    offsets = np.fromiter(accumulate((len(value or b"") for value in listed), initial=0), np.int64, len(listed) + 1)
-    bitmap = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little"))
-    data = pa.py_buffer(b"".join(value for value in listed if value))
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(listed), [bitmap, pa.py_buffer(offsets), data])
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+        return _variable(pa.large_binary(), values, b"".join(known), None)
+    present = np.fromiter((value is not None for value in values), bool, len(values))
+    bitmap = pa.py_buffer(np.packbits(present, bitorder="little"))
+    return _variable(pa.large_binary(), [value or b"" for value in values], b"".join(known), bitmap)
+
+
+def _variable(data_type: pa.DataType, values: Sequence[Any], data: bytes, bitmap: pa.Buffer | None) -> pa.Array:
+    offsets = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
+    return pa.Array.from_buffers(data_type, len(values), [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)])

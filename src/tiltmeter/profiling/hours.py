@@ -16,7 +16,7 @@ from tiltmeter.ports import StateKey
 from tiltmeter.profiling.buffers import numpy_of
 from tiltmeter.profiling.columns import encoded, level_names, plain
 from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
-from tiltmeter.profiling.kernel import COMPILED_ROWS, Counter
+from tiltmeter.profiling.kernel import Counter, pays_to_compile
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def profile_hours(
     if time not in rows.schema.names:
         raise UsageError(f'there is no time column "{time}"', at=rows.name, hint=did_you_mean(time, rows.schema.names))
     total = rows.count()
-    counter = Counter(bins, STORED, STORED_ENTITIES, compiled=total is None or total > COMPILED_ROWS)
+    counter = Counter(bins, STORED, STORED_ENTITIES, compiled=pays_to_compile(total))
     cuts = _cuts(rows.schema.names, version, segments)
     wanted = [*counter.needed(rows.schema), time, *(cut.column for cut in cuts if cut.column)]
     columns = list(dict.fromkeys(wanted))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter as Multiset
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 COMPILED_ROWS = 100_000
 """Below, loading the compiled kernel costs more than it saves."""
+COMPILED_AFTER = 250_000
+"""Rows that a process counts in small portions before it loads the compiled kernel: a service of busy hours does."""
+LOADED_ROWS = 1_000
+"""From here on a kernel that is loaded already is the faster one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,6 +233,23 @@ def compiled_kernel() -> CompiledKernel | None:
     return kernel
 
 
+def pays_to_compile(rows: int | None) -> bool:
+    """Whether so many rows (None for unknown) are best counted by the compiled kernel; the integers are the same."""
+    if rows is None or rows > COMPILED_ROWS:
+        return True
+    if "tiltmeter.profiling.numba_kernel" in sys.modules:
+        return rows > LOADED_ROWS
+    _portions.append(rows)
+    if sum(_portions) <= COMPILED_AFTER:
+        return False
+    _portions.clear()
+    return True
+
+
+_portions: deque[int] = deque(maxlen=1_000)
+"""Rows of the last portions that this process counted without the compiled kernel."""
+
+
 class Partitioned(Rows, Protocol):
     """Rows that can be read in independent parts, such as the row groups of a file."""
 
@@ -249,7 +272,7 @@ def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, th
         threads: at most so many parts at once; None takes the cores of this process.
     """
     total = rows.count()
-    counter = Counter(bins, compiled=total is None or total > COMPILED_ROWS)
+    counter = Counter(bins, compiled=pays_to_compile(total))
     columns = counter.needed(rows.schema)
     start = counter.schema_profile(rows.schema)
     parts: Sequence[Rows] = cast(Partitioned, rows).parts() if hasattr(rows, "parts") else [rows]
@@ -298,4 +321,4 @@ def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) 
     return profile + counter.count(counter.plain(batch))
 
 
-__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "profile_rows"]
+__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "pays_to_compile", "profile_rows"]
