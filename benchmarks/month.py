@@ -3,7 +3,8 @@
     python benchmarks/month.py
 
 Limit: 0.2 s of CPU with day sums stored, opening the tables included: what a page asks when nothing is kept in memory.
-The year holds 8,760 hours of 30 features, all rows, one version and two segments (24 different hours, again and again).
+The year holds 8,760 hours of 30 features: all rows, one version and one segment (24 different hours, again and
+again). It is written once, which takes minutes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import job
 from tiltmeter.domain.baseline import Reference
@@ -29,7 +31,7 @@ from tiltmeter.wiring import SystemClock
 LIMIT_S = 0.2
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DAYS, DIFFERENT, ROWS = 365, 24, 1_389
-SLICES = (("", "", ""), ("14", "", ""), ("", "source", "web"), ("", "source", "mail"))
+SLICES = (("", "", ""), ("14", "", ""), ("", "source", "web"))
 
 
 def reference() -> Reference:
@@ -38,7 +40,7 @@ def reference() -> Reference:
     return Reference("training", "b1", bins, profile_rows(rows, bins))
 
 
-def fill(folder: str, baseline: Reference) -> None:
+def fill(folder: Path, baseline: Reference) -> None:
     """Twelve appends of hourly states, then the day sums that the service makes every night."""
     bins = baseline.bins
     counter = Counter(bins, STORED, STORED_ENTITIES)
@@ -58,7 +60,9 @@ def fill(folder: str, baseline: Reference) -> None:
     states.store_day_sums(START + timedelta(days=DAYS + 7))
 
 
-def asked(folder: str, baseline: Reference, month: Window, version: str, segment: tuple[str, str]) -> tuple[float, int]:
+def asked(
+    folder: Path, baseline: Reference, month: Window, version: str, segment: tuple[str, str]
+) -> tuple[float, int]:
     """CPU seconds of the question to tables that nothing has opened yet, and the rows it counted."""
     states = DeltaProfileStates(folder, SystemClock())
     started = time.process_time()
@@ -71,20 +75,23 @@ def asked(folder: str, baseline: Reference, month: Window, version: str, segment
 def main() -> int:
     baseline = reference()
     worst = 0.0
-    with tempfile.TemporaryDirectory(prefix="tiltmeter-month-") as folder:
-        fill(folder, baseline)
-        first = START + timedelta(days=181, hours=5)  # cut inside a day, as in every zone but UTC
-        month = Window(first, first + timedelta(days=30), Grain.LIVE)
-        print(f"{'question':28} {'rows':>10} {'CPU s':>7}")
-        for what, version, segment in (
-            ("all rows", "", ("", "")),
-            ("one version", "14", ("", "")),
-            ("one segment", "", ("source", "web")),
-        ):
-            found = [asked(folder, baseline, month, version, segment) for _ in range(5)]
-            assert found[0][1] == 30 * 24 * ROWS
-            worst = max(worst, min(found)[0])
-            print(f"{what:28} {found[0][1]:>10,} {min(found)[0]:>7.3f}")
+    folder = job.FOLDER / f"year-{baseline.bins.bins_id}"
+    if not folder.exists():
+        draft = Path(tempfile.mkdtemp(dir=job.FOLDER))
+        fill(draft, baseline)
+        draft.rename(folder)
+    first = START + timedelta(days=181, hours=5)  # cut inside a day, as in every zone but UTC
+    month = Window(first, first + timedelta(days=30), Grain.LIVE)
+    print(f"{'question':28} {'rows':>10} {'CPU s':>7}")
+    for what, version, segment in (
+        ("all rows", "", ("", "")),
+        ("one version", "14", ("", "")),
+        ("one segment", "", ("source", "web")),
+    ):
+        found = [asked(folder, baseline, month, version, segment) for _ in range(5)]
+        assert found[0][1] == 30 * 24 * ROWS
+        worst = max(worst, min(found)[0])
+        print(f"{what:28} {found[0][1]:>10,} {min(found)[0]:>7.3f}")
     print(f"limit {LIMIT_S} s: {'kept' if worst < LIMIT_S else 'MISSED'}")
     return 0 if worst < LIMIT_S else 1
 

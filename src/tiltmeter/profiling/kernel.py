@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
@@ -87,6 +87,29 @@ class PlainBatch:
 
 
 @dataclass(slots=True)
+class _Ready:
+    """What counting in bins needs besides them, made when first asked for."""
+
+    cells: dict[tuple[str, bool], NumericCells] = field(default_factory=dict)
+    lookups: dict[tuple[str, bool], object] = field(default_factory=dict)
+    levels: dict[str, LevelIndex] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=4)
+def _kept_ready(_bins: Bins) -> _Ready:
+    # Bins are told apart by identity. A service counts hour after hour in the same few: the tables take 30 ms to make.
+    return _Ready()
+
+
+def _ready(bins: Bins) -> _Ready:
+    return _kept_ready(bins) if len(bins.features) <= _MOST_KEPT else _Ready()
+
+
+_MOST_KEPT = 200
+"""Features of bins that are kept ready; wider ones would hold memory that nobody asks for again."""
+
+
+@dataclass(slots=True)
 class Counter:
     """Bins made ready: turns batches into profiles.
 
@@ -101,9 +124,11 @@ class Counter:
     resolution: Resolution = COMPARISON
     entity_resolution: Resolution = COMPARISON
     compiled: bool = False
-    _cells: dict[tuple[str, bool], NumericCells] = field(default_factory=dict)
-    _lookups: dict[tuple[str, bool], object] = field(default_factory=dict)
-    _levels: dict[str, LevelIndex] = field(default_factory=dict)
+    _made: _Ready = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take up what an earlier counter of the same bins has made."""
+        self._made = _ready(self.bins)
 
     def needed(self, schema: pa.Schema) -> list[str]:
         """Columns of the schema that counting reads, in their order. Names that occur twice are left out."""
@@ -174,7 +199,7 @@ class Counter:
                 return numpy_kernel.count_numbers(column, cells, self.resolution)
             return kernel.count_numbers(column, cells, self._lookup(name, cells, kernel), self.resolution)
         if isinstance(column, LevelColumn):
-            levels = len(self._levels[name].bins.levels)
+            levels = len(self._made.levels[name].bins.levels)
             if kernel is None:
                 return numpy_kernel.count_levels(column, levels, self.resolution)
             per_code = kernel.count_codes(column.codes, column.targets.size)
@@ -184,22 +209,22 @@ class Counter:
     def cells(self, name: str, *, float32: bool) -> NumericCells:
         """The feature's cells for one kind of float."""
         key = (name, float32)
-        if key not in self._cells:
+        if key not in self._made.cells:
             bins = self.bins.features[name].cells
             assert isinstance(bins, NumericBins)  # noqa: S101 - only number columns come here
-            self._cells[key] = cells_of(bins, float32=float32)
-        return self._cells[key]
+            self._made.cells[key] = cells_of(bins, float32=float32)
+        return self._made.cells[key]
 
     def _lookup(self, name: str, cells: NumericCells, kernel: CompiledKernel) -> object:
-        key = (name, cells is not self._cells.get((name, False)))
-        if key not in self._lookups:
-            self._lookups[key] = kernel.lookup_of(cells.edges)
-        return self._lookups[key]
+        key = (name, cells is not self._made.cells.get((name, False)))
+        if key not in self._made.lookups:
+            self._made.lookups[key] = kernel.lookup_of(cells.edges)
+        return self._made.lookups[key]
 
     def _level_index(self, bins: FeatureBins) -> LevelIndex | None:
-        if isinstance(bins.cells, LevelBins) and bins.name not in self._levels:
-            self._levels[bins.name] = LevelIndex(bins.cells)
-        return self._levels.get(bins.name)
+        if isinstance(bins.cells, LevelBins) and bins.name not in self._made.levels:
+            self._made.levels[bins.name] = LevelIndex(bins.cells)
+        return self._made.levels.get(bins.name)
 
 
 class CompiledKernel(Protocol):
