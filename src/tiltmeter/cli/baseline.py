@@ -10,6 +10,7 @@ import typer
 from tiltmeter.cli.installation import ConfigOption
 from tiltmeter.cli.options import Columns, Entity, Features, Ignore, Json, Kind, Label, Missing, Score
 from tiltmeter.cli.output import checked_output, console, print_json, remark, table
+from tiltmeter.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
@@ -140,7 +141,8 @@ def _of_data(data: str, columns: Columns) -> Reference:
     names = list(rows.schema.names)
     roles = columns.roles(names)
     checked_names(roles, reference=set(names), current=set(names), twins=notes.left_out)
-    made = Baseline.of_rows(rows, roles)
+    with shown_progress():
+        made = Baseline.of_rows(rows, roles)
     for line in notes.lines:
         remark(line)
     return made.reference

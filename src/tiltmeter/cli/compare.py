@@ -23,6 +23,7 @@ from tiltmeter.cli.options import (
     Weights,
 )
 from tiltmeter.cli.output import checked_output, console, print_json, read_weights, remark, table
+from tiltmeter.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from tiltmeter.api.result import Result
@@ -73,7 +74,8 @@ def compare(  # noqa: PLR0917 - an option each
     sides = Sides.of(reference, current)
     known = [*sides.reference.schema.names, *sides.current.schema.names]
     columns = Columns(features, ignore, kind, missing, score, label, entity)
-    result = compare_rows(sides, columns.roles(known), weights=weighted, engine=engine.value)
+    with shown_progress():
+        result = compare_rows(sides, columns.roles(known), weights=weighted, engine=engine.value)
     for line in result.notes:
         remark(line)
     if html is not None:

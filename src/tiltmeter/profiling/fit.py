@@ -27,6 +27,7 @@ from tiltmeter.profiling.columns import (
 )
 from tiltmeter.profiling.edges import numeric_bins
 from tiltmeter.profiling.kinds import inferred_kind
+from tiltmeter.profiling.progress import told
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -100,11 +101,15 @@ def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[dict[str, pa
     step, total = 1, 0
     parts: list[tuple[int, pa.RecordBatch]] = []  # first row number, and every step-th row from there
     kept = 0
+    tell = told(f"reading {rows.name}")
+    of = rows.count() if tell else None
     for batch in rows.batches(names):
         thin = _thinned(batch, total, step)
         parts.append((total, thin))
         total += batch.num_rows
         kept += thin.num_rows
+        if tell:
+            tell(total, of)
         while kept > limit:
             parts = [(first, _every_second(first, part, step)) for first, part in parts]
             step *= 2

@@ -6,7 +6,6 @@ import os
 import sys
 from collections import Counter as Multiset
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -33,10 +32,12 @@ from tiltmeter.profiling.columns import (
     label_flags,
 )
 from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
+from tiltmeter.profiling.progress import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tiltmeter.profiling.progress import Progress
 
 COMPILED_ROWS = 100_000
 """Below, loading the compiled kernel costs more than it saves."""
@@ -283,17 +284,13 @@ class Partitioned(Rows, Protocol):
         ...
 
 
-Progress = Callable[[int, int | None], None]
-"""Takes rows done and rows in all, where known."""
-
-
 def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, threads: int | None = None) -> Profile:
     """All rows as one profile.
 
     Args:
         rows: read once; in parts side by side where they have `parts`.
         bins: frozen cells.
-        progress: told after each part; may come from any thread.
+        progress: told after each part, from any thread; None tells the listener of the context.
         threads: at most so many parts at once; None takes the cores of this process.
     """
     total = rows.count()
@@ -302,7 +299,7 @@ def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, th
     start = counter.schema_profile(rows.schema)
     parts: Sequence[Rows] = cast(Partitioned, rows).parts() if hasattr(rows, "parts") else [rows]
     workers = min(len(parts), threads or len(os.sched_getaffinity(0)))
-    tell = _Told(progress, total)
+    tell = _Told(progress or told(f"counting {rows.name}"), total)
     if workers <= 1:
         profile = sum((_part_profile(part, counter, columns, tell) for part in parts), start)
     else:

@@ -223,6 +223,44 @@ def test_deleted_rows_of_a_table_with_deletion_vectors_stay_deleted(tmp_path):
     assert sorted(read(path)["size"].to_pylist(), key=lambda one: one or 0) == [None, 1.5, 40.0]
 
 
+def test_mapped_columns_are_read_by_their_logical_names(tmp_path):
+    """What Databricks writes: files under physical names, which the log maps to the table's own."""
+    path = tmp_path / "t"
+    (path / "_delta_log").mkdir(parents=True)
+    physical = {"size": "col-5f1", "plan": "col-9c2"}
+    written = TABLE.select(["size", "plan"]).rename_columns(list(physical.values()))
+    pq.write_table(written, path / "part-0.parquet")
+    columns = [
+        {
+            "name": name, "type": "double" if name == "size" else "string", "nullable": True,
+            "metadata": {"delta.columnMapping.id": number, "delta.columnMapping.physicalName": physical[name]},
+        }
+        for number, name in enumerate(physical, start=1)
+    ]  # fmt: skip
+    actions = [
+        {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}},
+        {
+            "metaData": {
+                "id": "5f0c4b1e-8a57-4a39-9d1f-2f4c1c3a7b10", "format": {"provider": "parquet", "options": {}},
+                "schemaString": json.dumps({"type": "struct", "fields": columns}), "partitionColumns": [],
+                "configuration": {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "2"},
+                "createdTime": 0,
+            }
+        },
+        {
+            "add": {
+                "path": "part-0.parquet", "partitionValues": {}, "size": (path / "part-0.parquet").stat().st_size,
+                "modificationTime": 0, "dataChange": True,
+            }
+        },
+    ]  # fmt: skip
+    log = path / "_delta_log" / f"{0:020}.json"
+    log.write_text("\n".join(json.dumps(action) for action in actions))
+    back = read(path)
+    assert back["size"].to_pylist() == TABLE["size"].to_pylist()
+    assert back["plan"].to_pylist() == TABLE["plan"].to_pylist()
+
+
 def test_an_unknown_table_feature_is_named(tmp_path):
     path = tmp_path / "t"
     deltalake.write_deltalake(path, TABLE)
