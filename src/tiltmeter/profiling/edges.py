@@ -162,8 +162,10 @@ def _three_sigma(baseline: Weighted) -> tuple[float, float] | None:
     if rows < 2:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(np.dot(baseline.values, baseline.counts) / rows)
-        std = math.sqrt(float(np.dot((baseline.values - mean) ** 2, baseline.counts)) / (rows - 1))
+        weights = baseline.counts.astype(np.float64)
+        mean = float(np.dot(baseline.values, weights) / rows)
+        gaps = baseline.values - mean
+        std = math.sqrt(float(np.dot(gaps * gaps, weights)) / (rows - 1))
     low, high = mean - 3 * std, mean + 3 * std
     if baseline.values.size == 1 or not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
         return None

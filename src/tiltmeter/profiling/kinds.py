@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TEXT_LEVELS = 1_000
 """Text or identifier: more levels than this, and more than half of the values distinct."""
 
+_FIRST_ROWS = 200
+"""Rows that tell most columns of numbers from flags, without a look at the rest."""
+
 
 def inferred_kind(array: pa.Array, missing: Sequence[object] = ()) -> FeatureKind:
     """The kind of a column.
@@ -44,12 +47,19 @@ def inferred_kind(array: pa.Array, missing: Sequence[object] = ()) -> FeatureKin
 def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
     if types.is_decimal(array.type) or types.is_time(array.type) or types.is_duration(array.type):
         return False
-    column = number_column(array, missing)
-    values = column.values if column.present is None else column.values[column.present]
-    values = values[~np.isnan(values)]
+    first = _present(array.slice(0, _FIRST_ROWS), missing)
+    if np.any((first != 0.0) & (first != 1.0)):
+        return False
+    values = _present(array, missing)
     if values.size < 2 or values.min() != 0.0 or values.max() != 1.0:
         return False
     return bool(np.all((values == 0.0) | (values == 1.0)))
+
+
+def _present(array: pa.Array, missing: Sequence[object]) -> np.ndarray:
+    column = number_column(array, missing)
+    values = column.values if column.present is None else column.values[column.present]
+    return values[~np.isnan(values)]
 
 
 def _text_kind(array: pa.Array, missing: Sequence[object]) -> FeatureKind:
