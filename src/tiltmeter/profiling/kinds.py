@@ -59,7 +59,7 @@ def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
 def _present(array: pa.Array, missing: Sequence[object]) -> np.ndarray:
     column = number_column(array, missing)
     values = column.values if column.present is None else column.values[column.present]
-    return values[~np.isnan(values)]
+    return np.asarray(values[~np.isnan(values)])
 
 
 def _text_kind(array: pa.Array, missing: Sequence[object]) -> FeatureKind:
