@@ -49,6 +49,7 @@ MEANINGS = {
     "server.public_url": "address of the dashboard as people reach it; makes the links in messages",
     "server.trusted_header": "header with the person's name, set by a reverse proxy that signs people in",
     "server.link_key": "signs the links in messages that acknowledge without a key",
+    "server.outcomes_secret": "signs reported outcomes (`whsec_…`); with it every such post must be signed",
     "server.keys.read": "key that may read",
     "server.keys.outcomes": "key that may only report outcomes",
     "server.keys.operate": "key that may acknowledge and silence",
