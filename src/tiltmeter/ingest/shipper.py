@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -115,6 +116,7 @@ class Shipper:
     _commit_at: float = 0.0
     _flush_at: float = 0.0
     _last_shipped: datetime | None = None
+    _lock: RLock = field(default_factory=RLock)
 
     def __post_init__(self) -> None:
         """Read the privacy rules.
@@ -152,22 +154,34 @@ class Shipper:
     def run(self, stop: Event, *, beat: float = 0.5) -> None:
         """Ship until told to stop, then once more. A table that is away only makes the next try later.
 
+        A thread of its own looks at the spool: live numbers do not wait for a table that takes its time.
+
         Args:
             stop: ends the loop.
             beat: seconds between two looks at the spool; bounds how old live numbers are.
         """
+        looking = Thread(target=self._look, args=(stop, beat), name="tiltmeter-look", daemon=True)
+        looking.start()
         self._flush_at = self.clock.monotonic() + self.flush_every.total_seconds()
         while not stop.wait(beat):
             self.turn(self.clock.now())
+        looking.join()
         self._guarded(lambda: self.ship_once(flush=True))
 
-    def turn(self, now: datetime) -> None:
-        """One beat of the loop: count new segments, commit and flush when due, back off when a table is away."""
-        moment = self.clock.monotonic()
+    def _look(self, stop: Event, beat: float) -> None:
+        while not stop.wait(beat):
+            self._scan_or_say(self.clock.now())
+
+    def _scan_or_say(self, now: datetime) -> None:
         try:
             self._scan(now)
         except OSError as error:
             _log.warning("spool_unreadable", error=str(error))
+
+    def turn(self, now: datetime) -> None:
+        """One beat of the loop: count new segments, commit and flush when due, back off when a table is away."""
+        moment = self.clock.monotonic()
+        self._scan_or_say(now)
         if moment < max(self._retry_at, self._commit_at):
             return
         self._commit_at = moment + self.every.total_seconds()
@@ -250,10 +264,14 @@ class Shipper:
         return self.damaged or Path(self.spool).parent / "damaged"
 
     def _loaded_segments(self) -> int:
-        return sum(found.is_shipped for found in self._pending.values())
+        return sum(found.is_shipped for found in list(self._pending.values()))
 
     def _scan(self, now: datetime) -> int:
         """Read segments that are new, at most as many as memory allows; the number read."""
+        with self._lock:
+            return self._scan_alone(now)
+
+    def _scan_alone(self, now: datetime) -> int:
         for folder in take_over_abandoned(self.spool):
             _log.info("slot_taken_over", slot=folder.name)
         waiting = sealed_segments(self.spool, host=self.host)
@@ -300,12 +318,12 @@ class Shipper:
         total = Shipped()
         while batch := self._next_batch():
             total += self._commit_batch(batch, now)
-        return total + Shipped(waiting=sum(not found.is_shipped for found in self._pending.values()))
+        return total + Shipped(waiting=sum(not found.is_shipped for found in list(self._pending.values())))
 
     def _next_batch(self) -> list[ReadSegment]:
         batch: list[ReadSegment] = []
         rows = 0
-        for found in self._pending.values():
+        for found in list(self._pending.values()):
             if found.is_shipped:
                 continue
             batch.append(found)
@@ -334,7 +352,8 @@ class Shipper:
         for _ in range(RIVAL_TRIES):
             handle = self.log.for_writing(name)
             fresh = [found for found in batch if not handle.contains(found.slot_id, found.segment.seq)]
-            rows = self._rows(name, fresh, handle, now)
+            with self._lock:  # the types of columns must not change while a segment is read by them
+                rows = self._rows(name, fresh, handle, now)
             if rows is None or not rows.num_rows:
                 return 0
             try:
@@ -362,19 +381,23 @@ class Shipper:
 
     def _flush_traffic(self) -> Shipped:
         """Write the traffic of shipped segments, then remove them."""
-        shipped = [found for found in self._pending.values() if found.is_shipped]
+        shipped = [found for found in list(self._pending.values()) if found.is_shipped]
         waiting = len(self._pending) - len(shipped)
         if not shipped:
             return Shipped(waiting=waiting)
         rows = self._append_traffic(shipped)
-        for found in sorted(shipped, key=lambda f: (f.slot_id, f.segment.seq)):
-            found.has_traffic_stored = True
-            if found.damaged:
-                self._set_aside(found.segment.path, "damaged; its good records are in the table")
-            else:
-                remove_segment(found.segment.path)
-            self._pending.pop(found.segment.path, None)
+        with self._lock:
+            for found in sorted(shipped, key=lambda f: (f.slot_id, f.segment.seq)):
+                self._remove(found)
         return Shipped(traffic_rows=rows, waiting=waiting)
+
+    def _remove(self, found: ReadSegment) -> None:
+        found.has_traffic_stored = True
+        if found.damaged:
+            self._set_aside(found.segment.path, "damaged; its good records are in the table")
+        else:
+            remove_segment(found.segment.path)
+        self._pending.pop(found.segment.path, None)
 
     def _append_traffic(self, shipped: Sequence[ReadSegment]) -> int:
         for _ in range(RIVAL_TRIES):

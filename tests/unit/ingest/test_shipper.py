@@ -1,6 +1,8 @@
 """What the workers spooled is in the tables once, typed, counted, and gone from the spool."""
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -139,6 +141,34 @@ def test_live_numbers_are_there_before_the_table_has_them(tmp_path, shipper, clo
     assert shipper.ship_once(flush=True).predictions == 100
     assert shipper.unwritten_traffic() == []
     assert sum(s.requests for s in shipper.live_states()) == 100
+
+
+def test_live_numbers_do_not_wait_for_a_table_that_takes_its_time(tmp_path, clock):
+    asked, go_on, stop = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(DeltaLog):
+        def for_writing(self, name):
+            asked.set()
+            go_on.wait(30)
+            return super().for_writing(name)
+
+    shipper = Shipper(tmp_path / "spool", Slow(tmp_path / "tables", clock), {}, clock)
+    fill(tmp_path / "spool", [request(0)])
+    running = threading.Thread(target=shipper.run, args=(stop,), kwargs={"beat": 0.01})
+    running.start()
+    try:
+        assert asked.wait(30)
+        fill(tmp_path / "spool", [request(n) for n in range(1, 6)])
+        deadline = time.monotonic() + 30
+        while sum(state.requests for state in shipper.live_states()) < 6 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert sum(state.requests for state in shipper.live_states()) == 6
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+        stop.set()
+        running.join(30)
+    assert DeltaLog(tmp_path / "tables", clock).new_rows(MODEL, None).count() == 6
 
 
 def test_traffic_counts_the_exact_bins_of_two_hundred_milliseconds(tmp_path, shipper, log):
