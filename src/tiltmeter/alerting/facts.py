@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -195,16 +196,23 @@ def _next(incident: Incident, zone: ZoneInfo, now: datetime) -> str:
     return ""
 
 
+def told_once(alerts: Sequence[Alert]) -> list[Alert]:
+    """Without those of a version whose whole window is told anyway: of one cause there is one finding."""
+    whole = {(alert.rule, alert.subject) for alert in alerts if not alert.subject.model_version}
+    return [
+        alert
+        for alert in alerts
+        if not alert.subject.model_version or (alert.rule, replace(alert.subject, model_version="")) not in whole
+    ]
+
+
 def rows_of(shown: Sequence[Alert], situation: Situation, rules: Mapping[str, Rule]) -> list[Row]:
     """One line for every subject and measure, worst first: what is said of a subject once is not said again."""
-    whole = {alert.subject.feature for alert in shown if not alert.subject.model_version}
     found: dict[tuple[str, ...], Row] = {}
     for alert in shown:
         subject, row = alert.subject, _row(alert, situation, rules)
-        # A feature that drifted in the whole window is not told again for the only version that answered in it.
-        version = "" if subject.feature in whole else subject.model_version
         about = "" if subject.feature else row.measure
-        found.setdefault((subject.feature, subject.segment_value, version, about), row)
+        found.setdefault((subject.feature, subject.segment_value, subject.model_version, about), row)
     return list(found.values())
 
 

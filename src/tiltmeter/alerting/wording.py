@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from tiltmeter.alerting.causes import likely_cause
-from tiltmeter.alerting.facts import MOST_ROWS, facts_of, feature_link, filled, rows_of, since_of
+from tiltmeter.alerting.facts import MOST_ROWS, facts_of, feature_link, filled, rows_of, since_of, told_once
 from tiltmeter.alerting.news import news_line
 from tiltmeter.alerting.phrases import detail, length_of, local_time, measure_of, moment_of, name_of, value_of
 from tiltmeter.domain.alert import AlertState
@@ -34,7 +34,8 @@ _PAGES = {"service": "/service", "outcomes": "/outcomes"}
 
 def title_of(firing: Sequence[Alert]) -> str:
     """One line without severity: `30 features drifted, worst lead_source PSI 0.61`; at most two kinds of trouble."""
-    loud = [alert for alert in firing if alert.severity > Severity.INFO] or list(firing)
+    once = told_once(firing)
+    loud = [alert for alert in once if alert.severity > Severity.INFO] or once
     clauses: list[tuple[Severity, int, str]] = []
     for order, family in enumerate(_FAMILIES):
         mine = [alert for alert in loud if measure_of(alert, "").family == family]
@@ -105,7 +106,7 @@ def content_of(
         remark: one more sentence, such as whose acknowledgement expired.
     """
     firing = worst_first([alert for alert in members if alert.state is AlertState.FIRING])
-    shown = firing or worst_first(members)
+    shown = told_once(firing or worst_first(members))
     rules = {rule.id: rule for rule in situation.rules.rules}
     rows = rows_of(shown, situation, rules)
     facts = facts_of(incident, shown, situation, rules, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -75,6 +76,23 @@ def test_without_a_public_address_there_are_no_links():
     assert first_content(play, [psi_of(day(0), "plan", 0.6)], day(0)).links == {}
 
 
+def test_the_only_version_of_a_window_makes_no_second_finding():
+    play = rehearsal(PSI)
+    window = day(0)
+    whole = psi_of(window, "plan", 0.6)
+    versions = [replace(whole, subject=Subject(MODEL, version, "plan")) for version in ("14", "15")]
+    changed = play.judge([whole, versions[0]], window)
+    assert len(changed.incidents) == 1
+    [content] = {message.content.title: message.content for message in changed.messages}.values()
+    assert content.title == "plan drifted, PSI 0.60"
+    assert [row.subject for row in content.rows] == ["plan"]
+    assert "What" not in content.facts
+    apart = rehearsal(PSI)  # versions that differ are told apart where the whole window is fine
+    content = apart.judge([psi_of(window, "plan", 0.1), versions[1]], window).messages[0].content
+    assert [row.subject for row in content.rows] == ["plan (version 15)"]
+    assert content.facts["Who is hit"] == "version 15"
+
+
 def test_long_names_are_cut():
     play = rehearsal(PSI)
     content = first_content(play, [psi_of(day(0), "x" * 5_000, 0.6)], day(0))
@@ -107,8 +125,6 @@ def test_service_and_job_signals_of_one_moment_are_one_incident():
 
 
 def test_a_deploy_shortly_before_is_a_likely_cause():
-    from dataclasses import replace
-
     from tiltmeter.alerting.advance import advance
     from tiltmeter.alerting.rules import verdicts
 
