@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 from spools import START, fill, outcome, request
 from tables import FakeClock
 from tiltmeter.capture.record import encode_record
+from tiltmeter.capture.spool import SpoolWriter
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.traffic import latency_bin
@@ -169,6 +170,15 @@ def test_live_numbers_do_not_wait_for_a_table_that_takes_its_time(tmp_path, cloc
         stop.set()
         running.join(30)
     assert DeltaLog(tmp_path / "tables", clock).new_rows(MODEL, None).count() == 6
+
+
+def test_what_capture_could_not_keep_is_scraped(tmp_path, shipper, clock):
+    for host, number in (("api-1", 3), ("api-2", 4)):
+        writer = SpoolWriter(tmp_path / "spool", host=host, threaded=False)
+        writer.start()
+        writer.counters.add("dropped_full", number)
+        writer.close()
+    assert "\ntiltmeter_capture_dropped_full_total 7\n" in shipper.prometheus(clock.now())
 
 
 def test_traffic_counts_the_exact_bins_of_two_hundred_milliseconds(tmp_path, shipper, log):
