@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiltmeter.api import Baseline, compare
+    from tiltmeter.api.training import log_baseline
     from tiltmeter.capture.context import log
 
 __version__ = "0.1.0"
 
-__all__ = ["Baseline", "__version__", "compare", "log"]
+__all__ = ["Baseline", "__version__", "compare", "log", "log_baseline"]
 
 _HOMES = {
     "Baseline": "tiltmeter.api",
     "compare": "tiltmeter.api",
     "log": "tiltmeter.capture.context",
+    "log_baseline": "tiltmeter.api.training",
 }
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tiltmeter.channels import build_channel
 from tiltmeter.config.settings import Secret
+from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import ConfigError, StoreError
 from tiltmeter.engines import ENGINES
 from tiltmeter.engines.local import open_rows
 from tiltmeter.engines.local.sources import data_files, rows_of_file
 from tiltmeter.ingest.history import History
+from tiltmeter.ingest.mlflow import Tracking, model_name, reference_of
 from tiltmeter.ingest.monitored_log import MonitoredLog
 from tiltmeter.ingest.prediction_rows import roles_of, training
 from tiltmeter.ingest.replay import Files, FolderSource
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.traffic import TrafficState
-    from tiltmeter.ports import Channel, Clock, Rows
+    from tiltmeter.ports import Channel, Clock, Engine, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def build_world(
         engine=engine,
         states=states,
         state=state,
-        sources=Sources(_training_rows, log.rows, log.first_row, roles_of),
+        sources=_sources(configuration, log, engine),
         zone=configuration.zone,
     )
     return World(
@@ -154,6 +156,30 @@ def configured_channels(configuration: Configuration, clock: Clock) -> Mapping[s
             at = configuration.source.at("channels", name)
             raise ConfigError(f"{error.at or name}: {error.what}", at=at, hint=error.hint) from None
     return channels
+
+
+def _sources(configuration: Configuration, log: MonitoredLog, engine: Engine) -> Sources:
+    """Where rows and references of baselines come from; registered models where a server is configured."""
+    plain = Sources(_training_rows, log.rows, log.first_row, roles_of)
+    tracking = tracking_of(configuration)
+    if tracking is None:
+        return plain
+
+    def trained(address: str, version: str, model: Model) -> Reference:
+        def fitted(place: str) -> Reference:
+            rows = _training_rows(place, model)
+            bins = engine.fit(rows, roles_of(model, rows), level_cap=model.level_cap)
+            return Reference(place, bins.bins_id, bins, engine.profile(rows, bins))
+
+        return reference_of(tracking, tracking.registered(f"models:/{model_name(address)}/{version}"), fitted)
+
+    return replace(plain, registered=lambda address: tracking.registered(address).version, trained=trained)
+
+
+def tracking_of(configuration: Configuration) -> Tracking | None:
+    """The configured MLflow server; None where there is none."""
+    settings = configuration.settings.mlflow
+    return Tracking(settings.tracking_uri) if settings is not None else None
 
 
 def _training_rows(place: str, model: Model) -> Rows:

@@ -31,6 +31,7 @@ from tiltmeter.service.home import bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.journal import write_journal
 from tiltmeter.service.limits import MOST_CONNECTIONS
+from tiltmeter.service.mlflow_runs import MlflowRuns
 from tiltmeter.service.operations import RunningOperations
 from tiltmeter.service.reloading import Reloading
 from tiltmeter.service.reports import Reports
@@ -40,7 +41,7 @@ from tiltmeter.service.signed_posts import signed_posts_of
 from tiltmeter.service.upkeep import Upkeep
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.store.states import DeltaProfileStates
-from tiltmeter.wiring import SystemClock, build_world, prepare_home, stored_log
+from tiltmeter.wiring import SystemClock, build_world, prepare_home, stored_log, tracking_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -144,6 +145,8 @@ class Service:
         report = settings.report
         receivers = {"daily": report.daily.to, "weekly": report.weekly.to}
         self._thread("reports", Reports(world, self.configuration.placed("reports"), receivers).run, self._stop)
+        if (tracking := tracking_of(self.configuration)) is not None:
+            self._thread("mlflow", MlflowRuns(world, tracking).run, self._stop)
         self._serve(create_app(world, operations, access, links, posts), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiltmeter.alerting.deploys import first_hours
 from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.errors import ConfigError, StoreError
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.profiling.codec import decode_baseline, encode_baseline
 
@@ -22,8 +23,23 @@ if TYPE_CHECKING:
     from tiltmeter.domain.profile import Bins, Profile
     from tiltmeter.ports import Engine, ProfileStates, Rows, StateStore
 
+T = TypeVar("T")
+
 LEARNING_ROWS = 1000
 """Rows a learnt baseline needs, besides a full week (decisions.md, "learning a baseline")."""
+
+
+ASK_AGAIN = timedelta(minutes=1)
+"""After a registry did not answer, the same error is given for this long without asking it."""
+
+
+def registered_mark(address: str) -> str:
+    """Name of the position that holds the version that an address of a registered model means."""
+    return f"registered:{address}"
+
+
+def _no_registry(address: str, *_: object) -> Any:  # noqa: ANN401 - it never returns
+    raise ConfigError(f"the baseline {address} needs a model registry", hint="set mlflow.tracking_uri")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +51,16 @@ class Sources:
         log: rows of the log in a window, under reserved names.
         first_row: time of a model's first row in the log; None without rows.
         roles: column roles of such rows.
+        registered: which version of a registered model an address means now.
+        trained: reference that such a version was trained on.
     """
 
     data: Callable[[str, Model], Rows]
     log: Callable[[Model, Window], Rows]
     first_row: Callable[[Model], datetime | None]
     roles: Callable[[Model, Rows], ColumnRoles]
+    registered: Callable[[str], str] = _no_registry
+    trained: Callable[[str, str, Model], Reference] = _no_registry
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +84,7 @@ class StoredBaselines:
     zone: ZoneInfo
     _kept: dict[str, tuple[Bins, Profile]] = field(default_factory=dict)
     _in_use: dict[str, tuple[Bins, Profile]] = field(default_factory=dict)
+    _refused: dict[str, tuple[datetime, StoreError]] = field(default_factory=dict)
 
     def bins(self, model: Model, now: datetime) -> Bins | None:
         """The frozen cells of a model: those of its judging baseline, made on first use; None while learning."""
@@ -155,12 +176,16 @@ class StoredBaselines:
         return min(serving, key=lambda version: (seen.get(version, "9"), version), default="")
 
     def _made(self, model: Model, selector: BaselineSelector, now: datetime) -> tuple[Bins, Profile] | None:
+        if selector.mlflow:
+            self._registered(selector.mlflow, now)
         key = self._key(model, selector)
         if (in_use := self._in_use.get(key)) is not None:
             return in_use
         bins_id = self.state.watermark(key)
         if bins_id is not None:
             return self._in_use.setdefault(key, self._loaded(bins_id))
+        if selector.mlflow:
+            return self._trained(model, selector, now)
         rows = self._rows(model, selector, now)
         if rows is None:
             return None
@@ -171,7 +196,36 @@ class StoredBaselines:
         return bins, profile
 
     def _key(self, model: Model, selector: BaselineSelector) -> str:
-        return f"baseline:{model.name}:{selector.name}:{self._place(selector)}"
+        # The next version that an alias means is another baseline; the one before stays what it was.
+        version = f":{self.state.watermark(registered_mark(selector.mlflow))}" if selector.mlflow else ""
+        return f"baseline:{model.name}:{selector.name}:{self._place(selector)}{version}"
+
+    def _registered(self, address: str, now: datetime) -> str:
+        """The version an address means, as it was last seen; the registry is asked only where nobody ever did."""
+        known = self.state.watermark(registered_mark(address))
+        if known is None:
+            known = self._asked(address, now, lambda: self.sources.registered(address))
+            self.state.set_watermark(registered_mark(address), known)
+        return known
+
+    def _trained(self, model: Model, selector: BaselineSelector, now: datetime) -> tuple[Bins, Profile]:
+        version = self._registered(selector.mlflow, now)
+        key = f"{selector.mlflow}|{version}"
+        reference = self._asked(key, now, lambda: self.sources.trained(selector.mlflow, version, model))
+        self._save(reference.bins, reference.profile)
+        self.state.set_watermark(self._key(model, selector), reference.bins.bins_id)
+        return reference.bins, reference.profile
+
+    def _asked(self, what: str, now: datetime, ask: Callable[[], T]) -> T:
+        """Ask the registry; while it is away not on every turn, for each try costs the other models seconds."""
+        refused = self._refused.get(what)
+        if refused is not None and timedelta(0) <= now - refused[0] < ASK_AGAIN:
+            raise refused[1]
+        try:
+            return ask()
+        except StoreError as error:
+            self._refused[what] = now, error
+            raise
 
     def _baseline_id(self, bins: Bins, selector: BaselineSelector, window: Window) -> str:
         when = f"{window.start.isoformat()}/{window.end.isoformat()}" if _moves(selector) else ""

@@ -1,0 +1,312 @@
+"""The MLflow server: registered models, their baselines, runs with numbers and files. Every call has a time limit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tiltmeter.domain.errors import ConfigError, StoreError, UsageError
+from tiltmeter.profiling.codec import decode_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tiltmeter.domain.baseline import Reference
+
+BASELINE_FILE = "tiltmeter/baseline.tmb"
+"""Artifact of a training run that holds its baseline."""
+
+CHAMPION = "champion"
+"""Alias of the version that is in charge."""
+
+T = TypeVar("T")
+
+BATCH_METRICS = 1000
+"""Metrics of one request; the server refuses more."""
+
+_LIMITS = {
+    # The library's own defaults retry for minutes.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[0-9]+))")
+_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """A version of a registered model.
+
+    Args:
+        name: of the model.
+        version: number, as text.
+        run_id: that trained it.
+    """
+
+    name: str
+    version: str
+    run_id: str
+
+
+@dataclass(slots=True, eq=False)
+class Tracking:
+    """One MLflow server.
+
+    Args:
+        uri: of the server.
+    """
+
+    uri: str
+    _client: Any = None
+    _experiments: dict[str, str] = field(default_factory=dict)
+
+    def registered(self, address: str) -> RegisteredVersion:
+        """The version that an address means now.
+
+        Args:
+            address: `models:/name@alias` or `models:/name/3`.
+
+        Raises:
+            UsageError: the address has another form.
+            StoreError: there is no such version, or the server does not answer.
+        """
+        parts = _ADDRESS.fullmatch(address)
+        if parts is None:
+            raise UsageError(f'"{address}" names no registered model', hint="write models:/lead-scoring@champion")
+        with self._errors(address):
+            if parts["alias"]:
+                found = self._ask().get_model_version_by_alias(parts["name"], parts["alias"])
+            else:
+                found = self._ask().get_model_version(parts["name"], parts["version"])
+        return RegisteredVersion(parts["name"], str(found.version), found.run_id or "")
+
+    def champion(self, name: str) -> str | None:
+        """The version of a registered model that carries the alias `champion`; None without one.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri):
+            return self._if_there(lambda: str(self._ask().get_model_version_by_alias(name, CHAMPION).version))
+
+    def baseline(self, version: RegisteredVersion) -> Reference | None:
+        """The baseline that the training script logged; None where it logged none.
+
+        Raises:
+            StoreError: the server does not answer, or the file is damaged.
+        """
+        if not version.run_id:
+            return None
+        folder = BASELINE_FILE.rpartition("/")[0]
+        with self._errors(self.uri), tempfile.TemporaryDirectory() as scratch:
+            if BASELINE_FILE not in {file.path for file in self._ask().list_artifacts(version.run_id, folder)}:
+                return None
+            content = Path(self._ask().download_artifacts(version.run_id, BASELINE_FILE, scratch)).read_bytes()
+        return decode_baseline(content)
+
+    def training_data(self, version: RegisteredVersion) -> str | None:
+        """Where the data lies that the training run named with `log_input`; None where it named none.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri):
+            inputs = self._ask().get_run(version.run_id).inputs.dataset_inputs if version.run_id else ()
+        for one in inputs:
+            told = json.loads(one.dataset.source or "{}")
+            place = told.get("path") or told.get("uri")
+            if place:
+                at = told.get("delta_table_version")
+                return f"{place.removeprefix('file://')}@{at}" if at is not None else str(place).removeprefix("file://")
+        return None
+
+    def tag_version(self, name: str, version: str, tags: Mapping[str, str]) -> bool:
+        """Tag a registered version; False where there is none of that name and number.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+
+        def tagged() -> bool:
+            for key, value in tags.items():
+                self._ask().set_model_version_tag(name, version, key, value)
+            return True
+
+        with self._errors(self.uri):
+            return bool(self._if_there(tagged))
+
+    def find_run(self, experiment: str, tags: Mapping[str, str]) -> Any | None:  # noqa: ANN401 - an mlflow Run
+        """The newest run that carries all tags.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        wanted = " and ".join(f"tags.`{key}` = '{_quoted(value)}'" for key, value in tags.items())
+        with self._errors(self.uri):
+            found = self._ask().search_runs([self._experiment(experiment)], wanted, max_results=1)
+        return found[0] if found else None
+
+    def start_run(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> str:
+        """A new run; its id.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri):
+            run = self._ask().create_run(
+                self._experiment(experiment), start_time=start_ms, tags=dict(tags), run_name=name
+            )
+        return str(run.info.run_id)
+
+    def log(self, run_id: str, numbers: Mapping[str, float], *, step: int, at_ms: int, tags: Mapping[str, str]) -> None:
+        """Numbers of one moment, in as few requests as the server takes; the tags come with the last one.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        metrics = [Metric(name, value, at_ms, step) for name, value in clean_names(numbers).items()]
+        parts = [metrics[start : start + BATCH_METRICS] for start in range(0, len(metrics), BATCH_METRICS)] or [[]]
+        with self._errors(self.uri):
+            for place, part in enumerate(parts):
+                last = [RunTag(key, value) for key, value in tags.items()] if place == len(parts) - 1 else []
+                self._ask().log_batch(run_id, part, tags=last, synchronous=True)
+
+    def upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Files of a run by their path.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri), tempfile.TemporaryDirectory() as scratch:
+            for path, content in files.items():
+                place = Path(scratch, path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            self._ask().log_artifacts(run_id, scratch)
+
+    def end_run(self, run_id: str, end_ms: int) -> None:
+        """Mark a run as finished.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri):
+            self._ask().set_terminated(run_id, "FINISHED", end_ms)
+
+    def delete_run(self, run_id: str) -> None:
+        """Remove a run that was not finished.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri):
+            self._ask().delete_run(run_id)
+
+    def _experiment(self, name: str) -> str:
+        if name not in self._experiments:
+            found = self._ask().get_experiment_by_name(name)
+            self._experiments[name] = found.experiment_id if found else self._ask().create_experiment(name)
+        return self._experiments[name]
+
+    def _ask(self) -> Any:  # noqa: ANN401 - an MlflowClient
+        if self._client is None:
+            for name, value in _LIMITS.items():
+                os.environ.setdefault(name, value)
+            try:
+                from mlflow import MlflowClient
+            except ImportError as error:
+                raise ConfigError("MLflow needs its client", hint='pip install "tiltmeter[mlflow]"') from error
+            self._client = MlflowClient(self.uri, self.uri)
+        return self._client
+
+    def _if_there(self, ask: Callable[[], T]) -> T | None:
+        """What the registry knows; None where it has no such model, version or alias."""
+        from mlflow.exceptions import RestException
+
+        try:
+            return ask()
+        except RestException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    @contextmanager
+    def _errors(self, at: str) -> Iterator[None]:
+        """Errors of the client and its transport as one StoreError.
+
+        Raises:
+            StoreError: whatever went wrong on the way to the server.
+        """
+        try:
+            yield
+        except (StoreError, ConfigError):
+            raise
+        except Exception as error:
+            kinds = {kind.__name__ for kind in type(error).__mro__}
+            if not kinds & {"MlflowException", "RequestException", "OSError", "ValueError"}:
+                raise
+            text = (str(error).splitlines() or [""])[0][:200]
+            raise StoreError(
+                f"MLflow did not do it ({type(error).__name__}: {text})", at=at,
+                hint="is the server up, and does `mlflow.tracking_uri` name it?", retryable=True,
+            ) from error  # fmt: skip
+
+
+def model_name(address: str) -> str:
+    """Name of the registered model that an address means."""
+    return address.removeprefix("models:/").partition("@")[0].partition("/")[0]
+
+
+def clean_names(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Finite numbers under names that MLflow takes; two names that become one are told apart by a hash."""
+    cleaned: dict[str, float] = {}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            continue
+        short = "/".join(part.strip(" .") or "_" for part in _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME].split("/"))
+        if short in cleaned or len(name) > _LONGEST_NAME:
+            short += "_" + blake2b(name.encode("utf-8", "replace"), digest_size=4).hexdigest()
+        cleaned[short] = value
+    return cleaned
+
+
+def _quoted(text: str) -> str:
+    # The filter language has no parameters; a quote cannot be escaped in it.
+    return text.replace("'", "_")
+
+
+def reference_of(tracking: Tracking, version: RegisteredVersion, fitted: Callable[[str], Reference]) -> Reference:
+    """The baseline of a registered version: logged in training, else fitted to the data set that training named.
+
+    Args:
+        tracking: the server.
+        version: whose baseline.
+        fitted: fits a data set by its place.
+
+    Raises:
+        StoreError: the version has neither, or the server does not answer.
+    """
+    found = tracking.baseline(version)
+    if found is not None:
+        return found
+    place = tracking.training_data(version)
+    if place is None:
+        raise StoreError(
+            f"version {version.version} of {version.name} brings no baseline",
+            at=tracking.uri,
+            hint="call tiltmeter.log_baseline(frame, score=…) in the training run, or log_input the training data",
+        )
+    return fitted(place)

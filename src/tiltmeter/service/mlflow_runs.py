@@ -1,0 +1,290 @@
+"""What was judged, in MLflow: a series run for each model version, a summary run for each day and week.
+
+The experiment `<model>/monitoring` holds both. A thread of its own publishes what was judged meanwhile, so a server
+that is away delays nothing: what it missed, up to `CATCH_UP` windows, is published when it is back.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from tiltmeter.api.period import newest_complete, period_of
+from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.errors import TiltmeterError
+from tiltmeter.domain.window import Grain, windows_between
+from tiltmeter.ingest.mlflow import model_name
+from tiltmeter.monitors.registered import judged_mark
+from tiltmeter.profiling.codec import encode_baseline
+from tiltmeter.statistics.comparison import compare
+from tiltmeter.store.baselines import champion_mark, registered_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from threading import Event
+
+    from tiltmeter.api.period import Period
+    from tiltmeter.domain.comparison import Comparison
+    from tiltmeter.domain.model import Model
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ingest.mlflow import Tracking
+    from tiltmeter.ports import World
+
+EVERY = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(minutes=30)
+"""Between two tries while the server is away."""
+
+CATCH_UP = 35
+"""Days that are made up for after the server was away."""
+
+GRAINS = (Grain.DAY, Grain.WEEK)
+_A_DAY_MS = 86_400_000
+_STATISTICS = {
+    "drift_psi": "psi", "drift_kl": "kl", "drift_js": "js_distance", "drift_ks": "ks", "drift_chi2": "chi2",
+}  # fmt: skip
+_SIDE = {
+    "stat_mean": "mean", "stat_std": "std", "stat_missing": "missing_share", "stat_distinct": "distinct",
+    "stat_median": "median", "stat_zero": "zero_share",
+}  # fmt: skip
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class MlflowRuns:
+    """Publishes to one server.
+
+    Args:
+        world: metrics, states and incidents; only read, but for the marks of what was published.
+        tracking: the server.
+    """
+
+    world: World
+    tracking: Tracking
+    _published: dict[str, datetime] = field(default_factory=dict)
+
+    def turn(self, now: datetime) -> int:
+        """Publish every judged day and week that is not there yet; the number of summary runs.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        self._follow_aliases()
+        made = 0
+        for model in list(self.world.models.values()):
+            for grain in GRAINS:
+                for window in self._due(model, grain, now):
+                    made += self._publish(model, window)
+                    self._mark(model, window)
+        return made
+
+    def run(self, stop: Event) -> None:
+        """Look every minute until told to stop; less and less often while the server is away."""
+        wait = EVERY
+        while not stop.wait(wait.total_seconds()):
+            try:
+                made = self.turn(self.world.clock.now())
+            except TiltmeterError as error:
+                wait = min(wait * 2, LONGEST_WAIT)
+                log.warning("mlflow_failed", error=str(error), next_try_seconds=wait.total_seconds())
+            else:
+                wait = EVERY
+                if made:
+                    log.info("mlflow_published", runs=made)
+
+    # ---- what is due
+
+    def _follow_aliases(self) -> None:
+        """Which version an alias means: baselines read it from the state database, never from the server."""
+        addresses = {b.mlflow for model in self.world.models.values() for b in model.baselines if b.mlflow}
+        for address in sorted(addresses):
+            self._keep(registered_mark(address), self.tracking.registered(address).version)
+        for model in list(self.world.models.values()):
+            names = {model_name(b.mlflow) for b in model.baselines if b.mlflow} or {model.name}
+            champion = self.tracking.champion(min(names))
+            if champion is not None:
+                self._keep(champion_mark(model.name), champion)
+
+    def _keep(self, mark: str, version: str) -> None:
+        if self.world.state.watermark(mark) != version:
+            self.world.state.set_watermark(mark, version)
+            log.info("registered_version_found", of=mark, version=version)
+
+    def _due(self, model: Model, grain: Grain, now: datetime) -> Iterator[Window]:
+        newest = newest_complete(now, grain, self.world.zone)
+        judged = self._until(judged_mark("drift", model.name, grain))
+        if judged is None:
+            return
+        horizon = newest.end - timedelta(days=CATCH_UP)
+        after = max(self._until(_mark(model, grain)) or horizon, horizon)
+        for window in windows_between(after, newest.end, grain, self.world.zone):
+            if after <= window.start and window.end <= judged:
+                yield window
+
+    def _until(self, mark: str) -> datetime | None:
+        if mark in self._published:
+            return self._published[mark]
+        text = self.world.state.watermark(mark)
+        return datetime.fromisoformat(text) if text is not None else None
+
+    def _mark(self, model: Model, window: Window) -> None:
+        mark = _mark(model, window.grain)
+        self.world.state.set_watermark(mark, window.end.isoformat())
+        self._published[mark] = window.end
+
+    # ---- runs
+
+    def _publish(self, model: Model, window: Window) -> bool:
+        found = period_of(self.world, model, window)
+        if found.against_baseline is None:
+            return False
+        series = self._versions(model, window, found)
+        if window.grain is Grain.DAY:
+            for version, comparison in series.items():
+                self._extend_series(model, window, version, {**_overview(found, comparison), **_features(comparison)})
+        made = self._summarise(model, window, found)
+        self._tag_versions(model, window, found, series)
+        return made
+
+    def _versions(self, model: Model, window: Window, found: Period) -> dict[str, Comparison]:
+        """Version -> its own comparison; "" where rows name no version."""
+        result = found.against_baseline
+        if result is None:
+            return {}
+        bins_id = result.reference.bins.bins_id
+        versions, _ = self.world.states.subjects(model.name, bins_id)
+        compared: dict[str, Comparison] = {}
+        for version in versions:
+            profile = self.world.states.total(model.name, bins_id, window, version=version)
+            if profile is not None and profile.rows:
+                compared[version] = compare(result.reference, profile, weights=model.weights, now=window.end)
+        return compared or {"": result.comparison}
+
+    def _extend_series(self, model: Model, window: Window, version: str, numbers: dict[str, float]) -> None:
+        tags = {"tiltmeter.kind": "series", "tiltmeter.model": model.name, "tiltmeter.model_version": version or "none"}
+        run = self.tracking.find_run(_experiment(model), tags)
+        end_ms = _milliseconds(window.end)
+        if run is None:
+            name = f"version {version}" if version else "all rows"
+            run_id = self.tracking.start_run(_experiment(model), name, tags, _milliseconds(window.start))
+        else:
+            run_id = run.info.run_id
+            # MLflow would add the same points again.
+            if int(run.data.tags.get("tiltmeter.until", "0")) >= end_ms:
+                return
+        step = _milliseconds(window.start) // _A_DAY_MS
+        self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags={"tiltmeter.until": str(end_ms)})
+
+    def _summarise(self, model: Model, window: Window, found: Period) -> bool:
+        result = found.against_baseline
+        if result is None:
+            return False
+        local = window.start.astimezone(self.world.zone)
+        when = f"{local:%Y-%m-%d}" if window.grain is Grain.DAY else f"{local:%G-W%V}"
+        name = f"{window.grain} {when}"
+        tags = {"tiltmeter.kind": "summary", "tiltmeter.model": model.name, "tiltmeter.window": name}
+        before = self.tracking.find_run(_experiment(model), tags)
+        if before is not None:
+            if before.info.status == "FINISHED":
+                return False
+            self.tracking.delete_run(before.info.run_id)  # a crash left it half written
+        told = tags | {"severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200]}
+        run_id = self.tracking.start_run(_experiment(model), name, told, _milliseconds(window.start))
+        numbers = {**_overview(found, result.comparison), **_features(result.comparison)}
+        step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
+        shown = {"mlflow.loggedArtifacts": json.dumps([{"path": "features.json", "type": "table"}])}
+        self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=shown)
+        window_state = Reference(name, "", result.reference.bins, result.current)
+        self.tracking.upload(
+            run_id,
+            {
+                "features.json": json.dumps(_table(result.comparison), allow_nan=False).encode(),
+                "report.html": found.to_html().encode(),
+                "states/window.tmb": encode_baseline(window_state),
+                "states/baseline.tmb": encode_baseline(result.reference),
+            },
+        )
+        self.tracking.end_run(run_id, end_ms)
+        return True
+
+    def _tag_versions(self, model: Model, window: Window, found: Period, series: dict[str, Comparison]) -> None:
+        names = {
+            b.mlflow.removeprefix("models:/").partition("@")[0].partition("/")[0] for b in model.baselines if b.mlflow
+        }
+        for version, comparison in series.items():
+            worst = max((f.psi for f in comparison.features.values() if f.psi is not None), default=None)
+            tags = {
+                "monitoring.status": found.severity.word, "monitoring.last_window": window.end.isoformat(),
+                **({"monitoring.psi_max": f"{worst:.3f}"} if worst is not None else {}),
+            }  # fmt: skip
+            for name in names or {model.name}:
+                if version:
+                    self.tracking.tag_version(name, version, tags)
+
+
+def _mark(model: Model, grain: Grain) -> str:
+    return f"mlflow:{grain}:{model.name}"
+
+
+def _experiment(model: Model) -> str:
+    return f"{model.name}/monitoring"
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _overview(found: Period, comparison: Comparison) -> dict[str, float]:
+    """The numbers that stand first: MLflow groups by the part before the slash, in order of the alphabet."""
+    service = found.service_total if found.service else None
+    overall = comparison.overall
+    numbers: dict[str, float | None] = {
+        "rows": float(comparison.rows_current),
+        "overall_psi": overall.psi if overall.score_psi is None else overall.score_psi,
+        "weighted_psi": overall.psi,
+        "features_drifted": _drifted(found),
+        "open_incidents": float(len(found.incidents)),
+        "latency_p95_ms": service.p95_ms if service else None,
+        "error_rate": service.error_rate if service else None,
+        "requests": float(service.requests) if service else None,
+        **{name.removeprefix("outcomes."): metric.value for name, metric in found.outcomes.items()},
+    }
+    return {f"0_overview/{name}": value for name, value in numbers.items() if value is not None}
+
+
+def _drifted(found: Period) -> float | None:
+    return float(len(found.against_baseline.drifted)) if found.against_baseline is not None else None
+
+
+def _features(comparison: Comparison) -> dict[str, float]:
+    numbers: dict[str, float | None] = {}
+    for name, feature in comparison.features.items():
+        for group, field_name in _STATISTICS.items():
+            numbers[f"{group}/{name}"] = getattr(feature, field_name)
+        for group, field_name in _SIDE.items():
+            numbers[f"{group}/{name}"] = getattr(feature.current, field_name) if feature.current is not None else None
+        pair = feature.outliers_iqr
+        numbers[f"stat_outliers/{name}"] = pair.current if pair is not None else None
+    return {name: float(value) for name, value in numbers.items() if value is not None}
+
+
+_COLUMNS = ("psi", "psi_q_value", "kl", "js_distance", "ks", "chi2", "missing_change", "out_of_range")
+
+
+def _table(comparison: Comparison) -> dict[str, Any]:
+    """Features as MLflow's table view reads them: the most moved first."""
+    order = sorted(comparison.features.values(), key=lambda f: (-f.severity, -(f.psi or 0.0), f.name))
+    rows = [
+        [
+            one.name, str(one.kind), one.severity.word, str(one.status), *(getattr(one, name) for name in _COLUMNS),
+            *(getattr(side, "mean", None) for side in (one.reference, one.current)),
+            *(getattr(side, "missing_share", None) for side in (one.reference, one.current)),
+        ]
+        for one in order
+    ]  # fmt: skip
+    means = ["mean_reference", "mean_current", "missing_reference", "missing_current"]
+    return {"columns": ["feature", "kind", "severity", "status", *_COLUMNS, *means], "data": rows}
