@@ -21,6 +21,7 @@ help: ## Print this list
 .venv/.test: .venv/.product
 	@echo "Installing what the tests need (once) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary -e ".[databricks,mlflow]" --group check --group test
+	@deploy/setup/mlflow-server $(BIN)/python .venv/mlflow-server
 	@deploy/setup/system-packages
 	@touch $@
 

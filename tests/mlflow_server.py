@@ -1,0 +1,56 @@
+"""A real `mlflow server` on a port that the system chooses, from the folder that `make setup-test` fills."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FOLDER = Path(sys.prefix) / "mlflow-server"
+START_SECONDS = 200
+
+
+@contextmanager
+def mlflow_server(home):
+    """Address of a server that keeps everything under `home`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    surroundings = os.environ | {
+        "PYTHONPATH": f"{FOLDER}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", f"{home}/artifacts"]
+    with (home / "server.log").open("wb") as out:
+        server = subprocess.Popen(command, env=surroundings, stdout=out, stderr=out, cwd=home, start_new_session=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait(address, server, home)
+        yield address
+    finally:
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(10)
+
+
+def _wait(address, server, home):
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError((home / "server.log").read_text()[-2000:])
