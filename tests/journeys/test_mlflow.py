@@ -152,7 +152,8 @@ def test_the_champions_training_data_judge_and_a_new_champion_brings_its_own(uri
 def test_the_registered_version_is_tagged(uri, client, world):
     name = "tagged"
     client.create_registered_model(name)
-    client.create_model_version(name, "runs:/none/model", None)
+    run_id = client.create_run("0").info.run_id
+    client.create_model_version(name, f"runs:/{run_id}/model", run_id)
     assert Tracking(uri).tag_version(name, "1", {"monitoring.status": "critical"})
     assert client.get_model_version(name, "1").tags["monitoring.status"] == "critical"
     assert not Tracking(uri).tag_version(name, "77", {"monitoring.status": "critical"})

@@ -6,6 +6,7 @@ ends. A row is appended only when something about the run is new; the newest row
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -239,6 +240,8 @@ def connect(host: str, token: str, *, retry_seconds: int = RETRY_SECONDS, http_s
         from databricks.sdk.core import Config
     except ImportError as error:
         raise ConfigError("job runs need databricks-sdk", hint='pip install "tiltmeter[databricks]"') from error
+    # It warns on every start where a host keeps no metadata page; errors of calls are raised and reported anyway.
+    logging.getLogger("databricks.sdk").setLevel(logging.ERROR)
     return WorkspaceClient(
         config=Config(
             host=host,

@@ -9,7 +9,7 @@ import json
 from collections import deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,11 +22,15 @@ class DatabricksFault:
         status: of the answer.
         headers: such as Retry-After.
         body: raw text of the answer.
+        is_cut: the connection ends in the middle of the answer.
+        hangs: the request is taken and never answered while the server runs.
     """
 
-    status: int
+    status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: str = '{"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "too many requests"}'
+    is_cut: bool = False
+    hangs: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -49,11 +53,12 @@ class DatabricksServer:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     posted: list[dict[str, Any]] = field(default_factory=list)
     address: str = ""
+    stopping: Event = field(default_factory=Event)
     _server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
         """Start serving on a port that the system chooses."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"server_state": self}))
         self._server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
         Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -61,6 +66,7 @@ class DatabricksServer:
 
     def __exit__(self, *_: object) -> None:
         """Stop serving."""
+        self.stopping.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -92,42 +98,52 @@ class DatabricksServer:
         return run | {"tasks": tasks[:100], "has_more": True} if len(tasks) > 100 else run
 
 
-def _handler(server: DatabricksServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+class _Handler(BaseHTTPRequestHandler):
+    """Answers, or fails as told."""
 
-        def do_GET(self) -> None:
-            """Answer, or fail as told."""
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            server.requests.append((parts.path, query))
-            if parts.path.startswith("/.well-known"):
-                self._send(404, {}, "{}")
-            elif self.headers.get("Authorization") != f"Bearer {server.token}":
-                self._send(401, {}, '{"error_code": "UNAUTHENTICATED", "message": "invalid token"}')
-            elif server.faults:
-                fault = server.faults.popleft()
-                self._send(fault.status, fault.headers, fault.body)
-            else:
-                status, body = server.answer(parts.path, query)
-                self._send(status, {"X-Databricks-Org-Id": "6051234418418567"}, json.dumps(body))
+    timeout = 10
+    server_state: DatabricksServer  # set on the class made for one server
 
-        def do_POST(self) -> None:
-            """As GET, the body kept."""
-            length = min(int(self.headers.get("Content-Length") or 0), 1_000_000)
-            server.posted.append(json.loads(self.rfile.read(length) or b"{}"))
-            self.do_GET()
+    def do_GET(self) -> None:
+        """Answer, or fail as told."""
+        server = self.server_state
+        parts = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        server.requests.append((parts.path, query))
+        if parts.path.startswith("/.well-known"):
+            self._send(404, {}, "{}")
+        elif self.headers.get("Authorization") != f"Bearer {server.token}":
+            self._send(401, {}, '{"error_code": "UNAUTHENTICATED", "message": "invalid token"}')
+        elif server.faults:
+            self._fail(server.faults.popleft())
+        else:
+            status, body = server.answer(parts.path, query)
+            self._send(status, {"X-Databricks-Org-Id": "6051234418418567"}, json.dumps(body))
 
-        def _send(self, status: int, headers: dict[str, str], text: str) -> None:
-            body = text.encode()
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def do_POST(self) -> None:
+        """As GET, the body kept."""
+        length = min(int(self.headers.get("Content-Length") or 0), 1_000_000)
+        self.server_state.posted.append(json.loads(self.rfile.read(length) or b"{}"))
+        self.do_GET()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's signature
-            """Tests read `requests`."""
+    def _fail(self, fault: DatabricksFault) -> None:
+        if fault.hangs:
+            self.server_state.stopping.wait()
+            self.close_connection = True
+        elif fault.is_cut:
+            self._send(fault.status, {"Content-Length": str(len(fault.body) * 2)}, fault.body)
+            self.close_connection = True
+        else:
+            self._send(fault.status, fault.headers, fault.body)
 
-    return Handler
+    def _send(self, status: int, headers: dict[str, str], text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        told = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+        for name, value in told.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's signature
+        """Tests read `requests`."""

@@ -177,6 +177,7 @@ def test_rate_limits_are_waited_for(server, poller):
         DatabricksFault(500, body='{"error_code": "INTERNAL_ERROR", "message": "oops"}'),
         DatabricksFault(200, body='{"runs": [{"run_id": "not", "start_time": {}, "state": 7}]}'),
         DatabricksFault(200, body="<html>a proxy speaks</html>"),
+        DatabricksFault(200, body='{"runs": [{"run_id": 1', is_cut=True),
     ],
 )
 def test_a_workspace_that_answers_nonsense_or_refuses_costs_one_poll(server, poller, log, fault):
@@ -186,6 +187,21 @@ def test_a_workspace_that_answers_nonsense_or_refuses_costs_one_poll(server, pol
         poller.poll()
     assert server.token not in str(told.value)
     assert poller.poll() == 1
+
+
+def test_a_workspace_that_never_answers_costs_bounded_time_and_nothing_else(server, log, clock):
+    server.runs = [run(1)]
+    server.faults.extend(DatabricksFault(hangs=True) for _ in range(20))
+    patient = JobPoller(
+        workspace=workspace_name(server.address),
+        connect=lambda: connect(server.address, server.token, retry_seconds=2, http_seconds=1),
+        log=log,
+        clock=clock,
+    )
+    with pytest.raises(StoreError, match="job runs cannot be read"):
+        patient.poll()
+    server.faults.clear()
+    assert patient.poll() == 1
 
 
 def test_endless_rate_limits_and_a_wrong_token_end_in_bounded_time(server, poller, log, clock):
