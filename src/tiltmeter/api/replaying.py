@@ -13,7 +13,7 @@ from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.engines.local import open_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -116,10 +116,28 @@ def backtest_history(
         engine: name of the engine.
         model: name of the model that rules may be limited to.
     """
+    return backtests_beside(
+        history, roles, [rules], grain=grain, zone=zone, weights=weights, engine=engine, model=model
+    )[0]
+
+
+def backtests_beside(
+    history: History,
+    roles: ColumnRoles,
+    rules: Sequence[RuleSet],
+    *,
+    grain: Grain,
+    zone: ZoneInfo,
+    weights: Mapping[str, float] | None = None,
+    engine: str = "local",
+    model: str = "",
+) -> list[Backtest]:
+    """As `backtest_history`, once for each of several rule sets; the rows are counted once."""
     baseline = history.frozen(roles, engine=engine)
     share_columns(baseline.bins, history.rows)
     rows = history.judged_rows()
     windows = profiled_windows(
         baseline.engine, rows, baseline.bins, time=history.time, grain=grain, zone=zone, since=history.until
     )
-    return replay(baseline.reference, windows, rules, zone=zone, source=history.rows.name, weights=weights, model=model)
+    name, reference = history.rows.name, baseline.reference
+    return [replay(reference, windows, one, zone=zone, source=name, weights=weights, model=model) for one in rules]

@@ -27,13 +27,18 @@ from tiltmeter.cli.options import (
 from tiltmeter.cli.output import checked_output, console, print_json, read_weights, remark, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
     from tiltmeter.api.backtest import Backtest, Episode, JudgedWindow
     from tiltmeter.domain.rule import RuleSet
 
+BESIDE = "tiltmeter.rules-backtest/1"
+"""Schema of several backtests in one document, by the name of the rules file."""
+
 _MOST_WINDOWS = 40
 _MOST_ALERTS = 25
+_MOST_ONLY = 12
 
 
 class Every(StrEnum):
@@ -57,7 +62,8 @@ def backtest(  # noqa: PLR0917 - an option each
         str | None, typer.Option("--baseline", metavar="REF", help="Another data set, or a saved baseline (.tmb).")
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="F", help="Rules to try; the packaged ones by default.")
+        list[Path] | None,
+        typer.Option("--rules", metavar="F", help="Rules to try, the packaged by default; twice compares two files."),
     ] = None,
     features: Features = None,
     ignore: Ignore = None,
@@ -82,31 +88,41 @@ def backtest(  # noqa: PLR0917 - an option each
 
     Example:
       tiltmeter backtest scored.parquet --time-column scored_at --baseline-until 2026-10-01 --every day
-      tiltmeter backtest leads.csv --time-column at --baseline train.csv --every week --rules rules.yaml --html h.html
+      tiltmeter backtest leads.csv --time-column at --baseline train.csv --every week --html h.html
+      tiltmeter backtest leads.csv --time-column at --baseline train.csv --every week --rules a.yaml --rules b.yaml
     """
     checked_output(html)
     weighted = read_weights(weights)
     from tiltmeter.api.history import moment_of
-    from tiltmeter.api.replaying import History, backtest_history
+    from tiltmeter.api.replaying import History, backtests_beside
     from tiltmeter.domain.window import Grain
 
     zone = _zone(timezone)
-    chosen = _rules(rules)
+    tried = [(str(path), _rules(path)) for path in rules or ()] or [("packaged rules", _rules(None))]
     until = moment_of(baseline_until, zone) if baseline_until is not None else None
     history = History.of(data, time=time_column, until=until, baseline=baseline)
     columns = _completed(Columns(features, ignore, kind, missing, score, label, entity), data)
     roles = columns.roles(list(history.rows.schema.names), time=time_column)
-    found = backtest_history(
-        history, roles, chosen, grain=Grain(every.value), zone=zone, weights=weighted, engine=engine.value, model=model
-    )
+    replayed = backtests_beside(
+        history, roles, [one for _, one in tried],
+        grain=Grain(every.value), zone=zone, weights=weighted, engine=engine.value, model=model,
+    )  # fmt: skip
     for line in history.notes.lines:
         remark(line)
+    show([(name, one) for (name, _), one in zip(tried, replayed, strict=True)], html=html, as_json=as_json)
+
+
+def show(found: Sequence[tuple[str, Backtest]], *, html: Path | None, as_json: bool) -> None:
+    """Print backtests of one history by their rules: one in full, several beside each other; the first as a page."""
     if html is not None:
-        found.to_html(html)
+        found[0][1].to_html(html)
     if as_json:
-        print_json(found.to_dict())
+        documents = {name: one.to_dict() for name, one in found}
+        print_json(found[0][1].to_dict() if len(found) == 1 else {"schema": BESIDE, **documents})
+    elif len(found) == 1:
+        _print(found[0][1])
     else:
-        _print(found)
+        _print_beside(found)
     if html is not None:
         remark(f"written: {html}")
 
@@ -191,6 +207,42 @@ def _print(found: Backtest) -> None:
         out.print(f"\n{len(alerts) - _MOST_ALERTS} more alerts: --json or --html shows them")
     if info:
         out.print(f"\n{info} findings at info, which tell nobody, are in --json", style="dim")
+
+
+def _print_beside(found: Sequence[tuple[str, Backtest]]) -> None:
+    columns = ("rules", "windows", "judged", "critical", "warning", "info", "messages", "a week")
+    cells = [
+        [
+            name,
+            str(len(one.windows)),
+            str(one.judged),
+            *(str(one.alerts[word]) for word in ("critical", "warning", "info")),
+            str(one.messages),
+            "–" if one.messages_per_week is None else f"{one.messages_per_week:.2f}",
+        ]
+        for name, one in found
+    ]
+    out = console()
+    out.print(table(columns, cells, numbers=columns[1:]))
+    for name, only in _said_by_one(found):
+        out.print(
+            f"\nonly {name}: {', '.join(only[:_MOST_ONLY])}{' …' if len(only) > _MOST_ONLY else ''}", soft_wrap=True
+        )
+
+
+def _said_by_one(found: Sequence[tuple[str, Backtest]]) -> list[tuple[str, list[str]]]:
+    """Alerts at warning or above that only one of the rules files would have raised, as rule and feature."""
+    from tiltmeter.domain.severity import Severity
+    from tiltmeter.monitors.effects import shortened
+
+    said = {name: {(e.rule, e.feature) for e in one.episodes if e.severity >= Severity.WARNING} for name, one in found}
+    listed = []
+    for name, own in said.items():
+        others = set().union(*(alerts for other, alerts in said.items() if other != name))
+        only = [f"{rule} {shortened(feature)}".strip() for rule, feature in sorted(own - others)]
+        if only:
+            listed.append((name, only))
+    return listed
 
 
 def _window_cells(judged: JudgedWindow, zone: ZoneInfo) -> list[str]:

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiltmeter.cli.installation import ConfigOption
-from tiltmeter.cli.output import console, print_json, remark, table
+from tiltmeter.cli.output import print_json, remark
 from tiltmeter.domain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tiltmeter.api.backtest import Backtest
     from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import Profile
@@ -102,6 +99,7 @@ def backtest(
         tiltmeter rules backtest --rules now.yaml --rules stricter.yaml --from 2026-09-01
     """
     from tiltmeter.api.backtest import replay
+    from tiltmeter.cli.backtest import show
     from tiltmeter.config.load import load_settings
     from tiltmeter.config.rules import load_rules
     from tiltmeter.wiring import build_world
@@ -118,14 +116,7 @@ def backtest(
         )
         for name, one in tried
     ]
-    if html is not None:
-        found[0][1].to_html(html)
-        remark(f"written: {html}")
-    if as_json:
-        documents = {name: one.to_dict() for name, one in found}
-        print_json(found[0][1].to_dict() if len(found) == 1 else {"schema": "tiltmeter.rules-backtest/1", **documents})
-        return
-    _print_beside(found)
+    show(found, html=html, as_json=as_json)
 
 
 def _model(world: World, name: str | None) -> Model:
@@ -162,22 +153,3 @@ def _stored(
     if reference is None:
         raise EmptyWindow("no whole window lies in that span", hint="choose --from and --to further apart")
     return reference, [(window, world.states.total(model.name, bins.bins_id, window)) for window in windows]
-
-
-def _print_beside(found: Sequence[tuple[str, Backtest]]) -> None:
-    columns = ("rules", "windows", "judged", "critical", "warning", "info", "messages", "a week")
-    cells = [
-        [
-            name,
-            str(len(one.windows)),
-            str(one.judged),
-            *(str(one.alerts[word]) for word in ("critical", "warning", "info")),
-            str(one.messages),
-            "–" if one.messages_per_week is None else f"{one.messages_per_week:.1f}",
-        ]
-        for name, one in found
-    ]
-    console().print(table(columns, cells, numbers=columns[1:]))
-    if len(found) > 1:
-        rates = " → ".join(f"{one.messages_per_week or 0.0:.1f}" for _, one in found)
-        print(f"messages a week: {rates}")

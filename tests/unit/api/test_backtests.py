@@ -1,5 +1,7 @@
 """A history replayed: windows, lifecycle in windows, messages, bad input."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,8 @@ from lead_frames import leads
 from tiltmeter.api.backtest import at_grain
 from tiltmeter.api.columns import roles_of
 from tiltmeter.api.history import moment_of
-from tiltmeter.api.replaying import History, backtest_history
+from tiltmeter.api.replaying import History, backtest_history, backtests_beside
+from tiltmeter.cli.backtest import show
 from tiltmeter.config.rules import load_rules
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.metric import Status
@@ -183,3 +186,22 @@ def test_a_history_in_a_file_is_read_as_well(tmp_path):
     history = History.of(str(tmp_path / "h.parquet"), time="at", until=START + timedelta(days=10))
     found = backtest_history(history, roles_of(time="at"), load_rules(None), grain=Grain.DAY, zone=UTC_ZONE)
     assert found.windows[0].features["age"].severity is Severity.CRITICAL
+
+
+def test_two_rules_files_stand_beside_each_other(capsys):
+    history = History.of(history_of([QUIET, MOVED, MOVED, QUIET]), time="at", until=START + timedelta(days=10))
+    roles = roles_of(score="score", label="bought", time="at")
+    usual = load_rules(None)
+    only_missing = replace(usual, rules=tuple(rule for rule in usual.rules if rule.id == "missing"))
+    found = backtests_beside(history, roles, [usual, only_missing], grain=Grain.DAY, zone=UTC_ZONE)
+    alone = backtest_history(history, roles, usual, grain=Grain.DAY, zone=UTC_ZONE)
+    assert found[0].to_dict() == alone.to_dict()
+    assert found[1].episodes == ()
+    show([("usual.yaml", found[0]), ("missing.yaml", found[1])], html=None, as_json=False)
+    said = capsys.readouterr().out
+    assert "only usual.yaml: feature_psi age, out_of_range age, overall_psi" in said
+    assert "only missing.yaml" not in said
+    show([("usual.yaml", found[0]), ("missing.yaml", found[1])], html=None, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "tiltmeter.rules-backtest/1"
+    assert document["missing.yaml"]["summary"]["alerts"] == {"info": 0, "warning": 0, "critical": 0}
