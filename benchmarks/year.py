@@ -150,9 +150,11 @@ class Company:
         size = int(self.levels[place])
         weight = 1 / np.arange(1, size + 1) ** 1.1
         weight /= weight.sum()
-        weight[0] += 0.05 * is_weekend + 0.03 * season
-        weight[1] = max(0.0, weight[1] - 0.05 * is_weekend - 0.03 * season)
-        codes = rng.choice(size, n, p=weight / weight.sum())
+        # What the first level gains, all others lose in proportion.
+        first = weight[0] + 0.05 * is_weekend + 0.03 * season
+        weight[1:] *= (1 - first) / (1 - weight[0])
+        weight[0] = first
+        codes = rng.choice(size, n, p=weight)
         return pa.DictionaryArray.from_arrays(
             pa.array(codes.astype(np.int32)), pa.array([f"l{k}" for k in range(size)])
         )

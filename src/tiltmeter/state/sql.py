@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import text
 
 from tiltmeter.domain.errors import LeaseLost
 from tiltmeter.domain.window import Grain
@@ -15,8 +18,7 @@ from tiltmeter.state.database import Database, parse_url
 from tiltmeter.state.positions import BaselineRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from tiltmeter.ports import ChannelState, Clock, Lease, MetricQuery
 
 _Key = TypeVar("_Key")
+
+_ONE_AT_A_TIME = 7_114_208_804
+"""Any constant: a run by command and the service must not read the same alerts and write both."""
 
 KEEP_LIVE = timedelta(days=2)
 """Ten-second numbers are for today's pages; the traffic table keeps their source."""
@@ -58,9 +63,13 @@ class SqlStateStore:
         """Give every connection back."""
         self._database.close()
 
-    def transaction(self) -> AbstractContextManager[Any]:
-        """Several writes (and the reads they rest on) of this thread as one, alone among writers on SQLite."""
-        return self._database.write()
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Several writes, and the reads they rest on, of this thread as one, alone among those who ask for one."""
+        with self._database.write() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite lets one writer in at a time anyway
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+            yield connection
 
     def commit(self, run: Run, *, lease: Lease | None = None) -> bool:
         """Write everything of the run in one transaction; False when its window was committed from this version."""

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect
 
 from tiltmeter.domain.errors import ConfigError, StoreError
+from tiltmeter.ports import MetricQuery
 from tiltmeter.state.database import parse_url
 from tiltmeter.state.migrations import newest_version
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.state.tables import METADATA
-from tiltmeter.testing.samples import SteppedClock, sample_message
+from tiltmeter.testing.samples import HOUR, T0, SteppedClock, sample_alert, sample_message, sample_run, sample_window
 
 
 def opened(tmp_path):
@@ -111,3 +114,30 @@ def test_a_wrong_address_is_a_configuration_error_without_its_password(url):
     with pytest.raises(ConfigError) as caught:
         parse_url(url)
     assert "canary@" not in str(caught.value)
+
+
+SCHEMAS = sorted((Path(__file__).parent / "schemas").glob("v*.sql"))
+"""A database of every released schema, as SQLite writes it out: never edited once released."""
+
+
+@pytest.mark.parametrize("written", SCHEMAS, ids=lambda path: path.stem)
+def test_a_database_of_every_schema_is_read_and_goes_on(tmp_path, written):
+    with sqlite3.connect(tmp_path / "state.db") as raw:
+        raw.executescript(written.read_text(encoding="utf-8"))
+    raw.close()
+    store = opened(tmp_path)
+    assert store.migrated == list(range(int(written.stem[1:]) + 1, newest_version() + 1))
+    (rows, psi) = sorted(store.metrics(MetricQuery()), key=lambda metric: metric.value, reverse=True)
+    assert (psi.name, psi.value, rows.value) == ("drift.psi", 0.31, 300.0)
+    assert store.alerts("lead-scoring", open_only=False)["f1"] == sample_alert()
+    assert [i.id for i in store.incidents()] == ["inc_a"]
+    assert [s.reason for s in store.silences(T0)] == ["backfill"]
+    assert store.watermark("judged:drift:day:lead-scoring") == "2026-11-23T06:00:00+00:00"
+    assert store.take_lease("scheduler", "host/2", now=T0, ttl=timedelta(seconds=45)) is None
+    assert len(store.deliveries()) == 1
+    assert store.commit(sample_run(at=sample_window(T0 + HOUR), messages=(sample_message(incident="inc_b"),)))
+    store.close()
+
+
+def test_every_schema_there_was_has_a_database_to_test_with():
+    assert [path.stem for path in SCHEMAS] == [f"v{version}" for version in range(1, newest_version() + 1)]
