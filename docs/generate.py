@@ -16,6 +16,7 @@ def generated() -> Mapping[str, Callable[[], str]]:
     from tiltmeter.cli.reference_page import reference_page as commands
     from tiltmeter.config.reference_page import reference_page as settings
     from tiltmeter.config.rules import load_rules
+    from tiltmeter.monitors.reference_page import reference_page as monitors
     from tiltmeter.statistics.reference_page import reference_page as statistics
     from tiltmeter.views.grafana.provisioning import provisioning_files
     from tiltmeter.views.prometheus import alert_rules_yaml
@@ -24,6 +25,7 @@ def generated() -> Mapping[str, Callable[[], str]]:
     grafana = provisioning_files(rules)
     return {
         "docs/statistics.md": statistics,
+        "docs/monitors.md": monitors,
         "docs/configuration.md": settings,
         "docs/commands.md": commands,
         "deploy/prometheus/rules.yml": lambda: alert_rules_yaml(rules),

@@ -15,6 +15,7 @@ from tiltmeter.channels import CHANNELS
 from tiltmeter.cli.app import load_command
 from tiltmeter.cli.commands import COMMANDS
 from tiltmeter.config.reference_page import MEANINGS, settings_keys
+from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.statistics.drift import STATISTICS
 from tiltmeter.store.schema import TABLES
 
@@ -68,6 +69,7 @@ def test_every_command_says_what_it_does_with_an_example(name):
         ("docs/tables.md", [column.name for table in TABLES.values() for column in table.columns]),
         ("docs/tables.md", list(TABLES)),
         ("docs/statistics.md", STATISTICS.names()),
+        ("docs/monitors.md", list(CATALOGUE)),
         ("docs/channels.md", [kind for kind in CHANNELS.names() if kind != "null"]),
     ],
 )
