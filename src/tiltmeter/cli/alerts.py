@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What fired, who was told, and what people say to it.")
 
 IncidentArgument = Annotated[str, typer.Argument(metavar="INCIDENT", help="Id such as inc_7f3a…, or its beginning.")]
+_PIPED_WIDTH = 300
+"""For programs that read the list: one incident a line."""
+
 _STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan", Severity.NONE: "dim"}
 
 
@@ -53,26 +56,26 @@ def list_incidents(
     if as_json:
         print_json([incident_json(i) for i in incidents])
         return
-    console = Console()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
     if not incidents:
-        console.print("Nothing is open." if not everything else "Nothing ever fired.")
+        print("Nothing ever fired." if everything else "Nothing is open; --all lists what is over.")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("incident", "severity", "state", "since", "what"):
-        table.add_column(column)
+    for column in ("incident", "severity", "state", f"since, {world.zone.key}"):
+        table.add_column(column, no_wrap=True, overflow="ignore")  # half an id is of no use
+    table.add_column("what", overflow="fold")
     for incident in incidents:
         shown = incident.severity if incident.resolved_at is None else incident.peak
-        state = (
-            "resolved"
-            if incident.resolved_at
-            else f"ack {incident.acknowledged_by}"
-            if incident.acknowledged_by
-            else "open"
-        )
+        held = f"ack {incident.acknowledged_by}" if incident.acknowledged_by else "open"
         table.add_row(
-            incident.id, f"[{_STYLE[shown]}]{shown.word}[/]", _escaped(state), _local(world, incident.opened_at),
+            incident.id,
+            f"[{_STYLE[shown]}]{shown.word}[/]",
+            "resolved" if incident.resolved_at else _escaped(held),
+            incident.opened_at.astimezone(world.zone).strftime("%d %b %Y %H:%M"),
             _escaped(incident.title),
-        )  # fmt: skip
+        )
     console.print(table)
 
 
@@ -94,7 +97,7 @@ def show(incident: IncidentArgument, config: ConfigOption = None, as_json: JsonO
         facts["deliveries"] = [delivery_json(d) for d in deliveries]
         print_json(facts)
         return
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"[{_STYLE[found.peak]}]{found.peak.word.upper()}[/] {_escaped(found.title)}")
     console.print(f"{found.id} · {_escaped(found.model)} · since {_local(world, found.opened_at)} · {found.state}")
     if found.cause:
@@ -189,6 +192,8 @@ def ack(
     changed = acknowledge(world, _incident(world, incident).id, by=by or getuser(), note=note)
     if as_json:
         print_json(incident_json(changed))
+    elif changed.resolved_at is not None:
+        print(f"{changed.id} is over since {_local(world, changed.resolved_at)}: there is nothing to acknowledge")
     else:
         print(f"{changed.id} is acknowledged by {changed.acknowledged_by}")
 
@@ -250,12 +255,14 @@ def _incident(world: World, given: str) -> Incident:
     found = world.state.incident(given)
     if found is not None:
         return found
-    known = world.state.incidents(open_only=False)
-    fitting = [i for i in known if i.id.startswith(given)]
+    fitting = [i for i in world.state.incidents(open_only=False) if i.id.startswith(given)]
     if len(fitting) == 1:
         return fitting[0]
-    said = "several incidents begin" if fitting else "there is no incident that begins"
-    raise UsageError(f'{said} with "{given}"', hint=did_you_mean(given, [i.id for i in known][:20]))
+    if fitting:
+        raise UsageError(f'several incidents begin with "{given}"', hint=", ".join(i.id for i in fitting[:5]))
+    raise UsageError(
+        f'there is no incident that begins with "{given}"', hint="`tiltmeter alerts list --all` names them"
+    )
 
 
 def _local(world: World, moment: datetime) -> str:
