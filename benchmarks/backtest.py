@@ -1,0 +1,80 @@
+"""A year of hours of sixty features through the default rules, from profiles in memory.
+
+    python benchmarks/backtest.py [--hours 876]
+
+Limit: 10 s of CPU for 8,760 hours × 60 features, in proportion for fewer. One week in twelve holds an incident in all
+shifted features, so that alerts open, last and resolve; one hour in a hundred has no rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+import job
+from tiltmeter.api.backtest import replay
+from tiltmeter.api.baseline import Baseline
+from tiltmeter.config.rules import load_rules
+from tiltmeter.domain.window import Grain, Window
+
+if TYPE_CHECKING:
+    from tiltmeter.domain.profile import Profile
+
+DIFFERENT, ROWS, LIMIT_SECONDS = 48, 1_000, 10.0
+YEAR, DEFAULT_HOURS = 8_760, 876
+
+
+def table(rows: int, *, seed: int, shift: float) -> pa.Table:
+    """Forty numbers and twenty categories: the job twice, under two names."""
+    one, two = job.table(rows, seed=seed, shift=shift), job.table(rows, seed=seed + 500, shift=0.0)
+    return pa.table(
+        {name: one[name] for name in one.schema.names} | {f"second_{name}": two[name] for name in two.schema.names}
+    )
+
+
+def history(baseline: Baseline, hours: int) -> list[tuple[Window, Profile | None]]:
+    """Hours of a year; some of them drift, one in a hundred is empty."""
+    quiet = [baseline.profile(table(ROWS, seed=1_000 + i, shift=0.0)) for i in range(DIFFERENT)]
+    loud = [baseline.profile(table(ROWS, seed=2_000 + i, shift=1.0)) for i in range(DIFFERENT // 4)]
+    start = datetime(2025, 11, 1, tzinfo=UTC)
+    found: list[tuple[Window, Profile | None]] = []
+    for hour in range(hours):
+        window = Window(start + timedelta(hours=hour), start + timedelta(hours=hour + 1), Grain.HOUR)
+        incident = hour % 2_000 in range(500, 668)
+        profile = None if hour % 100 == 99 else (loud[hour % len(loud)] if incident else quiet[hour % len(quiet)])
+        found.append((window, profile))
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Run and print one row."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--hours", type=int, default=DEFAULT_HOURS)
+    chosen = options.parse_args(arguments)
+    baseline = Baseline.fit(table(20_000, seed=1, shift=0.0))
+    windows = history(baseline, chosen.hours)
+    rules = load_rules(None)
+    replay(baseline.reference, windows[:20], rules, zone=ZoneInfo("UTC"))  # everything is imported and prepared
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = replay(baseline.reference, windows, rules, zone=ZoneInfo("UTC"))
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    features = len(baseline.reference.bins.features)
+    limit = LIMIT_SECONDS * chosen.hours / YEAR
+    print(f"{'hours':>6} {'features':>9} {'alerts':>7} {'messages':>9} {'CPU s':>7} {'wall s':>7} {'µs a feature':>13}")
+    each = cpu / chosen.hours / features * 1e6
+    alerts = sum(found.alerts.values())
+    print(f"{chosen.hours:>6,} {features:>9} {alerts:>7} {found.messages:>9} {cpu:>7.1f} {wall:>7.1f} {each:>13.1f}")
+    print(f"limit {limit:.2g} s of CPU: {'kept' if cpu <= limit else 'MISSED'}")
+    return 0 if cpu <= limit else 1
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise", under="ignore")
+    sys.exit(main(sys.argv[1:]))
