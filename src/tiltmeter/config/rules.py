@@ -20,6 +20,7 @@ import msgspec
 
 from tiltmeter.config import routing
 from tiltmeter.config.reading import Reader
+from tiltmeter.config.rule_words import check_words
 from tiltmeter.config.units import duration
 from tiltmeter.config.yaml_source import KeyPath, YamlSource, dotted, parse_yaml, read_yaml
 from tiltmeter.domain.errors import ConfigError
@@ -305,6 +306,7 @@ def _check_rules(
         if rule.id in first:
             reader.complain((*path, "id"), f'the rule id "{rule.id}" stands twice', hint=f"first at {first[rule.id]}")
         first.setdefault(rule.id, rule.at)
+        check_words(reader, path, rule)
         for name in rule.mute:
             if name not in timings:
                 reader.complain(

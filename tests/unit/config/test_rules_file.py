@@ -72,6 +72,10 @@ def test_every_packaged_rule_has_its_line():
         ("routes: [{severity: info, to: [a]}, {severity: info, to: [b]}]", "would never be used"),
         ("escalation: {critical: {steps: [{after: 5m, to: [a]}]}}", "must be after 0m"),
         ("escalation: {critical: {steps: [{after: 0m, to: [a]}, {after: 0m, to: [b]}]}}", "one after the other"),
+        (psi("by: [featur], levels: {info: {above: 1}}"), 'no alert has the label "featur"; did you mean "feature"?'),
+        (psi("annotations: {a: '{featre} moved'}, levels: {info: {above: 1}}"),
+         'there is no placeholder "{featre}"; did you mean "{feature}"?'),
+        (psi("runbook: wiki/drift, levels: {info: {above: 1}}"), 'the runbook "wiki/drift" is no address; write https://'),
         ("rules: 5", "rules must be a list, not 5"),
     ],
 )  # fmt: skip
