@@ -52,7 +52,7 @@ def sample_button(scope: Scope, window: Window, filters: Mapping[str, object], *
     ordered = [name for name in _FIRST if name in table] + [c for c in table.columns if c not in _FIRST]
     shown = table[[name for name in ordered if name not in _NEVER_SHOWN]].map(_cell)
     shown.columns = pd.Index(_own_names(list(shown.columns)))
-    st.dataframe(shown, hide_index=True, width="stretch", placeholder="–")
+    st.dataframe(shown, hide_index=True, width="stretch", placeholder="–", alt="Rows as stored")
     st.caption(f"{len(found)} rows, as stored: privacy rules were applied before they were written.")
 
 

@@ -40,6 +40,9 @@ _NAMES = {
     "serving.share_within_target": "within",
     "serving.requests": "requests",
 }
+OF_ALL = "of_all"
+"""Attribute of a table that holds all versions together, whatever version was chosen."""
+
 COLUMNS = ["time", *_NAMES.values()]
 
 
@@ -50,12 +53,15 @@ def service_series(_world: World, scope: Scope) -> pd.DataFrame:
     A short span shows the chosen version; hours are kept of all versions together.
     """
     by_step = _short(_world, scope) if scope.end - scope.start <= SHORT_SPAN else {}
-    if not by_step:
+    is_whole = not by_step
+    if is_whole:
         by_step = _hourly(_world, scope)
     rows = [{"time": end, **_totals(metrics)} for end, metrics in sorted(by_step.items())]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["time"] = pd.to_datetime(table["time"], utc=True)
-    return table.astype(dict.fromkeys(_NAMES.values(), float))
+    table = table.astype(dict.fromkeys(_NAMES.values(), float))
+    table.attrs[OF_ALL] = is_whole
+    return table
 
 
 def _short(world: World, scope: Scope) -> dict[datetime, list[Metric]]:

@@ -119,6 +119,7 @@ def _ranked(found: Comparison) -> None:
     top = max((row["psi"] or 0.0 for row in rows), default=1.0)
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, width="stretch", height=min(390, 38 + 35 * len(rows)), placeholder="–",
+        alt="Features by how much they differ between the two windows",
         column_config={
             "feature": "Feature",
             "reads": "Reads as",

@@ -171,7 +171,7 @@ def _beside(found: FeatureComparison) -> None:
     table = comparing.quantiles(found)
     if len(table):
         st.markdown("**Values beside the baseline**")
-        st.dataframe(table, hide_index=True, width="stretch", placeholder="–")
+        st.dataframe(table, hide_index=True, width="stretch", placeholder="–", alt="Quantiles, baseline and now")
 
 
 def _segments(scope: queries.Scope, window: Window, feature: str) -> None:
@@ -181,7 +181,7 @@ def _segments(scope: queries.Scope, window: Window, feature: str) -> None:
     st.markdown("**Which segments moved**")
     top = max(0.5, float(segments["psi"].max()))
     st.dataframe(
-        segments, hide_index=True, width="stretch", placeholder="–",
+        segments, hide_index=True, width="stretch", placeholder="–", alt="PSI by segment",
         column_config={
             "segment": "Segment",
             "psi": st.column_config.ProgressColumn("PSI", format="%.3f", min_value=0.0, max_value=top),

@@ -163,7 +163,7 @@ def _alerts(found: Incident, members: list[Alert]) -> None:
         }
     )
     st.dataframe(
-        table, hide_index=True, width="stretch", placeholder="–",
+        table, hide_index=True, width="stretch", placeholder="–", alt="Alerts of this incident, worst first",
         column_config={
             "severity": "Severity", "state": "State", "rule": "Rule", "subject": "Subject",
             "value": st.column_config.NumberColumn("Value", format="%.4g"),
@@ -190,6 +190,7 @@ def _events(found: Incident, members: list[Alert]) -> None:
             }
         ),
         hide_index=True, width="stretch", height="auto" if len(events) < 10 else 390, placeholder="–",
+        alt="Events of this incident in order",
         column_config={
             "window": st.column_config.DatetimeColumn("Window end (UTC)", format="DD MMM HH:mm", timezone="UTC"),
             "event": "Event", "severity": "Severity", "alert": st.column_config.TextColumn("Alert", width="medium"),
@@ -234,7 +235,7 @@ def _deliveries(found: Incident) -> None:
     )
     st.dataframe(
         by_channel[["channel", "status", "messages", "first", "last", "error"]].sort_values("first"),
-        hide_index=True, width="stretch", placeholder="–",
+        hide_index=True, width="stretch", placeholder="–", alt="Messages by channel",
         column_config={
             "channel": "Channel", "status": "Status", "messages": "Messages",
             "first": st.column_config.DatetimeColumn("First (UTC)", format="DD MMM HH:mm", timezone="UTC"),

@@ -37,7 +37,7 @@ def _page() -> None:
     chosen = st.dataframe(
         table[["severity_shown", "state", "title", "time", "lasted", "alerts", "by", "id"]],
         hide_index=True, width="stretch", height="auto" if len(table) < MOST_UNSCROLLED else 560, key="incident-table",
-        on_select="rerun", selection_mode="single-row",
+        on_select="rerun", selection_mode="single-row", alt="Incidents, open ones first",
         column_config={
             "severity_shown": "Worst",
             "state": "State",
@@ -122,7 +122,7 @@ def _silences() -> None:
                 "reason": [s.reason for s in found],
             }
         ),
-        hide_index=True, width="stretch",
+        hide_index=True, width="stretch", alt="Silences in force",
         column_config={
             "id": "Id", "what": "What is silent",
             "until": st.column_config.DatetimeColumn("Until (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),

@@ -191,7 +191,7 @@ def _segments(scope: queries.Scope) -> None:
         return
     st.markdown("**Segments, lowest against their week before first**")
     st.dataframe(
-        table, hide_index=True, width="stretch", placeholder="–",
+        table, hide_index=True, width="stretch", placeholder="–", alt="Outcomes by segment",
         column_config={
             "segment": "Segment",
             "rows": st.column_config.NumberColumn("Leads", format="localized"),

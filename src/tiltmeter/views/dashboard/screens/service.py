@@ -27,11 +27,10 @@ def _page() -> None:
         return
     service = traffic.service_series(world(), scope)
     _live(scope)
-    if scope.version and scope.end - scope.start > traffic.SHORT_SPAN:
-        st.caption(
-            f"Beyond 24 hours the service is shown for all versions together; choose 24 h to see version "
-            f"{plain(scope.version)} alone."
-        )
+    if scope.version and service.attrs.get(traffic.OF_ALL):
+        is_short = scope.end - scope.start <= traffic.SHORT_SPAN
+        why = "answered nothing in this span" if is_short else "is kept apart for 24 hours only"
+        st.caption(f"Version {plain(scope.version)} {why}: the charts show all versions together.")
     if not len(service):
         st.info("No request log connected: latency, throughput and errors appear with captured requests.")
     else:
@@ -126,7 +125,7 @@ def _routes(scope: queries.Scope) -> None:
         return
     st.markdown("**Routes**")
     st.dataframe(
-        table, hide_index=True, width="stretch",
+        table, hide_index=True, width="stretch", alt="Requests, failures and slowest hour by route",
         column_config={
             "route": "Route",
             "requests": st.column_config.NumberColumn("Requests", format="localized"),
@@ -152,6 +151,7 @@ def _jobs(scope: queries.Scope) -> None:
             st.altair_chart(chart, width="stretch", alt=f"{title}, with the usual number as a line")
     st.dataframe(
         table.sort_values("start", ascending=False), hide_index=True, width="stretch", height=260, placeholder="–",
+        alt="Runs of batch jobs, newest first",
         column_config={
             "job": "Job",
             "run": "Run",
