@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tiltmeter.capture.frames import private_column
+from tiltmeter.capture.privacy import Privacy
 from tiltmeter.domain.feature import ColumnRoles
 
 if TYPE_CHECKING:
@@ -26,15 +28,19 @@ _SCORE_NAMES = ("prediction", "score", "probability")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenamedRows:
-    """Rows with columns chosen and renamed; nothing is copied.
+    """Rows with columns chosen and renamed; nothing is copied but what is hashed.
 
     Args:
         inner: the rows as stored.
         names: stored name -> name given.
+        hashed: stored names of columns whose values are given as keyed hashes.
+        rules: that hash them.
     """
 
     inner: Rows
     names: Mapping[str, str]
+    hashed: frozenset[str] = frozenset()
+    rules: Privacy | None = None
 
     @property
     def name(self) -> str:
@@ -50,8 +56,8 @@ class RenamedRows:
     def schema(self) -> Any:  # noqa: ANN401 - a pyarrow.Schema, as in the port
         """The chosen columns under their given names."""
         stored = self.inner.schema  # read once: a file source opens its files for it
-        fields = [stored.field(name).with_name(given) for name, given in self.names.items()]
-        return pa.schema(fields)
+        fields = [(name, stored.field(name).with_name(given)) for name, given in self.names.items()]
+        return pa.schema([field.with_type(pa.string()) if name in self.hashed else field for name, field in fields])
 
     def count(self) -> int | None:
         """As the inner rows."""
@@ -62,7 +68,14 @@ class RenamedRows:
         wanted = [s for s, given in self.names.items() if columns is None or given in columns]
         for batch in self.inner.batches(wanted):
             found = [s for s in wanted if s in batch.schema.names]
-            yield pa.RecordBatch.from_arrays([batch.column(s) for s in found], [self.names[s] for s in found])
+            yield pa.RecordBatch.from_arrays([self._column(batch, s) for s in found], [self.names[s] for s in found])
+
+    def _column(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        values = batch.column(name)
+        if name not in self.hashed or self.rules is None:
+            return values
+        changed = private_column(self.rules, name, pa.chunked_array([values]))
+        return values if changed is None else changed.combine_chunks().cast(pa.string())
 
 
 def captured(rows: Rows, model: Model) -> RenamedRows:
@@ -95,7 +108,7 @@ def foreign(rows: Rows, model: Model, *, with_label: bool = False) -> RenamedRow
     apart = set(columns.values()) | set(model.ignore) | set(model.drop)
     wanted = source.features if source and source.features is not None else present
     names.update({column: column for column in wanted if column not in apart and column in present})
-    return RenamedRows(rows, names)
+    return _with_hashes(rows, names, model)
 
 
 def training(rows: Rows, model: Model) -> RenamedRows:
@@ -110,7 +123,14 @@ def training(rows: Rows, model: Model) -> RenamedRows:
         names[score] = SCORE
     if entity in rows.schema.names:
         names[entity] = ENTITY
-    return RenamedRows(rows, names)
+    return _with_hashes(rows, names, model)
+
+
+def _with_hashes(rows: Rows, names: Mapping[str, str], model: Model) -> RenamedRows:
+    """As captured rows have them: raw values would stand in bins and states, and be new levels to the other side."""
+    if not model.hash:
+        return RenamedRows(rows, names)
+    return RenamedRows(rows, names, frozenset(model.hash) & frozenset(names), Privacy(hash=model.hash))
 
 
 def roles_of(model: Model, rows: Rows) -> ColumnRoles:

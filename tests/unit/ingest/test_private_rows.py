@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 
 from spools import START, fill, outcome, request
-from tables import FakeClock
+from tables import FakeClock, Frame
 from tiltmeter.capture.batch import batch_job
 from tiltmeter.capture.privacy import Privacy
 from tiltmeter.capture.record import LoggedFields
 from tiltmeter.domain.errors import ConfigError
-from tiltmeter.domain.model import Model
+from tiltmeter.domain.model import Model, TableSource
+from tiltmeter.ingest.prediction_rows import foreign, training
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.store.delta import DeltaLog
 
@@ -101,3 +102,18 @@ def test_a_missing_key_is_said_before_anything_is_shipped(tmp_path, monkeypatch)
     monkeypatch.delenv("TILTMETER_HASH_KEY")
     with pytest.raises(ConfigError, match="TILTMETER_HASH_KEY"):
         Shipper(tmp_path, DeltaLog(tmp_path / "t", FakeClock(START)), {RULES.name: RULES}, FakeClock(START))
+
+
+@pytest.mark.parametrize("renamed", [foreign, training])
+def test_rows_that_are_read_in_place_give_hashes_as_captured_rows_do(renamed):
+    source = TableSource("t", {"entity_id": "lead", "prediction": "score"})
+    model = Model("m", source=source, hash=("phone", "lead"))
+    rows = renamed(
+        Frame(pa.table({"lead": ["a", None], "phone": [17, 18], "x": [1.0, 2.0], "score": [0.1, 0.2]})), model
+    )
+    (batch,) = rows.batches()
+    assert batch.schema == rows.schema
+    expected = Privacy(hash=["phone"])
+    assert batch.column("phone").to_pylist() == [expected.json({"phone": n})["phone"] for n in (17, 18)]
+    assert batch.column("x").to_pylist() == [1.0, 2.0]
+    assert batch.column("__entity").to_pylist() == [Privacy(hash=["lead"]).text("lead", "a"), None]
