@@ -493,6 +493,24 @@ def test_an_application_that_gives_up_is_recorded(tmp_path):
     assert record.error_type == "IncompleteResponse"
 
 
+@pytest.mark.parametrize("kind", ["http.response.pathsend", "http.response.zerocopysend"])
+def test_an_answer_that_the_server_reads_from_a_file_is_complete(tmp_path, kind):
+    async def from_a_file(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": kind, "path": "/srv/report.pdf", "file": 3})
+
+    captured = capture(from_a_file, tmp_path)
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+
+    asyncio.run(captured({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send))
+    (record,) = records(captured)
+    assert (record.status, record.error_type, record.response) == (200, None, b"")
+    assert sent == ["http.response.start", kind]
+
+
 def test_a_cancelled_request_is_recorded_and_stays_cancelled(tmp_path):
     async def slow(scope, receive, send):
         await asyncio.sleep(60)
