@@ -12,7 +12,7 @@ from tiltmeter.alerting.causes import likely_cause
 from tiltmeter.alerting.facts import MOST_ROWS, facts_of, feature_link, filled, rows_of, since_of, told_once
 from tiltmeter.alerting.news import news_line
 from tiltmeter.alerting.phrases import detail, length_of, local_time, measure_of, moment_of, name_of, value_of
-from tiltmeter.domain.alert import AlertState
+from tiltmeter.domain.alert import AlertState, IncidentState
 from tiltmeter.domain.message import NEWS, Content, MessageKind
 from tiltmeter.domain.severity import Severity
 
@@ -277,4 +277,8 @@ def _footer(incident: Incident, shown: Sequence[Alert], situation: Situation) ->
         said.append(f"rule {rules[0]}{revision}{more}")
     if situation.next_check is not None:
         said.append(f"next check {local_time(situation.next_check, situation.zone)}")
+    if incident.state is IncidentState.OPEN:
+        said.append(
+            f"{incident.severity.word} goes here; quiet it with: tiltmeter alerts silence incident={incident.id}"
+        )
     return " · ".join(said)

@@ -159,7 +159,8 @@ def _thanks(incident: Incident, zone: ZoneInfo) -> str:
 
 
 def _refusal(error: UsageError) -> str:
-    return f"<h1>Nothing was changed</h1><p>{escape(error.what)}. To acknowledge, {escape(error.hint or '')}.</p>"
+    what, hint = escape(error.what.capitalize()), escape(error.hint or "")
+    return f"<h1>Nothing was changed</h1><p>{what}. To acknowledge, {hint}.</p>"
 
 
 def _head(incident: Incident, zone: ZoneInfo) -> str:
