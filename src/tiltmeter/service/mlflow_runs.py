@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tiltmeter.api.period import newest_complete, period_of
+from tiltmeter.api.period_story import period_sentence
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.window import Grain, windows_between
@@ -146,9 +147,8 @@ class MlflowRuns:
         if window.grain is Grain.DAY:
             for version, comparison in series.items():
                 self._extend_series(model, window, version, {**_overview(found, comparison), **_features(comparison)})
-        made = self._summarise(model, window, found)
-        self._tag_versions(model, window, found, series)
-        return made
+            self._tag_versions(model, window, found, series)
+        return self._summarise(model, window, found)
 
     def _versions(self, model: Model, window: Window, found: Period) -> dict[str, Comparison]:
         """Version -> its own comparison; "" where rows name no version."""
@@ -192,7 +192,10 @@ class MlflowRuns:
             if before.info.status == "FINISHED":
                 return False
             self.tracking.delete_run(before.info.run_id)  # a crash left it half written
-        told = tags | {"severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200]}
+        told = tags | {
+            "severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200],
+            "mlflow.source.name": "tiltmeter", "mlflow.note.content": f"{period_sentence(found)}.",
+        }  # fmt: skip
         run_id = self.tracking.start_run(_experiment(model), name, told, _milliseconds(window.start))
         numbers = {**_overview(found, result.comparison), **_features(result.comparison)}
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
@@ -251,9 +254,10 @@ def _overview(found: Period, comparison: Comparison) -> dict[str, float]:
         "latency_p95_ms": service.p95_ms if service else None,
         "error_rate": service.error_rate if service else None,
         "requests": float(service.requests) if service else None,
-        **{name.removeprefix("outcomes."): metric.value for name, metric in found.outcomes.items()},
     }
-    return {f"0_overview/{name}": value for name, value in numbers.items() if value is not None}
+    outcomes = {f"1_outcomes/{name.removeprefix('outcomes.')}": metric.value for name, metric in found.outcomes.items()}
+    overview = {f"0_overview/{name}": value for name, value in numbers.items()}
+    return {name: value for name, value in (overview | outcomes).items() if value is not None}
 
 
 def _drifted(found: Period) -> float | None:
