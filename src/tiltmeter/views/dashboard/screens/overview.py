@@ -42,7 +42,8 @@ def _now(scope: Scope) -> None:
         cards.draw(grid, card)
     now = traffic.live_numbers(here, scope)
     if not now.requests:
-        st.caption(f"Last 5 minutes: no requests · {now.at:%H:%M:%S} UTC, every 10 s")
+        what = "no requests" if scope.model.source is None else "no request log connected"
+        st.caption(f"Last 5 minutes: {what} · {now.at:%H:%M:%S} UTC, every 10 s")
         return
     p95 = f"P95 {now.p95:,.0f} ms" if now.p95 is not None else "no latency"
     errors = f"{now.errors:.2%} failed" if now.errors is not None else "no failures known"

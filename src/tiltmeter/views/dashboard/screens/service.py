@@ -26,7 +26,8 @@ def _page() -> None:
     if scope is None:
         return
     service = traffic.service_series(world(), scope)
-    _live(scope)
+    if scope.model.source is None or len(service):  # a table that is read in place has no requests to count
+        _live(scope)
     if scope.version and service.attrs.get(traffic.OF_ALL):
         is_short = scope.end - scope.start <= traffic.SHORT_SPAN
         why = "answered nothing in this span" if is_short else "is kept apart for 24 hours only"
