@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,11 @@ def histogram(
 
 def _edges(low: float, high: float, bars: int, *, is_logarithmic: bool) -> np.ndarray:
     steps = np.arange(bars + 1) / bars
-    return low * (high / low) ** steps if is_logarithmic else low + (high - low) * steps
+    if is_logarithmic:
+        return low * (high / low) ** steps
+    width = float(high) - float(low)
+    # From one end of the doubles to the other the width is none any more.
+    return low + width * steps if math.isfinite(width) else low * (1 - steps) + high * steps
 
 
 def _drawn(

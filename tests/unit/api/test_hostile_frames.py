@@ -6,7 +6,8 @@ from hostile_frames import survives
 
 
 def test_hostile_frames_give_finite_numbers_or_reasons():
-    compared = [survives(seed) for seed in range(200)]
+    # 300 and 329 are remembered: values from one end of the doubles to the other, an unnamed index that occurs twice.
+    compared = [survives(seed) for seed in (*range(200), 300, 329)]
     assert sum(compared) > 100
 
 

@@ -100,8 +100,10 @@ def frame_rows(source: Any, note: Note) -> TableRows:  # noqa: ANN401 - a data f
             f"an object of type {type(source).__module__}.{type(source).__name__} is no table",
             hint="give a path, or a pandas, Polars or PyArrow table",
         )
-    index = [column for column in table.schema.names if _UNNAMED_INDEX.fullmatch(column)]
-    kept = select_once(table.drop_columns(index) if index else table, name, note)
+    names = table.schema.names
+    # By position: such a name may occur twice.
+    wanted = [position for position, column in enumerate(names) if not _UNNAMED_INDEX.fullmatch(column)]
+    kept = select_once(table.select(wanted) if len(wanted) < len(names) else table, name, note)
     return TableRows(_without_views(kept), name)
 
 
