@@ -15,6 +15,9 @@ import pytest
 CHROMIUM = next(
     (p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome") if Path(p).exists()), None
 )
+PATIENCE_MS = 180_000
+"""How long a page may take on a machine that does much else; a quiet one needs two seconds."""
+
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 _DAMAGE = """() => {
@@ -68,7 +71,7 @@ def served_dashboard(configuration, folder):
 
 
 def _wait_for(url):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_MS / 1000
     while time.monotonic() < deadline:
         try:
             if httpx.get(url).status_code == 200:
@@ -91,8 +94,8 @@ class Visit:
 
     def goto(self, address):
         """Open a page of the dashboard and wait until it is drawn."""
-        self.page.goto(address)
-        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
+        self.page.goto(address, timeout=PATIENCE_MS)
+        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE_MS)
 
     def damage(self):
         """What hostile names achieved on the open page, in words; empty when nothing."""

@@ -3,7 +3,7 @@
 import pytest
 
 import small_home
-from browsing import Visit, opened_browser, served_dashboard
+from browsing import PATIENCE_MS, Visit, opened_browser, served_dashboard
 from tiltmeter.views.dashboard.screens import PAGES
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def test_every_page_draws_itself_and_asks_nobody_else(browser, address, name, wi
     visit.goto(f"{address}/{PAGES[name].path}")
     charts = visit.page.locator("[data-testid=stVegaLiteChart] svg.marks, [data-testid=stVegaLiteChart] canvas")
     if CHARTS.get(name):
-        charts.nth(CHARTS[name] - 1).wait_for(timeout=60_000)
+        charts.nth(CHARTS[name] - 1).wait_for(timeout=PATIENCE_MS)
     assert charts.count() >= CHARTS.get(name, 0)
     assert visit.damage() == []
     visit.close()
@@ -42,8 +42,8 @@ def test_a_click_on_the_heatmap_opens_the_feature(browser, address):
     visit = Visit(browser, ours=address)
     visit.goto(address)
     cell = visit.page.locator("[data-testid=stVegaLiteChart] svg .mark-rect path").first
-    cell.wait_for(timeout=60_000)
+    cell.wait_for(timeout=PATIENCE_MS)
     cell.click()
-    visit.page.wait_for_url("**/feature?*", timeout=60_000)
-    visit.page.get_by_text("How did this one change").wait_for(timeout=60_000)
+    visit.page.wait_for_url("**/feature?*", timeout=PATIENCE_MS)
+    visit.page.get_by_text("How did this one change").wait_for(timeout=PATIENCE_MS)
     visit.close()

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import hostile_home
-from browsing import Visit, opened_browser, served_dashboard
+from browsing import PATIENCE_MS, Visit, opened_browser, served_dashboard
 from hostile_words import SHORT
 from tables import FakeClock
 from tiltmeter import compare
@@ -50,7 +50,7 @@ def test_rows_on_a_click_are_letters_too(browser, address):
     visit = Visit(browser, ours=address)
     visit.goto(f"{address}/feature?{urlencode({'f': SHORT[0]})}")
     visit.page.get_by_role("button", name="Show 20 rows of this window").click()
-    visit.page.get_by_text("20 rows, as stored").wait_for(timeout=60_000)
+    visit.page.get_by_text("20 rows, as stored").wait_for(timeout=PATIENCE_MS)
     assert visit.damage() == []
     visit.close()
 
