@@ -278,7 +278,6 @@ def _footer(incident: Incident, shown: Sequence[Alert], situation: Situation) ->
     if situation.next_check is not None:
         said.append(f"next check {local_time(situation.next_check, situation.zone)}")
     if incident.state is IncidentState.OPEN:
-        said.append(
-            f"{incident.severity.word} goes here; quiet it with: tiltmeter alerts silence incident={incident.id}"
-        )
+        quiet = f'tiltmeter alerts silence incident={incident.id} --reason "…"'
+        said.append(f"{incident.severity.word} is routed here; to quiet it: {quiet}")
     return " · ".join(said)
