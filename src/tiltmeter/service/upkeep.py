@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,7 +13,6 @@ from tiltmeter.store.maintenance import DATE_COLUMNS, compact, remove_older, vac
 from tiltmeter.store.schema import TABLES
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from threading import Event
 
     from tiltmeter.ports import Clock
@@ -25,6 +24,8 @@ LEASE = "maintenance"
 LEASE_TIME = timedelta(minutes=30)
 EVERY = timedelta(hours=1)
 DAILY = timedelta(days=1)
+BELIEVED = timedelta(days=7)
+_DELETED = "upkeep:deleted"
 
 log = structlog.get_logger()
 
@@ -53,6 +54,7 @@ class Upkeep:
     keep_rows: timedelta
     keep_hourly: timedelta
     _daily_at: datetime | None = field(default=None)
+    _doubted_at: float | None = field(default=None)
 
     def turn(self, now: datetime) -> bool:
         """One round; False while another process is at it.
@@ -69,11 +71,28 @@ class Upkeep:
                 if done is not None and done.files_after < done.files_before:
                     log.info("table_compacted", table=name, before=done.files_before, after=done.files_after)
             self.states.store_day_sums(now)
-            if self._daily_at is None or now - self._daily_at >= DAILY:
+            if (self._daily_at is None or not timedelta(0) <= now - self._daily_at < DAILY) and self.may_delete(now):
                 self._daily(now)
                 self._daily_at = now
         finally:
             self.state.release_lease(lease)
+        return True
+
+    def may_delete(self, now: datetime) -> bool:
+        """Whether the clock may be believed with what cannot be undone.
+
+        A clock that is suddenly weeks away from the last deletion is wrong, or the service was away for long: in either
+        case old rows can wait until it has said the same for a day.
+        """
+        text = self.state.watermark(_DELETED)
+        if text is not None and abs(now - datetime.fromisoformat(text)) > BELIEVED:
+            if self._doubted_at is None:
+                self._doubted_at = self.clock.monotonic()
+                log.warning("retention_postponed", last=text, what="the clock is weeks away from the last deletion")
+            if self.clock.monotonic() - self._doubted_at < DAILY.total_seconds():
+                return False
+        self._doubted_at = None
+        self.state.set_watermark(_DELETED, now.isoformat())
         return True
 
     def _daily(self, now: datetime) -> None:
