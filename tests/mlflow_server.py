@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOLDER = Path(sys.prefix) / "mlflow-server"
-START_SECONDS = 200
+START_SECONDS = 400
 
 
 @contextmanager

@@ -26,6 +26,7 @@ needs_server = pytest.mark.skipif(
     not (FOLDER / ".done").exists(), reason="no MLflow server: `make setup-test` brings it"
 )
 pytestmark = [
+    pytest.mark.timeout(600),  # the first test waits for the server, which migrates its own database first
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
