@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from getpass import getuser
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,9 @@ class Service:
         people = _people(world)
 
         def in_force(rules: RuleSet) -> None:
-            scheduler.world = operations.world = replace(world, rules=rules)
+            scheduler.use(rules)
+            operations.world = scheduler.world
+            record_rules(scheduler.world, by=getuser())
 
         self._reloading = Reloading(
             self.configuration, in_force, state=world.state, clock=clock, people=people, report=_reported

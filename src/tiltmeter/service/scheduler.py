@@ -7,7 +7,7 @@ runs as the real one, which is how the demo and the back-fill work.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from tiltmeter.domain.model import Model
+    from tiltmeter.domain.rule import RuleSet
     from tiltmeter.domain.run import Run
     from tiltmeter.domain.window import Grain, Window
     from tiltmeter.ports import Lease, World
@@ -79,6 +80,10 @@ class Scheduler:
         self._seen = SeenRows(self.world)
         self._late = LateRows(self.world.state, self._judged)
         self._live = LiveRules(self.world, self._seen, self._own_health)
+
+    def use(self, rules: RuleSet) -> None:
+        """Judge by these rules from the next turn on."""
+        self.world = self._seen.world = self._live.world = replace(self.world, rules=rules)
 
     def _own_health(self) -> Health:
         return self.health()  # asked each time: the service names its own once everything runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -104,8 +105,6 @@ class Locked:
 
 
 def test_a_turn_that_failed_is_made_up_for_by_the_next(tmp_path):
-    from dataclasses import replace
-
     company = Company(tmp_path, at=MONDAY + 12 * HOUR, jobs="{nightly: {expect_every: 24h, grace: 2h}}")
     company.add(MONDAY, MONDAY + 12 * HOUR)
     company.pass_time(MONDAY + 12 * HOUR + timedelta(minutes=3), step=timedelta(minutes=1))
@@ -118,6 +117,18 @@ def test_a_turn_that_failed_is_made_up_for_by_the_next(tmp_path):
     company.clock.pass_(120)
     found = [a.rule for run in company.turn() for a in run.alerts]
     assert "job_failed" in found
+    company.close()
+
+
+def test_changed_rules_are_in_force_from_the_next_turn_on_live_ones_included(tmp_path):
+    company = Company(tmp_path, at=MONDAY + 12 * HOUR, jobs="{nightly: {expect_every: 24h, grace: 2h}}")
+    company.add(MONDAY, MONDAY + 12 * HOUR)
+    company.turn()
+    without = tuple(rule for rule in company.world.rules.rules if rule.id != "job_failed")
+    company.scheduler.use(replace(company.world.rules, rules=without))
+    company.add_job(MONDAY + 12 * HOUR, state="FAILED")
+    company.pass_time(MONDAY + 12 * HOUR + timedelta(minutes=30), step=timedelta(minutes=10))
+    assert "job_failed" not in {alert.rule for alert in company.world.state.alerts(MODEL, open_only=False).values()}
     company.close()
 
 
