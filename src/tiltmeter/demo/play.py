@@ -19,6 +19,7 @@ from tiltmeter.demo.report import Report, build_report
 from tiltmeter.demo.still_traffic import StillTraffic
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.shipper import Shipper
+from tiltmeter.pipeline import observe
 from tiltmeter.service.checkup import calendar_of
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
@@ -87,7 +88,6 @@ def play(
         zone=configuration.zone,
         tell=lambda day: tell("importing the history", (day - period.start) / length),
     )
-    clock.shown = period.start
     world = build_world(configuration, clock=clock, stored=log)
     # The whole history lies in the tables, and nothing is added while time passes over it.
     state = RememberingState(world.state)
@@ -97,6 +97,10 @@ def play(
         states=StillStates(world.states, Window(period.start, period.end + timedelta(hours=1), Grain.LIVE)),
         state=state,
     )
+    # Profiled at the end of the history: to a clock that stands at its beginning all of it lies in the future.
+    for model in world.models.values():
+        observe(model, world)
+    clock.shown = period.start
     scheduler = Scheduler(
         world,
         calendar_of(configuration),
