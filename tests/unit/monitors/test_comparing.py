@@ -57,7 +57,11 @@ def world():
     days = {_day(0).start: {"14": one}, _day(1).start: {"14": one, "15": two}, _day(2).start: {"15": two}}
     return SimpleNamespace(
         states=Stored(days),
-        baselines=SimpleNamespace(judging=lambda _model, _window: reference, bins=lambda _model, _now: bins),
+        baselines=SimpleNamespace(
+            bins=lambda _model, _now: bins,
+            judging=lambda _model, _window: reference,
+            beside=lambda _model, _window: (),
+        ),
         rules=RuleSet(()),
     )
 
