@@ -29,7 +29,7 @@ setup: .venv/.product ## Product and demo into .venv
 setup-test: .venv/.test ## In addition what the tests need
 
 demo: setup ## Demo world, service and dashboard; Ctrl-C stops everything
-	@$(BIN)/tiltmeter demo
+	@$(BIN)/python deploy/setup/foreground $(BIN)/tiltmeter demo
 
 format: setup-test ## Rewrite the code in the house format
 	@$(BIN)/ruff format .

@@ -15,6 +15,7 @@ from tiltmeter.config.load import load_settings
 from tiltmeter.service.checkup import access_of
 from tiltmeter.service.home import bound_socket, write_ports
 from tiltmeter.service.running import serve as run_service
+from tiltmeter.service.signals import answering
 
 if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
@@ -58,12 +59,8 @@ def show_dashboard(
     wanted = configuration.settings.dashboard.port if port is None else port
     child = _start_dashboard(configuration, wanted)
     # Told to stop, it stops what it started: a supervisor knows this process alone.
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    try:
+    with answering({signal.SIGTERM: child.terminate, signal.SIGINT: child.terminate}):
         sys.exit(max(child.wait(), 0))
-    except KeyboardInterrupt:
-        child.terminate()
-        child.wait(timeout=10)
 
 
 def _start_dashboard(configuration: Configuration, port: int) -> subprocess.Popen[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -13,6 +12,7 @@ from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.service.ship import LiveServer
+from tiltmeter.service.signals import stopping
 from tiltmeter.wiring import SystemClock, prepare_home, stored_log
 
 
@@ -51,8 +51,6 @@ def ship(
             print(f"{shipped.predictions} predictions and {shipped.outcomes} outcomes shipped")
         return
     stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with LiveServer(shipper, port) as server:
+    with stopping(stop), LiveServer(shipper, port) as server:
         print(f"shipping {shipper.spool}" + (f", {server.address}/metrics" if server.address else ""), flush=True)
         shipper.run(stop)

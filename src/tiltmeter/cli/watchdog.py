@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from datetime import UTC, datetime
 from threading import Event
@@ -14,6 +13,7 @@ from tiltmeter.channels import build_channel
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.config.settings import Secret
+from tiltmeter.service.signals import stopping
 from tiltmeter.service.watchdog import COMPONENT, Check, MachineClock, Pulse, Watchdog
 from tiltmeter.state.sql import heartbeat_reader
 
@@ -47,9 +47,8 @@ def watchdog(
         _tell(found, as_json=as_json)
         raise typer.Exit(0 if found.pulse is Pulse.FRESH else 1)
     stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    watching.run(stop, every=heartbeat.every, tell=lambda found: _tell(found, as_json=as_json))
+    with stopping(stop):
+        watching.run(stop, every=heartbeat.every, tell=lambda found: _tell(found, as_json=as_json))
 
 
 def _state_url(configuration: Configuration) -> str:

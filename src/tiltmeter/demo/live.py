@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from tiltmeter.demo.processes import running, wait_for
 from tiltmeter.demo.prometheus import scraping
 from tiltmeter.demo.traffic import LiveTraffic
 from tiltmeter.demo.world import MODEL_NAME
+from tiltmeter.service.signals import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,13 +94,8 @@ def serving(played: Played, folder: Path, ports: Ports, *, rate: float = REQUEST
 def until_told_to_stop() -> None:
     """Wait for Ctrl-C or SIGTERM."""
     told = Event()
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not told.wait(1.0):
-            pass
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stopping(told):
+        told.wait()
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from tiltmeter.service.reloading import Reloading
 from tiltmeter.service.reports import Reports
 from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.service.sender import Sender
+from tiltmeter.service.signals import answering
 from tiltmeter.service.signed_posts import signed_posts_of
 from tiltmeter.service.upkeep import Upkeep
 from tiltmeter.state.sql import SqlStateStore
@@ -217,7 +218,7 @@ class Service:
             pass
 
     def ask_to_stop(self) -> None:
-        """May be called from a signal handler."""
+        """End `wait`; from any thread, never from a signal handler."""
         self._stop.set()
 
     def reload_rules(self) -> bool:
@@ -237,20 +238,19 @@ class Service:
 
 
 def serve(configuration: Configuration, *, port: int | None = None) -> None:
-    """Run until SIGINT or SIGTERM."""
+    """Run until SIGINT or SIGTERM; SIGHUP reads the rules again."""
     write_journal(sys.stderr)
     service = Service(configuration, port)
-    service.start()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: service.ask_to_stop())
-    signal.signal(signal.SIGHUP, lambda *_: service.reload_rules())
-    print(f"service    {service.address}  (docs: {service.address}/docs)", flush=True)  # noqa: T201 - what people look for
-    if not configuration.models:
-        log.info("no_model_configured", what="models are found in the spool; the first full week becomes the baseline")
-    try:
-        service.wait()
-    finally:
-        service.stop()
+    stop, reload = service.ask_to_stop, service.reload_rules
+    with answering({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reload}):
+        service.start()
+        print(f"service    {service.address}  (docs: {service.address}/docs)", flush=True)  # noqa: T201 - what people look for
+        if not configuration.models:
+            log.info("no_model_configured", what="models are found in the spool; the first full week is the baseline")
+        try:
+            service.wait()
+        finally:
+            service.stop()
 
 
 def _address(listening: socket.socket) -> str:
