@@ -25,7 +25,7 @@ from tiltmeter.statistics.comparison import compare
 from tiltmeter.store.baselines import champion_mark, registered_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from threading import Event
 
     from tiltmeter.api.period import Period
@@ -67,6 +67,7 @@ class MlflowRuns:
     world: World
     tracking: Tracking
     _published: dict[str, datetime] = field(default_factory=dict)
+    _series: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
     def turn(self, now: datetime) -> int:
         """Publish every judged day and week that is not there yet; the number of summary runs.
@@ -146,7 +147,7 @@ class MlflowRuns:
         series = self._versions(model, window, found)
         if window.grain is Grain.DAY:
             for version, comparison in series.items():
-                self._extend_series(model, window, version, {**_overview(found, comparison), **_features(comparison)})
+                self.extend_series(model, window, version, {**_overview(found, comparison), **_features(comparison)})
             self._tag_versions(model, window, found, series)
         return self._summarise(model, window, found)
 
@@ -164,20 +165,35 @@ class MlflowRuns:
                 compared[version] = compare(result.reference, profile, weights=model.weights, now=window.end)
         return compared or {"": result.comparison}
 
-    def _extend_series(self, model: Model, window: Window, version: str, numbers: dict[str, float]) -> None:
+    def extend_series(self, model: Model, window: Window, version: str, numbers: Mapping[str, float]) -> None:
+        """Add a day to the series run of a version; a day that is there already changes nothing.
+
+        Args:
+            model: whose run.
+            window: the day.
+            version: of the model, empty where rows name none.
+            numbers: value by metric name, as MLflow groups them.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        key = model.name, version
+        run_id, until_ms = self._series.get(key) or self._find_series(model, window, version)
+        self._series.pop(key, None)
+        end_ms = _milliseconds(window.end)
+        if until_ms < end_ms:  # MLflow would add the same points again
+            step = _milliseconds(window.start) // _A_DAY_MS
+            self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags={"tiltmeter.until": str(end_ms)})
+        # Kept only after the server took it: where it did not, the next try asks what is there.
+        self._series[key] = run_id, max(until_ms, end_ms)
+
+    def _find_series(self, model: Model, window: Window, version: str) -> tuple[str, int]:
         tags = {"tiltmeter.kind": "series", "tiltmeter.model": model.name, "tiltmeter.model_version": version or "none"}
         run = self.tracking.find_run(_experiment(model), tags)
-        end_ms = _milliseconds(window.end)
-        if run is None:
-            name = f"version {version}" if version else "all rows"
-            run_id = self.tracking.start_run(_experiment(model), name, tags, _milliseconds(window.start))
-        else:
-            run_id = run.info.run_id
-            # MLflow would add the same points again.
-            if int(run.data.tags.get("tiltmeter.until", "0")) >= end_ms:
-                return
-        step = _milliseconds(window.start) // _A_DAY_MS
-        self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags={"tiltmeter.until": str(end_ms)})
+        if run is not None:
+            return run.info.run_id, int(run.data.tags.get("tiltmeter.until", "0"))
+        name = f"version {version}" if version else "all rows"
+        return self.tracking.start_run(_experiment(model), name, tags, _milliseconds(window.start)), 0
 
     def _summarise(self, model: Model, window: Window, found: Period) -> bool:
         result = found.against_baseline
