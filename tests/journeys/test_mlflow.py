@@ -58,31 +58,32 @@ def world(home):
     opened.state.close()
 
 
-def world_of(path):
+def world_of(path, model=MODEL):
     world = build_world(load_settings(path, environ={}), clock=FakeClock(small_home.END), with_channels=False)
-    world.state.set_watermark(judged_mark("drift", MODEL, Grain.DAY), small_home.END.isoformat())
+    world.state.set_watermark(judged_mark("drift", model, Grain.DAY), small_home.END.isoformat())
     return world
 
 
-def runs_of(client, kind):
-    found = client.get_experiment_by_name(f"{MODEL}/monitoring")
+def runs_of(client, kind, model=MODEL):
+    found = client.get_experiment_by_name(f"{model}/monitoring")
     wanted = f"tags.`tiltmeter.kind` = '{kind}'"
     return client.search_runs([found.experiment_id], wanted, order_by=["attributes.start_time"])
 
 
 @pytest.mark.slow
 @needs_server
-def test_judged_days_are_there_once_however_often_they_are_published(uri, client, world):
-    # Whatever another test published or marked before: everything is due again.
-    world.state.set_watermark(f"mlflow:day:{MODEL}", (small_home.END - timedelta(days=30)).isoformat())
-    MlflowRuns(world, Tracking(uri)).turn(small_home.END)
+def test_judged_days_are_there_once_however_often_they_are_published(uri, client, tmp_path):
+    model = "published-once"  # a series only grows, so this one is nobody else's
+    world = world_of(small_home.build(tmp_path / "home", model=model), model)
+    assert MlflowRuns(world, Tracking(uri)).turn(small_home.END) == 5
     assert MlflowRuns(world, Tracking(uri)).turn(small_home.END) == 0
-    world.state.set_watermark(f"mlflow:day:{MODEL}", (small_home.END - timedelta(days=3)).isoformat())
+    world.state.set_watermark(f"mlflow:day:{model}", (small_home.END - timedelta(days=3)).isoformat())
     MlflowRuns(world, Tracking(uri)).turn(small_home.END)  # a crash before the mark was kept
-    summaries = runs_of(client, "summary")
+    world.state.close()
+    summaries = runs_of(client, "summary", model)
     assert [run.info.run_name for run in summaries] == [f"day 2026-03-0{day}" for day in range(4, 9)]
     assert {run.info.status for run in summaries} == {"FINISHED"}
-    (series,) = runs_of(client, "series")
+    (series,) = runs_of(client, "series", model)
     points = client.get_metric_history(series.info.run_id, "drift_psi/source")
     assert [point.step for point in points] == [20516 + day for day in range(5)]  # days since 1970
     assert points[-1].value > 0.25 > points[0].value  # the planted level
