@@ -2,11 +2,13 @@
 
 import json
 import random
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tiltmeter.capture.record import OutcomeRecord, RequestRecord, encode_record, micros
 from tiltmeter.capture.writer import SpoolWriter
+from tiltmeter.domain.errors import StoreError
 
 START = datetime(2026, 3, 10, 9, tzinfo=UTC)
 
@@ -59,3 +61,15 @@ def fill(spool: Path, records, *, host: str = "api-1", seal_bytes: int = 8_000_0
         if place % 100 == 0:
             writer.tend()
     writer.close()
+
+
+def acknowledged(writer: SpoolWriter, position: int) -> bool:
+    """Whether the writer says that a record is on the disk, after one round of its thread, which the caller runs."""
+    with suppress(StoreError):  # begins to wait
+        writer.block_until_durable(position, seconds=0)
+    writer.tend()
+    try:
+        writer.block_until_durable(position, seconds=0)
+    except StoreError:
+        return False
+    return True

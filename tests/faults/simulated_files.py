@@ -4,7 +4,9 @@ Rules, as POSIX allows and ext4, XFS and btrfs between them do:
 
 - written bytes are durable after a sync of the file; before, each 512-byte block may survive, vanish or be zero;
 - entries of a folder (create, rename, unlink) are durable after a sync of the folder; before, a prefix of them may be;
-- after a failed sync the dirty bytes are lost for the disk, although they can still be read, and the next sync is fine.
+- after a failed sync the dirty bytes are lost for the disk, although they can still be read, and the next sync is fine;
+  what is written over them later is lost too: stricter than Linux, for a writer that never trusts such a file again;
+- after a failed sync of a folder its changes can be seen, and are durable only after one that succeeds.
 """
 
 import errno
@@ -39,10 +41,13 @@ class SimulatedFiles:
         self.open_files = {}
         self.locks = {}
         self.next_fd = 100
-        self.failing = {"sync": 0, "write": 0, "short": 0, "truncate": 0, "rename": 0}
+        self.failing = {"sync": 0, "write": 0, "short": 0, "truncate": 0, "rename": 0, "folder": 0}
+        self.passing = dict.fromkeys(self.failing, 0)  # calls that succeed before the first failure
 
     def _fails(self, name, number=errno.EIO):
-        if self.failing[name]:
+        if self.passing[name]:
+            self.passing[name] -= 1
+        elif self.failing[name]:
             self.failing[name] -= 1
             raise OSError(number, os.strerror(number))
 
@@ -108,6 +113,7 @@ class SimulatedFiles:
         inode.durable = bytes(durable)
 
     def sync_folder(self, path):
+        self._fails("folder")
         folder = self._folder(path)
         folder.durable, folder.pending = dict(folder.entries), []
 
@@ -197,6 +203,19 @@ def _torn(inode, random):
 def _mixed(old, new, random):
     cut = random.randint(0, len(new))
     return new[:cut] + old[cut:]
+
+
+class NoLuck:
+    """Everything that may vanish does."""
+
+    def randint(self, low, high):
+        return low
+
+    def random(self):
+        return 0.0
+
+    def choice(self, options):
+        return options[0]
 
 
 def path(*parts):

@@ -2,14 +2,13 @@
 
 import errno
 import os
-from contextlib import suppress
 
 import pytest
 
-from faults.simulated_files import SimulatedFiles, path
+from faults.simulated_files import NoLuck, SimulatedFiles, path
+from spools import acknowledged
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, read_segment, sealed_segments, take_over_abandoned
-from tiltmeter.domain.errors import StoreError
 
 SPOOL = path("spool")
 
@@ -74,27 +73,3 @@ def test_the_nth_failure_is_no_false_acknowledgement(operation, number, stays):
         assert kept <= set(rows)
         assert len(rows) == len(set(rows))
         assert stays or len(kept) >= 50
-
-
-def acknowledged(writer, position):
-    with suppress(StoreError):  # begins to wait
-        writer.block_until_durable(position, seconds=0)
-    writer.tend()
-    try:
-        writer.block_until_durable(position, seconds=0)
-    except StoreError:
-        return False
-    return True
-
-
-class NoLuck:
-    """Everything that may vanish does."""
-
-    def randint(self, low, high):
-        return low
-
-    def random(self):
-        return 0.0
-
-    def choice(self, options):
-        return options[0]

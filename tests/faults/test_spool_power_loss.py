@@ -4,7 +4,6 @@ The shipper is modelled by its rule: skip what the table's transaction of the sl
 """
 
 import os
-from contextlib import suppress
 from random import Random
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from faults.simulated_files import SimulatedFiles, path
+from spools import acknowledged
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.spool import (
     SpoolRefused,
@@ -22,7 +22,6 @@ from tiltmeter.capture.spool import (
     sealed_segments,
     take_over_abandoned,
 )
-from tiltmeter.domain.errors import StoreError
 
 SPOOL = path("spool")
 
@@ -93,16 +92,8 @@ class SpoolUnderPowerLoss(RuleBasedStateMachine):
                 except SpoolRefused:
                     continue
                 self.kept_through_kill.add(payload)
-                if self.durability == "disk" and wait:
-                    self.wait_for(writer, position, payload)
-
-    def wait_for(self, writer, position, payload):
-        with suppress(StoreError):
-            writer.block_until_durable(position, seconds=0)
-        writer.tend()
-        with suppress(StoreError):
-            writer.block_until_durable(position, seconds=0)
-            self.kept_through_power_loss.add(payload)
+                if self.durability == "disk" and wait and acknowledged(writer, position):
+                    self.kept_through_power_loss.add(payload)
 
     @rule(which=st.integers(0, 1), seconds=st.floats(0.1, 3.0))
     def tend(self, which, seconds):
@@ -111,7 +102,7 @@ class SpoolUnderPowerLoss(RuleBasedStateMachine):
             with self.touching(which):
                 self.workers[which].tend()
 
-    @rule(kind=st.sampled_from(["sync", "write", "short", "truncate", "rename"]), times=st.integers(1, 4))
+    @rule(kind=st.sampled_from(["sync", "write", "short", "truncate", "rename", "folder"]), times=st.integers(1, 4))
     def sicken(self, kind, times):
         self.files.failing[kind] = times
 

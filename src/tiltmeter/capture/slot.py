@@ -147,6 +147,7 @@ def recover_slot(files: Files, folder: Path, lock: int, *, random: Callable[[int
         number += 1
         fd, size = open_segment(files, folder, SegmentHeader(identity, number), closing=closing)
     else:
+        files.sync_folder(folder)  # whoever began it may have come no further than its name
         fd = files.open(segment_path(folder, number, "open"))
         size = files.size(segment_path(folder, number, "open"))
     for left, state in found:
@@ -206,9 +207,9 @@ def open_segment(
     data = header.encode() + b"".join(frames)
     path = segment_path(folder, header.number, "open")
     unfinished = path.with_suffix(_UNFINISHED)
+    files.unlink(unfinished)  # one whose sync failed is not written again: nobody knows what of it reaches the disk
     fd = files.open(unfinished, create=True)
     try:
-        files.truncate(fd, 0)
         write_all(files, fd, data)
         files.sync(fd)
         files.rename(unfinished, path)
@@ -224,7 +225,8 @@ def seal_segment(files: Files, folder: Path, number: int) -> None:
 
     Segments of a slot must be sealed in order: the shipper takes a number below the last one it shipped for done.
     """
-    files.rename(segment_path(folder, number, "open"), segment_path(folder, number, "seg"))
+    with suppress(FileNotFoundError):  # renamed by an earlier try, which could not sync the folder
+        files.rename(segment_path(folder, number, "open"), segment_path(folder, number, "seg"))
     files.sync_folder(folder)
 
 

@@ -336,12 +336,12 @@ class SpoolWriter:
         closing = encode_closing(segment.number, segment.count, mark=self._mark, seed=following.seed)
         try:
             written = self._write(following.fd, closing)
+            following.size += written
             if written != len(closing):
-                self._files.truncate(following.fd, following.size)
-                return
-        except OSError:  # the count only serves readers of a damaged segment
+                self._files.truncate(following.fd, following.size - written)
+                following.size -= written
+        except OSError:  # the count only serves readers of a damaged segment; they skip a torn one that stays
             return
-        following.size += written
 
     def _seal_pending(self) -> None:
         while self._sealing:

@@ -4,16 +4,20 @@ import asyncio
 import json
 import threading
 import time
+from math import inf
 
 import pytest
 
+from faults.simulated_files import NoLuck, SimulatedFiles, path
+from spools import acknowledged
 from tiltmeter.capture.budget import Budget, used_bytes
 from tiltmeter.capture.counters import NAMES, read_counters
 from tiltmeter.capture.files import LOCAL_FILES, LocalFiles
-from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, read_segment, sealed_segments
+from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, read_segment, sealed_segments, take_over_abandoned
 from tiltmeter.domain.errors import StoreError
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
+SPOOL = path("spool")
 
 
 def until(condition, seconds=10.0):
@@ -44,12 +48,13 @@ class SickFiles(LocalFiles):
 
     def __init__(self):
         self.fail = set()
-        self.short = False
+        self.whole = inf  # writes that still succeed; those after them come out short
 
     def write(self, fd, data):
         if "write" in self.fail:
             raise OSError(28, "No space left on device")
-        return LocalFiles.write(fd, data[: len(data) // 2] if self.short else data)
+        self.whole -= 1
+        return LocalFiles.write(fd, data if self.whole >= 0 else data[: len(data) // 2])
 
     def sync(self, fd):
         if "sync" in self.fail:
@@ -158,11 +163,11 @@ def test_a_short_write_is_cut_back(tmp_path):
     files = SickFiles()
     writer = SpoolWriter(tmp_path, budget=ROOMY, files=files, threaded=False)
     writer.put(b"before")
-    files.short = True
+    files.whole = 0
     with pytest.raises(SpoolRefused) as refused:
         writer.put(b"torn in the middle")
     assert refused.value.counter == "dropped_disk"
-    files.short = False
+    files.whole = inf
     writer.put(b"after")
     writer.close()
     (segment,) = sealed_segments(tmp_path)
@@ -175,11 +180,11 @@ def test_a_torn_frame_that_cannot_be_cut_back_is_skipped(tmp_path):
     files = SickFiles()
     writer = SpoolWriter(tmp_path, budget=ROOMY, files=files, threaded=False)
     writer.put(b"before")
-    files.short = True
+    files.whole = 0
     files.fail = {"truncate"}
     with pytest.raises(SpoolRefused):
         writer.put(b"torn in the middle")
-    files.short, files.fail = False, set()
+    files.whole, files.fail = inf, set()
     writer.put(b"after")
     writer.close()
     assert all_payloads(tmp_path) == [b"before", b"after"]
@@ -207,6 +212,76 @@ def test_a_failed_sync_abandons_the_segment_and_writes_its_records_again(tmp_pat
     assert all_payloads(tmp_path) == [b"a", b"b", b"c"]
     (counts,) = read_counters(tmp_path).values()
     assert counts == {"failed_segments": 1}
+
+
+def test_a_record_is_never_written_into_a_file_whose_sync_failed():
+    files = SimulatedFiles()
+    files.make_folder(SPOOL)
+    writer = SpoolWriter(SPOOL, durability="disk", budget=ROOMY, host="h", files=files, threaded=False)
+    writer.put(b"a")
+    files.failing["sync"] = 2  # the segment's, and that of the new one for its records
+    assert not acknowledged(writer, writer.put(b"b"))
+    assert acknowledged(writer, writer.put(b"c"))
+    files.lose_power(NoLuck())
+    take_over_abandoned(SPOOL, files=files)
+    assert payloads_in(files) == [b"c"]
+
+
+def test_a_segment_whose_folder_was_not_synced_is_synced_before_it_is_used():
+    files = SimulatedFiles()
+    files.make_folder(SPOOL)
+    now = [0.0]
+    writer = SpoolWriter(
+        SPOOL, durability="disk", budget=ROOMY, host="h", files=files, threaded=False, monotonic=lambda: now[0]
+    )
+    files.passing["folder"], files.failing["folder"] = 1, 1  # the folder is synced for `id`, then for the segment
+    with pytest.raises(SpoolRefused):
+        writer.put(b"a")
+    now[0] += 2.0
+    assert acknowledged(writer, writer.put(b"b"))
+    files.lose_power(NoLuck())
+    take_over_abandoned(SPOOL, files=files)
+    assert payloads_in(files) == [b"b"]
+
+
+def test_sealing_goes_on_after_a_folder_could_not_be_synced():
+    files = SimulatedFiles()
+    files.make_folder(SPOOL)
+    now = [0.0]
+    writer = SpoolWriter(SPOOL, budget=ROOMY, host="h", files=files, threaded=False, monotonic=lambda: now[0])
+    writer.put(b"a")
+    files.passing["folder"], files.failing["folder"] = 1, 1  # for the next segment, then for the one that is sealed
+    for payload in (b"b", b"c"):
+        now[0] += 2.0
+        writer.tend()
+        writer.put(payload)
+    now[0] += 2.0
+    writer.tend()
+    assert not files.failing["folder"]
+    assert payloads_in(files) == [b"a", b"b", b"c"]
+
+
+def payloads_in(files):
+    return [p for s in sealed_segments(SPOOL, files=files) for _, p in read_segment(s.path, files=files).records]
+
+
+def test_a_torn_count_that_cannot_be_cut_back_costs_no_record(tmp_path):
+    files = SickFiles()
+    now = [0.0]
+    writer = SpoolWriter(tmp_path, budget=ROOMY, files=files, threaded=False, monotonic=lambda: now[0])
+    writer.put(b"a")
+    now[0] += 2.0
+    files.fail, files.whole = {"truncate"}, 1  # the header of the new segment; the count comes out short
+    writer.tend()
+    files.fail, files.whole = set(), inf
+    writer.put(b"b")
+    files.whole = 0
+    with pytest.raises(SpoolRefused):
+        writer.put(b"torn, and cut back")
+    files.whole = inf
+    writer.put(b"c")
+    writer.close()
+    assert all_payloads(tmp_path) == [b"a", b"b", b"c"]
 
 
 def sync_after(failing, skip):
