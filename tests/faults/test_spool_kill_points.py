@@ -14,7 +14,7 @@ from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.spool import SpoolWriter, read_segment, sealed_segments, take_over_abandoned
 
 WORKER = Path(__file__).with_name("spool_worker.py")
-CALLS = ("write", "fdatasync", "rename", "openat", "fsync", "ftruncate", "mkdir", "flock")
+CALLS = ("write", "fdatasync", "rename", "openat", "fsync", "ftruncate", "unlink", "mkdir", "flock")
 RECORDS = 60
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")

@@ -150,10 +150,13 @@ def recover_slot(files: Files, folder: Path, lock: int, *, random: Callable[[int
         files.sync_folder(folder)  # whoever began it may have come no further than its name
         fd = files.open(segment_path(folder, number, "open"))
         size = files.size(segment_path(folder, number, "open"))
-    for left, state in found:
-        if state == "open" and left != number:
+    try:
+        for left in [left for left, state in found if state == "open" and left != number]:
             _sync_left(files, folder, left)
             seal_segment(files, folder, left)
+    except BaseException:
+        files.close(fd)
+        raise
     return OwnedSlot(folder, lock, identity, number, fd, size)
 
 

@@ -232,8 +232,13 @@ class SpoolWriter:
 
     def _claim(self) -> _Segment:
         slot = claim_slot(self._files, self._host_folder)
+        try:
+            self.counters.attach(slot.folder)
+        except BaseException:
+            self._files.close(slot.fd)
+            self._files.close(slot.lock)
+            raise
         self._slot, self._mark, self._last_number = slot, slot.identity.mark, slot.number
-        self.counters.attach(slot.folder)
         if self._threaded:
             self._thread = threading.Thread(target=self._run, name="tiltmeter-spool", daemon=True)
             self._thread.start()

@@ -261,6 +261,46 @@ def test_sealing_goes_on_after_a_folder_could_not_be_synced():
     assert payloads_in(files) == [b"a", b"b", b"c"]
 
 
+def test_a_slot_whose_counters_cannot_be_opened_is_given_back_and_claimed_again(tmp_path):
+    class NoCounters(LocalFiles):
+        fails = True
+
+        def open(self, path, *, create=False, append=True):
+            if path.name == "counters" and self.fails:
+                raise OSError(5, "Input/output error")
+            return super().open(path, create=create, append=append)
+
+    files = NoCounters()
+    now = [0.0]
+    writer = SpoolWriter(
+        tmp_path, durability="disk", budget=ROOMY, host="h", seal_seconds=0.05, files=files, monotonic=lambda: now[0]
+    )
+    with pytest.raises(SpoolRefused):
+        writer.put(b"a")
+    files.fails = False
+    now[0] += 2.0
+    writer.block_until_durable(writer.put(b"b"), seconds=10)  # so its thread runs
+    writer.close()
+    assert [folder.name for folder in (tmp_path / "h").iterdir()] == ["slot-0001"]
+    assert all_payloads(tmp_path) == [b"b"]
+
+
+def test_a_slot_that_cannot_be_brought_into_order_leaves_no_file_open():
+    files = SimulatedFiles()
+    files.make_folder(SPOOL)
+    writer = SpoolWriter(SPOOL, budget=ROOMY, host="h", files=files, threaded=False)
+    writer.put(b"a")
+    files.kill(files.open_files)
+    files.passing["rename"], files.failing["rename"] = (
+        1,
+        1,
+    )  # the fresh segment is named, the old one not sealed
+    assert not take_over_abandoned(SPOOL, files=files)
+    assert not files.open_files
+    take_over_abandoned(SPOOL, files=files)
+    assert payloads_in(files) == [b"a"]
+
+
 def payloads_in(files):
     return [p for s in sealed_segments(SPOOL, files=files) for _, p in read_segment(s.path, files=files).records]
 
