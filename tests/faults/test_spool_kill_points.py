@@ -93,7 +93,9 @@ def test_a_few_kill_points_lose_nothing(tmp_path, durability):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("durability", ["process", "disk"])
 def test_a_hundred_kill_points_lose_nothing(tmp_path, durability):
-    assert sweep(tmp_path, durability, 110) >= 100
+    killed = sweep(tmp_path, durability, 110)
+    assert killed >= 100
+    print(f"{durability}: killed at {killed} system calls, 0 lost, 0 doubled")
 
 
 @pytest.mark.faults
