@@ -83,12 +83,13 @@ class FeatureTypes:
         refuse the whole table.
         """
         found = self.known.get(column)
-        is_free = "\x00" not in column and self._folded.setdefault(column.casefold(), column) == column
+        is_free = "\x00" not in column and self._folded.get(column.casefold(), column) == column
         if found is None and is_free and len(self.known) < MOST_COLUMNS:
             first = next((value for value in values if value is not None), None)
             found = _TYPES.get(type(first))
             if found is not None:
                 self.known[column] = found
+                self._folded[column.casefold()] = column
         return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,3 +102,12 @@ def test_every_client_with_keys_of_its_own_costs_time_and_no_row():
     _, _, tables = both_ways(records)
     assert tables[0].num_rows == 80
     assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize("bodies", [({"b": None}, {"B": 1.0}), ({"B": 1.0}, {"b": None}), ({"b": None, "B": 1.0},)])
+def test_a_name_without_a_value_takes_no_column_from_another_case_of_it(bodies):
+    records = [recorded(n, body, {"score": 0.5}) for n, body in enumerate(bodies)]
+    _, _, tables = both_ways(records, models=None, known={})
+    for table in tables:
+        assert [name for name in table.column_names if name.startswith("f_")] == ["f_B"]
+        assert table["f_B"].drop_null().to_pylist() == [1.0]
