@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,3 +34,11 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if any(room in item.path.as_posix() for room in _LONG_ROOMS):
             item.add_marker(pytest.mark.slow)
+
+
+_OURS = sys.modules["__main__"]
+
+
+def pytest_runtest_teardown() -> None:
+    """Give `__main__` back: a page under test puts itself there, and spawned processes would run it again."""
+    sys.modules["__main__"] = _OURS

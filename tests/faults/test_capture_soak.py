@@ -1,6 +1,7 @@
 """A day of records in minutes: memory and open files stay where they were."""
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -10,8 +11,8 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def steady(tmp_path, *, rounds, per_round):
-    with SPAWN.Pool(1) as pool:
-        memory, files = pool.apply(soak, (tmp_path, rounds, per_round))
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:  # a process that dies is an error, not a wait
+        memory, files = pool.submit(soak, tmp_path, rounds, per_round).result()
     assert len(set(files[rounds // 2 :])) == 1, files  # the first compaction starts threads
     return memory
 

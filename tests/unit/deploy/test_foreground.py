@@ -12,8 +12,8 @@ from pathlib import Path
 WRAPPER = Path(__file__).parents[3] / "deploy" / "setup" / "foreground"
 PATIENT = """
 import time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopped", flush=True)
