@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ def _judge_under_kills(home: Path, *, windows: int, kills: int, seed: int) -> No
             child = int(nursery.stdout.readline())
             if happened < kills:
                 time.sleep(rng.uniform(0.03, 0.25))
-                os.kill(child, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it was quicker
+                    os.kill(child, signal.SIGKILL)
             ended = nursery.stdout.readline().strip()
             happened += ended == "killed"
     assert happened >= kills, "the windows were judged before every kill fell: judge more of them"
@@ -56,7 +58,7 @@ def _judge_under_kills(home: Path, *, windows: int, kills: int, seed: int) -> No
 
 @pytest.mark.slow
 def test_a_few_kills_repeat_no_alarm_and_lose_no_recovery(tmp_path):
-    _judge_under_kills(tmp_path, windows=60, kills=5, seed=1)
+    _judge_under_kills(tmp_path, windows=300, kills=5, seed=1)
 
 
 @pytest.mark.faults

@@ -138,16 +138,20 @@ def _homes(folder, names):
 
 
 def _twice(receivers):
-    """What a receiver got more than once."""
+    """What Slack or PagerDuty got more than once: both can be asked, or told the same key."""
     posts = [m["metadata"]["event_payload"]["delivery_id"] for m in receivers.slack.messages.values()]
     pages = [json.dumps(event, sort_keys=True) for page in receivers.pagerduty.pages for event in page.events]
-    mails = [mail["Message-ID"] for mail in receivers.email.mails]
-    return [name for name, times in Counter([*posts, *pages, *mails]).items() if times > 1]
+    return [name for name, times in Counter([*posts, *pages]).items() if times > 1]
+
+
+def _mail_ids(receivers):
+    """A mail server can be asked nothing: a kill after it took a mail sends it again, under the same id."""
+    return [mail["Message-ID"] for mail in receivers.email.mails]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_service_killed_while_it_judges_ends_with_the_same_alerts_and_no_message_twice(tmp_path):
+def test_a_service_killed_while_it_judges_ends_with_the_same_alerts_told_once(tmp_path):
     with _homes(tmp_path, ("calm", "killed")) as (calm, killed):
         undisturbed = calm.serve()
         for question in KILL_WHEN:
@@ -165,7 +169,9 @@ def test_a_service_killed_while_it_judges_ends_with_the_same_alerts_and_no_messa
         assert {rule for rule, *_ in calm.alerts()} >= {"out_of_range", "job_late"}
         for home in (calm, killed):
             assert _twice(home.receivers) == []
+            mails = _mail_ids(home.receivers)
+            assert len(mails) - len(set(mails)) <= (len(KILL_WHEN) if home is killed else 0)
             sent = Counter(channel for (channel,) in home.rows("SELECT channel FROM outbox WHERE status = 'sent'"))
             assert sent["slack"] == len(home.receivers.slack.messages) > 0
-            assert sent["email"] == len(home.receivers.email.mails) > 0
+            assert sent["email"] == len(set(mails)) > 0
             assert sent["pagerduty"] == sum(len(page.events) for page in home.receivers.pagerduty.pages) > 0

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.monitors.serving import known_capacity, live_health, live_traffic
+from tiltmeter.monitors.serving import known_capacity, live_freshness, live_health, live_jobs, live_traffic
 from tiltmeter.ports import MetricQuery
 from tiltmeter.service.exposition import build_info, family, job_runs, newest_metrics, sample
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
+from tiltmeter.service.seen_rows import SeenRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class RunningOperations:
         outcomes: writes one outcome into the spool.
         not_ready: what is not ready, by part.
         health: the monitor's own numbers; None where another process judges.
+        seen: spans of the profiled hours, made from the world.
     """
 
     world: World
@@ -48,6 +50,11 @@ class RunningOperations:
     outcomes: Callable[[dict[str, Any]], object]
     not_ready: Callable[[], dict[str, str]]
     health: Callable[[], Health] | None = None
+    seen: SeenRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what depends on the world."""
+        object.__setattr__(self, "seen", SeenRows(self.world))
 
     def acknowledge(self, incident_id: str, *, by: str, note: str) -> Incident:
         """As the protocol."""
@@ -85,7 +92,7 @@ class RunningOperations:
         return self.shipper.prometheus() + text if self.shipper is not None else text
 
     def _live_metrics(self) -> list[Metric]:
-        """Traffic of the last five minutes and the monitor's health: the database keeps both by the hour only."""
+        """Traffic of the last five minutes, jobs, freshness, health: the database keeps live numbers by the hour."""
         now = self.world.clock.now()
         span = Window(now - LIVE_SPAN, now, Grain.LIVE)
         found: list[Metric] = []
@@ -93,6 +100,8 @@ class RunningOperations:
             if model.source is None:
                 capacity = known_capacity(self.world, model, now)
                 found += live_traffic(model, span, self.world, capacity=capacity)
+            found += live_jobs(model, span, self.world, watched_since=self.seen.first(model, now))
+            found.append(live_freshness(model, span, newest=self.seen.newest(model, now)))
             if self.health is not None:
                 found += live_health(model, span, self.health())
         return found
