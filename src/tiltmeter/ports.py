@@ -446,6 +446,10 @@ class StateStore(MetricStore, Protocol):
         """Give it back early."""
         ...
 
+    def release_held(self, holder: str, *, at: datetime) -> int:
+        """End what a process that is known to be dead still holds: leases now, claims at that moment; how many."""
+        ...
+
     def transaction(self) -> AbstractContextManager[Any]:
         """Several writes as one."""
         ...

@@ -23,7 +23,7 @@ from tiltmeter.alerting.phrases import (
     value_of,
 )
 from tiltmeter.domain.alert import Alert, Incident, IncidentState
-from tiltmeter.domain.message import Row
+from tiltmeter.domain.message import TAKEN, Row
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 
@@ -63,7 +63,7 @@ def facts_of(
     if incident.acknowledged_by:
         taken = f", {clock_time(incident.acknowledged_at, situation.zone)}" if incident.acknowledged_at else ""
         note = f": {name_of(incident.note)}" if incident.note else ""
-        facts["Acknowledged"] = f"{name_of(incident.acknowledged_by)}{taken}{note}"
+        facts[TAKEN] = f"{name_of(incident.acknowledged_by)}{taken}{note}"
     for alert in shown[:1]:
         rule = rules.get(alert.rule)
         for label, text in (rule.annotations if rule else {}).items():

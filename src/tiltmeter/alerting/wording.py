@@ -13,7 +13,7 @@ from tiltmeter.alerting.facts import MOST_ROWS, facts_of, feature_link, filled, 
 from tiltmeter.alerting.news import news_line
 from tiltmeter.alerting.phrases import detail, length_of, local_time, measure_of, moment_of, name_of, value_of
 from tiltmeter.domain.alert import AlertState, IncidentState
-from tiltmeter.domain.message import NEWS, Content, MessageKind
+from tiltmeter.domain.message import NEWS, TAKEN, Content, MessageKind
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def content_of(
     if extra:
         facts = {NEWS: extra, **facts}
     if kind is MessageKind.ACKNOWLEDGED:
-        facts.pop("Acknowledged", None)  # that is the news
+        facts.pop(TAKEN, None)  # that is the news
     if kind is MessageKind.RESOLVED:
         facts.pop("How bad", None)  # the effect says the worst; now it is fine
     return Content(

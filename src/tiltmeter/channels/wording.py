@@ -8,7 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tiltmeter.domain.message import MessageKind
+from tiltmeter.domain.message import TAKEN, MessageKind
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _PREFIXES = {
     MessageKind.WORSENED: "worse: ",
     MessageKind.META: "monitoring itself: ",
 }
+_OF_TAKEN = {MessageKind.UPDATED, MessageKind.REMINDED}
 ROWS_SHOWN = 10
 """Subjects in a mail."""
 
@@ -46,7 +47,12 @@ _SPACES = re.compile(r"\s+")
 
 
 def state_of(message: Message) -> tuple[str, str]:
-    """Sign and word for what the message says: the state where there is a new one, else the severity."""
+    """Sign and word for what the message says: the state where there is a new one, else the severity.
+
+    An update of an incident that somebody takes care of must not look as if nobody did.
+    """
+    if message.kind in _OF_TAKEN and TAKEN in message.content.facts:
+        return _STATES[MessageKind.ACKNOWLEDGED]
     return _STATES.get(message.kind) or _SEVERITIES[message.severity]
 
 

@@ -21,6 +21,10 @@ NEWS = "Now"
 """Label of the fact that says what is new in a message about an incident that people know."""
 
 
+TAKEN = "Acknowledged"
+"""Label of the fact that says who takes care of the incident."""
+
+
 class MessageKind(StrEnum):
     """What happened to the incident."""
 

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import RLock, Thread
+from threading import Event, RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -35,7 +35,6 @@ from tiltmeter.store.traffic import TrafficCounts, traffic_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from threading import Event
 
     from tiltmeter.capture.privacy import Privacy
     from tiltmeter.capture.spool import Segment
@@ -117,6 +116,7 @@ class Shipper:
     _flush_at: float = 0.0
     _last_shipped: datetime | None = None
     _lock: RLock = field(default_factory=RLock)
+    _looked: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
         """Read the privacy rules.
@@ -169,8 +169,15 @@ class Shipper:
         self._guarded(lambda: self.ship_once(flush=True))
 
     def _look(self, stop: Event, beat: float) -> None:
-        while not stop.wait(beat):
+        while True:
             self._scan_or_say(self.clock.now())
+            self._looked.set()
+            if stop.wait(beat):
+                return
+
+    def wait_for_first_look(self, seconds: float) -> bool:
+        """Wait until the loop has read what lay in the spool when it began; before that, live numbers miss it."""
+        return self._looked.wait(seconds)
 
     def _scan_or_say(self, now: datetime) -> None:
         try:

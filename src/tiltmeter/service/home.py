@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,17 @@ LOCK_FILE = "run/serve.lock"
 
 @dataclass(slots=True)
 class HomeLock:
-    """Held for the life of the process; the kernel gives it back however the process ends."""
+    """Held for the life of the process; the kernel gives it back however the process ends.
+
+    Args:
+        descriptor: of the locked file.
+        holder: name of this process in leases and claims, never used twice.
+        predecessor: the same of the last process that had the lock, which is therefore dead; "" for the first one.
+    """
 
     descriptor: int
+    holder: str
+    predecessor: str
 
     def release(self) -> None:
         """Give it back early."""
@@ -46,16 +55,22 @@ def lock_home(home: Path) -> HomeLock:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        process = (_holder(descriptor).split("/")[1:2] or ["unknown"])[0]
         os.close(descriptor)
         raise StoreError(
-            f"another `tiltmeter serve` runs on this home (process {holder})",
+            f"another `tiltmeter serve` runs on this home (process {process})",
             at=str(home),
             hint="stop it first, or give this one a `home` of its own",
         ) from None
+    predecessor = _holder(descriptor)
+    holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return HomeLock(descriptor)
+    os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+    return HomeLock(descriptor, holder, predecessor)
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 512, 0).decode(errors="replace").strip()
 
 
 def write_ports(home: Path, **addresses: str) -> None:

@@ -27,7 +27,7 @@ from tiltmeter.service.ack_links import AckLinks, link_key
 from tiltmeter.service.audit import record_rules
 from tiltmeter.service.checkup import access_of, calendar_of
 from tiltmeter.service.clock_watch import ClockWatch
-from tiltmeter.service.home import bound_socket, lock_home, write_ports
+from tiltmeter.service.home import HomeLock, bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.journal import write_journal
 from tiltmeter.service.limits import MOST_CONNECTIONS
@@ -36,7 +36,7 @@ from tiltmeter.service.operations import RunningOperations
 from tiltmeter.service.reloading import Reloading
 from tiltmeter.service.reports import Reports
 from tiltmeter.service.scheduler import Scheduler
-from tiltmeter.service.sender import Sender
+from tiltmeter.service.sender import Sender, SenderPolicy
 from tiltmeter.service.signals import answering
 from tiltmeter.service.signed_posts import signed_posts_of
 from tiltmeter.service.upkeep import Upkeep
@@ -58,6 +58,7 @@ FOUND_MODELS = "found-models"
 
 STOP_SECONDS = 15.0
 HEARTBEAT = timedelta(seconds=60)
+FIRST_LOOK_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -97,12 +98,12 @@ class Service:
             wanted = settings.server.port if self.port is None else self.port
             listening = bound_socket(settings.server.host, wanted, setting="server.port")
             self._release.append(listening.close)
-            self._start_parts(access, listening)
+            self._start_parts(access, listening, lock)
         except BaseException:
             self.stop()
             raise
 
-    def _start_parts(self, access: Any, listening: socket.socket) -> None:  # noqa: ANN401 - service.access.Access
+    def _start_parts(self, access: Any, listening: socket.socket, lock: HomeLock) -> None:  # noqa: ANN401 - service.access.Access
         settings, home = self.configuration.settings, self.configuration.home
         clock = SystemClock()
         models: dict[str, Model] = dict(self.configuration.models)
@@ -110,16 +111,18 @@ class Service:
         inner = stored_log(self.configuration, clock, models)
         shipper = Shipper(spool, inner, models, clock, damaged=home / "damaged", keep_raw=settings.capture.keep_raw)
         world = build_world(self.configuration, clock=clock, live=_unstored(shipper), models=models, stored=inner)
+        # Whoever had the lock before is dead: what it held need not run out first.
+        world.state.release_held(lock.predecessor, at=clock.now() + SenderPolicy().look_wait)
         self._remember_models(world, models)
         record_rules(world, by=getuser())
         channels = {**world.channels, heartbeat.CHANNEL: heartbeat.HeartbeatChannel(world.state)}
         posts = signed_posts_of(self.configuration, world.state, clock)
         links = AckLinks(link_key(self.configuration), settings.server.public_url or _address(listening), clock)
-        sender = Sender(world.state, channels, clock, report=_reported, prepare=links.attach)
+        sender = Sender(world.state, channels, clock, report=_reported, prepare=links.attach, holder=lock.holder)
         pulse = heartbeat.Heartbeat(world.state, clock, every=settings.heartbeat.every)
         scheduler = Scheduler(
             world, calendar_of(self.configuration), settings.schedule.realtime,
-            settings.schedule.late_rows.reopen_for, f"{socket.gethostname()}/{os.getpid()}",
+            settings.schedule.late_rows.reopen_for, lock.holder,
         )  # fmt: skip
         scheduler.health = lambda: _health(scheduler, shipper, world)
         operations = RunningOperations(
@@ -137,14 +140,14 @@ class Service:
             self.configuration, in_force, state=world.state, clock=clock, people=people, report=_reported
         )
         self._thread("shipper", shipper.run, self._stop)
-        self._thread("scheduler", scheduler.run, self._stop)
+        self._thread("scheduler", self._judge, scheduler, shipper)
         self._thread("sender", sender.run, self._stop)
         self._thread("pulse", pulse.run, self._stop, lambda error: _reported("heartbeat_failed", {"error": error}))
         watch = ClockWatch(world.state, clock, people)
         self._thread("clock", watch.run, self._stop, _reported)
         self._thread("heartbeat", self._beat, world, shipper, models)
         self._poll_jobs(inner, clock)
-        self._keep_up(inner, world, clock)
+        self._keep_up(inner, world, clock, lock.holder)
         report = settings.report
         receivers = {"daily": report.daily.to, "weekly": report.weekly.to}
         self._thread("reports", Reports(world, self.configuration.placed("reports"), receivers).run, self._stop)
@@ -153,6 +156,11 @@ class Service:
         self._serve(create_app(world, operations, access, links, posts), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))
+
+    def _judge(self, scheduler: Scheduler, shipper: Shipper) -> None:
+        # What came while nothing ran still lies in the spool: judged before it is read, it would look like no traffic.
+        shipper.wait_for_first_look(FIRST_LOOK_SECONDS)
+        scheduler.run(self._stop)
 
     def _serve(self, app: Any, listening: socket.socket) -> None:  # noqa: ANN401 - an ASGI application
         self.address = _address(listening)
@@ -179,12 +187,12 @@ class Service:
         poller = poller_of(self.configuration, inner, clock)
         self._thread("jobs", poller.run, self._stop)
 
-    def _keep_up(self, inner: DeltaLog, world: World, clock: SystemClock) -> None:
+    def _keep_up(self, inner: DeltaLog, world: World, clock: SystemClock, holder: str) -> None:
         settings = self.configuration.settings
         if not isinstance(world.states, DeltaProfileStates) or not isinstance(world.state, SqlStateStore):
             return
         upkeep = Upkeep(
-            inner, world.states, world.state, clock, f"{socket.gethostname()}/{os.getpid()}",
+            inner, world.states, world.state, clock, holder,
             settings.store.keep_versions, settings.store.keep_rows, settings.state.keep_hourly_metrics,
         )  # fmt: skip
         self._thread("upkeep", upkeep.run, self._stop)

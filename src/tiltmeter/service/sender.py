@@ -66,6 +66,7 @@ class Sender:
         report: hears of every message that was sent, put off or given up.
         paced: keep to the receivers' rates (off where time is simulated).
         prepare: what a message gets just before it is sent and the outbox does not keep, such as a signed link.
+        holder: name of this process in claims, never used twice; made up when not given.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class Sender:
         report: Report | None = None,
         paced: bool = True,
         prepare: Callable[[Message, Channel], Message] | None = None,
+        holder: str = "",
     ) -> None:
-        self.holder = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        self.holder = holder or f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self.failures = 0
         self._state = state
         self._channels = dict(channels)

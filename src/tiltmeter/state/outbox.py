@@ -114,6 +114,12 @@ def claim(
     return None if found is None else _taken(connection, found, moment, holder=holder, lease=lease)
 
 
+def release_claims_of(connection: Connection, holder: str, at: datetime) -> int:
+    """Let the claims of a dead process run out at that moment; the next one to claim has to look first."""
+    wanted = (OUTBOX.c.holder == holder, OUTBOX.c.status == DeliveryStatus.SENDING.value)
+    return connection.execute(update(OUTBOX).where(*wanted).values(lease_until=to_micros(at))).rowcount
+
+
 def _due() -> Select[Any]:
     moment = bindparam("moment", type_=BigInteger)
     earlier = OUTBOX.alias("earlier")

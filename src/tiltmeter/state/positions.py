@@ -119,6 +119,12 @@ def release_lease(connection: Connection, lease: Lease) -> None:
     )
 
 
+def release_leases_of(connection: Connection, holder: str) -> int:
+    """End every lease of a dead process; how many."""
+    wanted = (LEASES.c.holder == holder, LEASES.c.expires_at > 0)
+    return connection.execute(update(LEASES).where(*wanted).values(expires_at=0)).rowcount
+
+
 def beat(connection: Connection, component: str, at: datetime, window: str) -> None:
     """Keep a proof of life."""
     row = {"component": component, "at": to_micros(at), "last_window": window}

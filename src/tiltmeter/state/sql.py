@@ -243,6 +243,11 @@ class SqlStateStore:
         with self._database.write() as connection:
             positions.release_lease(connection, lease)
 
+    def release_held(self, holder: str, *, at: datetime) -> int:
+        """End the leases of a dead process now and its claims at that moment."""
+        with self._database.write() as connection:
+            return positions.release_leases_of(connection, holder) + outbox.release_claims_of(connection, holder, at)
+
     def beat(self, component: str, at: datetime, window: str = "") -> None:
         """Keep a proof of life."""
         with self._database.write() as connection:

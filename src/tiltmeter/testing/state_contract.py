@@ -156,6 +156,25 @@ class StateContract:
         store.release_lease(lease)
         assert store.take_lease("evaluator", "b", now=T0, ttl=LEASE) is not None
 
+    def test_what_a_dead_process_held_is_free_before_it_runs_out(self, store: StateStore) -> None:
+        store.take_lease("evaluator", "dead", now=T0, ttl=LEASE)
+        store.take_lease("maintenance", "alive", now=T0, ttl=LEASE)
+        store.enqueue([sample_message(), sample_message(channel="mail")])
+        late = self._claim(store, holder="dead")
+        self._claim(store, holder="alive", channel="mail")
+        soon = T0 + LEASE / 10
+        assert store.release_held("dead", at=soon) == 2
+        assert store.take_lease("evaluator", "b", now=T0, ttl=LEASE) is not None
+        assert store.take_lease("maintenance", "b", now=T0, ttl=LEASE) is None
+        assert self._claim(store) is None, "a receiver may still be storing it"
+        assert self._claim(store, soon).message.reconcile
+        assert self._claim(store, soon, channel="mail") is None
+        assert not store.settle(late, DeliveryStatus.SENT, holder="dead", now=soon)
+
+    def test_nobody_held_nothing(self, store: StateStore) -> None:
+        store.enqueue([sample_message()])
+        assert store.release_held("", at=T0) == 0
+
     # -- incidents and alerts -------------------------------------------------------------------------------------
 
     def test_an_acknowledgement_is_not_undone_by_a_window_judged_at_the_same_moment(self, store: StateStore) -> None:

@@ -172,6 +172,20 @@ def test_live_numbers_do_not_wait_for_a_table_that_takes_its_time(tmp_path, cloc
     assert DeltaLog(tmp_path / "tables", clock).new_rows(MODEL, None).count() == 6
 
 
+def test_what_lay_in_the_spool_when_the_loop_began_is_in_the_live_numbers_after_its_first_look(tmp_path, log, clock):
+    shipper, stop = Shipper(tmp_path / "spool", log, {}, clock), threading.Event()
+    fill(tmp_path / "spool", [request(n) for n in range(7)])
+    assert not shipper.wait_for_first_look(0.0)
+    running = threading.Thread(target=shipper.run, args=(stop,), kwargs={"beat": 3600.0})
+    running.start()
+    try:
+        assert shipper.wait_for_first_look(30.0)
+        assert sum(state.requests for state in shipper.unwritten_traffic()) == 7
+    finally:
+        stop.set()
+        running.join(30)
+
+
 def test_what_capture_could_not_keep_is_scraped(tmp_path, shipper, clock):
     for host, number in (("api-1", 3), ("api-2", 4)):
         writer = SpoolWriter(tmp_path / "spool", host=host, threaded=False)

@@ -39,7 +39,15 @@ input()
     child.wait(timeout=10)
     child.stdout.close()
     child.stdin.close()
-    lock_home(tmp_path).release()
+    lock = lock_home(tmp_path)
+    assert lock.predecessor.split("/")[1] == str(child.pid)
+    assert lock.holder != lock.predecessor
+    lock.release()
+    assert lock_home(tmp_path).predecessor == lock.holder
+
+
+def test_the_first_service_of_a_home_has_no_predecessor(tmp_path):
+    assert lock_home(tmp_path).predecessor == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.domain.message import TAKEN
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import actions, charts, queries
 from tiltmeter.views.dashboard.access import Right
@@ -97,7 +98,7 @@ def _said(moment: datetime) -> str:
 
 
 def _facts(content: Content) -> None:
-    facts = {label: text for label, text in content.facts.items() if label != "Acknowledged"}
+    facts = {label: text for label, text in content.facts.items() if label != TAKEN}
     st.markdown("  \n".join(f"**{plain(label)}:** {plain(text)}" for label, text in facts.items()))
 
 
