@@ -25,7 +25,9 @@ calculator.calculate(current).to_df()
 for made in (
     nannyml.SummaryStatsAvgCalculator(column_names=numeric, chunk_size=size),
     nannyml.SummaryStatsStdCalculator(column_names=numeric, chunk_size=size),
+    nannyml.SummaryStatsMedianCalculator(column_names=numeric, chunk_size=size),
     nannyml.MissingValuesCalculator(column_names=columns, chunk_size=size),
+    nannyml.UnseenValuesCalculator(column_names=[c for c in columns if c not in numeric], chunk_size=size),
 ):
     made.fit(reference)
     made.calculate(current).to_df()
