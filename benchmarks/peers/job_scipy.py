@@ -1,6 +1,6 @@
 """By hand: pandas and SciPy, the full set of statistics; KS and Wasserstein exact, from the rows.
 
-The set is what `compare` answers: PSI, KL, JS, KS, chi-square, Wasserstein, adjusted p-values, mean, standard deviation,
+The set is what `compare` answers: PSI, KL, JS, KS, chi-square, Wasserstein, adjusted p-values, mean, deviation,
 extremes, seven quantiles, distinct, missing, zero and infinite shares, the twenty most frequent levels, outliers by IQR
 and z. `--few` leaves out what a first script would: JS, Wasserstein, quantiles, frequent levels, adjustment.
 """
