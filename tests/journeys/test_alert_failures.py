@@ -413,6 +413,20 @@ def test_32_the_target_is_quiet_until_the_source_recovers():
     assert kinds(last) == [("slack", "updated")]
 
 
+def test_a_job_that_is_late_days_after_a_drift_is_an_incident_of_its_own():
+    play = _with_inhibition()
+    play.judge([_late_job(day(0), 0.0), psi_of(day(0), "plan", 0.3)], day(0))
+    for number in (1, 2):
+        play.judge([_late_job(day(number), 7200.0), psi_of(day(number), "plan", 0.3)], day(number))
+    assert sorted(incident.title for incident in play.open_incidents()) == [
+        "job nightly is 2 h late",
+        "plan drifted, PSI 0.30",
+    ]
+    play.judge([_late_job(day(3), 0.0), psi_of(day(3), "plan", 0.3)], day(3))
+    late = next(i for i in play.incidents.values() if "nightly" in i.title)
+    assert late.title == "job nightly is 2 h late"
+
+
 def test_32_a_silenced_source_still_inhibits():
     play = _with_inhibition()
     play.silences.append(

@@ -78,10 +78,15 @@ def _belong_together(alert: Alert, other: Alert, inhibitions: Sequence[Inhibitio
     ):
         return True
     return any(
-        (edge.source_rule == one.rule and two.rule in edge.target_rules)
+        edge.source_rule == cause.rule and effect.rule in edge.target_rules and _may_be_cause(cause, effect)
         for edge in inhibitions
-        for one, two in ((alert, other), (other, alert))
+        for cause, effect in ((alert, other), (other, alert))
     )
+
+
+def _may_be_cause(cause: Alert, effect: Alert) -> bool:
+    """Whether the cause began first; a little later counts, since the two are looked at on different schedules."""
+    return cause.fired_at is None or effect.fired_at is None or cause.fired_at - effect.fired_at <= JOIN_WITHIN
 
 
 def _opened(desk: Desk, alert: Alert) -> Incident:

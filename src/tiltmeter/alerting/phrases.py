@@ -172,7 +172,8 @@ def _rule_error(alert: Alert) -> str:
 
 
 def _late_job(alert: Alert) -> str:
-    return f"{_job(alert)} never ran" if alert.value is None else f"{_job(alert)} is {_seconds(alert.value)} late"
+    late = value_of(alert)
+    return f"{_job(alert)} never ran" if late is None else f"{_job(alert)} is {_seconds(late)} late"
 
 
 _DRIFT_ACTIONS = (
