@@ -57,6 +57,9 @@ class Histogram:
         return _edges(self.low, self.high, self.shares.shape[1], is_logarithmic=self.is_logarithmic)
 
 
+_LAST_DOUBLE = float(np.finfo(np.float64).max)
+
+
 def histogram(
     bins: NumericBins, profiles: Sequence[NumericProfile], *, bars: int = BARS, may_be_logarithmic: bool = False
 ) -> Histogram | None:
@@ -119,7 +122,8 @@ def _within(lower: np.ndarray, upper: np.ndarray, profile: NumericProfile) -> tu
 
 def _around(value: float) -> tuple[float, float]:
     width = abs(value) * 0.5 or 0.5
-    return value - width, value + width
+    # Around the last double there is room on one side only.
+    return max(value - width, -_LAST_DOUBLE), min(value + width, _LAST_DOUBLE)
 
 
 def _ends(stretches: Sequence[tuple[np.ndarray, np.ndarray]], counts: np.ndarray) -> tuple[float, float]:

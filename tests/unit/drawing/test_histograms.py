@@ -27,6 +27,8 @@ CASES = {
     "infinite": (np.append(RNG.normal(0, 1, 5000), np.inf), np.append(RNG.normal(0, 1, 500), -np.inf)),
     "constants": (np.ones(500), np.full(500, 2.0)),
     "denormal": (np.full(500, 5e-324), np.zeros(500)),
+    "last double": (np.full(500, 1.7976931348623157e308), np.full(300, 1.7976931348623157e308)),
+    "first double": (np.full(500, -1.7976931348623157e308), np.full(300, -1.7976931348623157e308)),
     "huge": (RNG.normal(0, 1, 500) * 1e307, RNG.normal(0, 1, 500) * 1e307),
 }
 
