@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.run import Run
     from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.domain.window import Grain, Window
+    from tiltmeter.statistics.root_cause import SegmentSums
+    from tiltmeter.statistics.segmenting import Segmentation
 
 
 class Clock(Protocol):
@@ -92,6 +94,22 @@ class Engine(Protocol):
 
     def profile(self, rows: Rows, bins: Bins) -> Profile:
         """All rows as one profile."""
+        ...
+
+    def score_sums(
+        self, rows: Rows, bins: Bins, segmentations: Mapping[str, Segmentation]
+    ) -> Mapping[str, SegmentSums]:
+        """Rows with a score, and their scores less the baseline's median score, by segment of each feature.
+
+        Args:
+            rows: predictions.
+            bins: frozen cells, with a numeric score.
+            segmentations: by feature.
+
+        Returns:
+            By feature, exact in any order of the rows. A feature that the rows lack or hold in another type, and
+            every feature of rows without such a score, is not among them.
+        """
         ...
 
     def profile_hours(

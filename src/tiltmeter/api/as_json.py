@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         SidePair,
         SideStatistics,
     )
+    from tiltmeter.domain.score_shift import FeaturePart, ScoreShift, SegmentPart
 
 SCHEMA = "tiltmeter.compare/1"
 
@@ -33,6 +34,8 @@ _NUMBERS = (
     "psi", "psi_p_value", "psi_q_value", "psi_lower", "psi_noise_floor", "psi_bins", "kl", "js_distance", "ks",
     "ks_upper", "ks_p_value", "chi2", "chi2_p_value", "chi2_df", "cramers_v", "minimum_detectable", "out_of_range",
 )  # fmt: skip
+MOST_SEGMENTS = 20
+"""Segments of a feature that are named, those with the largest parts."""
 _PAIRS = ("outliers_iqr", "outliers_z")
 _CHANGES = ("new_levels", "lost_levels")
 _FURTHER = ("test_q_value", "missing_change", "missing_p_value", "out_of_range_p_value", "new_level_excess")
@@ -50,6 +53,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "definition": dict(DEFINITION),
         "score": feature_json(comparison.score) if comparison.score is not None else None,
         "rows_tested": {"reference": comparison.n_reference, "current": comparison.n_current},
+        "score_shift": shift_json(comparison.score_shift),
     }
     if comparison.conversion_reference is not None or comparison.conversion_current is not None:
         document["conversion_rate"] = {
@@ -57,6 +61,40 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             "current": comparison.conversion_current,
         }
     return document
+
+
+def shift_json(shift: ScoreShift | None) -> dict[str, Any] | None:
+    """The change of the mean score and the part of it that each feature's mix explains, largest first."""
+    if shift is None:
+        return None
+    numbers = {name: getattr(shift, name) for name in ("reference", "current", "shift", "standard_error")}
+    found: dict[str, Any] = {**numbers, "features": None, "why": {}}
+    if shift.why:
+        found["why"] = {name: shift.why for name, value in found.items() if value is None}
+    else:
+        found["features"] = [_part_json(part, shift) for part in shift.features]
+        found["why"] = {name: "one_value" for name, value in numbers.items() if value is None}
+    return found
+
+
+def _part_json(part: FeaturePart, shift: ScoreShift) -> dict[str, Any]:
+    return {
+        "feature": part.feature,
+        "mix": part.mix,
+        "within": part.within,
+        "explained": part.mix / shift.shift if shift.shift else None,
+        "segments": [_segment_json(segment) for segment in part.segments[:MOST_SEGMENTS]],
+    }
+
+
+def _segment_json(segment: SegmentPart) -> dict[str, Any]:
+    sides = {"reference": segment.reference, "current": segment.current}
+    return {
+        "segment": segment.segment,
+        **{name: {side: getattr(one, name) for side, one in sides.items()} for name in ("rows", "share", "mean")},
+        "mix": segment.mix,
+        "within": segment.within,
+    }
 
 
 def feature_json(feature: FeatureComparison) -> dict[str, Any]:

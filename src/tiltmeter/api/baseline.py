@@ -12,6 +12,7 @@ from tiltmeter.api.columns import checked_names, roles_of, share_columns
 from tiltmeter.api.files import write_bytes
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import Result
+from tiltmeter.api.root_cause import with_causes
 from tiltmeter.config.rules import load_rules
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import StoreError, UnreadableData
@@ -283,7 +284,10 @@ def compare_rows(
         share_columns(baseline.bins, sides.current)
         profile = baseline.engine.profile(sides.current, baseline.bins)
         notes = tuple(sides.notes.lines)
-        return baseline.compare_profile(profile, name=sides.current.name, weights=weights, notes=notes)
+        result = baseline.compare_profile(profile, name=sides.current.name, weights=weights, notes=notes)
+        both = (sides.reference, sides.current)
+        explained = with_causes(result.comparison, baseline.reference, profile, both, baseline.engine)
+        return replace(result, comparison=explained)
 
 
 __all__ = ["Baseline", "Notes", "Sides", "compare", "compare_rows"]

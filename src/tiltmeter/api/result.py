@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.comparison import Comparison, FeatureComparison, Overall
     from tiltmeter.domain.profile import Profile
     from tiltmeter.domain.rule import Rule
+    from tiltmeter.domain.score_shift import ScoreShift
 
 REPORTS = Registry(
     "report",
@@ -100,6 +101,11 @@ class Result:
     def score(self) -> FeatureComparison | None:
         """The score's own comparison, None without a score."""
         return self.comparison.score
+
+    @property
+    def score_shift(self) -> ScoreShift | None:
+        """The change of the mean score and what it came from, None without a score."""
+        return self.comparison.score_shift
 
     @property
     def drifted(self) -> list[str]:

@@ -27,7 +27,7 @@ from tiltmeter.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from tiltmeter.api.result import Result
-    from tiltmeter.domain.comparison import FeatureComparison
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison
 
 
 class FailOn(StrEnum):
@@ -121,9 +121,23 @@ def _print(result: Result) -> None:
     hidden = len(comparison.features) - len(shown)
     if hidden > 0:
         out.print(f"\n{hidden} more features: --json or --html shows them (the first {FIRST_ROWS} stand here)")
+    _print_shift(comparison)
     for feature in comparison.features.values():
         for hint in feature.hints:
             remark(f"hint: {hint}" if feature.name in hint else f"hint: {feature.name}: {hint}")
+
+
+def _print_shift(comparison: Comparison) -> None:
+    from tiltmeter.api.shift_words import NOT_ADDED, TITLES, first_parts, shift_row, shift_sentence
+
+    shift = comparison.score_shift
+    if shift is None or not shift.features:
+        return
+    out = console()
+    out.print(f"\n{shift_sentence(shift)}.", style="bold", soft_wrap=True)
+    out.print(NOT_ADDED, style="dim", soft_wrap=True)
+    out.print()
+    out.print(table(TITLES, [shift_row(part, shift) for part in first_parts(shift)], numbers=TITLES[1:4]))
 
 
 def _cells(feature: FeatureComparison) -> list[str]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiltmeter.domain.feature import FeatureKind
+    from tiltmeter.domain.score_shift import ScoreShift
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,11 @@ class Comparison:
         overall: the summary.
         n_reference: distinct entities where they are fewer than the rows, else the rows.
         n_current: the same of the window.
+        schema_changes: features gone or retyped.
+        new_columns: columns that the bins do not know.
+        conversion_reference: share of converted rows, None without a label.
+        conversion_current: the same of the window.
+        score_shift: the change of the mean score and what it came from, None without a score.
     """
 
     rows_reference: int
@@ -161,6 +167,7 @@ class Comparison:
     new_columns: tuple[str, ...] = ()
     conversion_reference: float | None = None
     conversion_current: float | None = None
+    score_shift: ScoreShift | None = None
 
     @property
     def drifted(self) -> list[str]:

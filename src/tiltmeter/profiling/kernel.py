@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -35,9 +35,11 @@ from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
 from tiltmeter.profiling.progress import told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tiltmeter.profiling.progress import Progress
+
+_Found = TypeVar("_Found")
 
 COMPILED_ROWS = 100_000
 """Below, loading the compiled kernel costs more than it saves."""
@@ -293,22 +295,45 @@ def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, th
         progress: told after each part, from any thread; None tells the listener of the context.
         threads: at most so many parts at once; None takes the cores of this process.
     """
-    total = rows.count()
-    counter = Counter(bins, compiled=pays_to_compile(total))
+    counter = Counter(bins, compiled=pays_to_compile(rows.count()))
     columns = counter.needed(rows.schema)
     start = counter.schema_profile(rows.schema)
+
+    def part_profile(part: Rows, tell: Told) -> Profile:
+        return _part_profile(part, counter, columns, tell)
+
+    found = over_parts(rows, part_profile, doing="counting", progress=progress, threads=threads)
+    return _with_empty_features(sum(found, start), counter, rows.schema)
+
+
+def over_parts(
+    rows: Rows,
+    work: Callable[[Rows, Told], _Found],
+    *,
+    doing: str,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Iterator[_Found]:
+    """What the work gives for each part of the rows, in their order; parts side by side where rows have `parts`.
+
+    Args:
+        rows: of any size.
+        work: takes a part, and tells how many rows it has done.
+        doing: what is done to them, in words, for whoever listens.
+        progress: told after each batch, from any thread; None tells the listener of the context.
+        threads: at most so many parts at once; None takes the cores of this process.
+    """
     parts: Sequence[Rows] = cast(Partitioned, rows).parts() if hasattr(rows, "parts") else [rows]
     workers = min(len(parts), threads or len(os.sched_getaffinity(0)))
-    tell = _Told(progress or told(f"counting {rows.name}"), total)
+    tell = Told(progress or told(f"{doing} {rows.name}"), rows.count())
     if workers <= 1:
-        profile = sum((_part_profile(part, counter, columns, tell) for part in parts), start)
+        yield from (work(part, tell) for part in parts)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            profile = sum(pool.map(lambda part: _part_profile(part, counter, columns, tell), parts), start)
-    return _with_empty_features(profile, counter, rows.schema)
+            yield from pool.map(lambda part: work(part, tell), parts)
 
 
-def _part_profile(rows: Rows, counter: Counter, columns: list[str], tell: _Told) -> Profile:
+def _part_profile(rows: Rows, counter: Counter, columns: list[str], tell: Told) -> Profile:
     profile = Profile(counter.bins.bins_id, 0, {})
     for batch in rows.batches(columns):
         if batch.num_rows:
@@ -317,16 +342,18 @@ def _part_profile(rows: Rows, counter: Counter, columns: list[str], tell: _Told)
     return profile
 
 
-class _Told:
+class Told:
     """Adds up the rows that all threads have done."""
 
     def __init__(self, progress: Progress | None, total: int | None) -> None:
+        """Nothing done yet of so many rows, where that is known."""
         self._progress = progress
         self._total = total
         self._done = 0
         self._lock = Lock()
 
     def done(self, rows: int) -> None:
+        """So many more."""
         if self._progress is None:
             return
         with self._lock:
@@ -343,4 +370,13 @@ def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) 
     return profile + counter.count(counter.plain(batch))
 
 
-__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "pays_to_compile", "profile_rows"]
+__all__ = [
+    "COMPILED_ROWS",
+    "Counter",
+    "PlainBatch",
+    "Told",
+    "compiled_kernel",
+    "over_parts",
+    "pays_to_compile",
+    "profile_rows",
+]

@@ -14,6 +14,7 @@ from tiltmeter.statistics.detectable import minimum_detectable
 from tiltmeter.statistics.drift import STATISTICS
 from tiltmeter.statistics.features import absent_feature, fits, measure_feature
 from tiltmeter.statistics.multiplicity import q_values
+from tiltmeter.statistics.root_cause import shift_of
 from tiltmeter.statistics.tested import Tested, rows_tested
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def compare(
         new_columns=tuple(sorted(current.new_columns)),
         conversion_reference=_conversion(reference.profile),
         conversion_current=_conversion(current),
+        score_shift=None if score is None else shift_of(score, tested),
     )
 
 

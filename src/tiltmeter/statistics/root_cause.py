@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tiltmeter.domain.score_shift import FeaturePart, SegmentPart, SegmentSide
+from tiltmeter.domain.score_shift import FeaturePart, ScoreShift, SegmentPart, SegmentSide
 from tiltmeter.statistics.cells import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tiltmeter.domain.comparison import FeatureComparison
+    from tiltmeter.statistics.tested import Tested
+
 LEAST_ROWS = 50
 """A segment with fewer rows on a side has no mean worth comparing and is pooled."""
+
+_LEAST_Z = 2.576
+"""Standard errors from which on a shift is one: chance exceeds them in one of a hundred windows, as with q < 0.01."""
+
+DID_NOT_MOVE = "did_not_move"
+NOT_READ = "not_read"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +38,25 @@ class SegmentSums:
 
     rows: np.ndarray
     sums: np.ndarray
+
+
+def shift_of(score: FeatureComparison, tested: Tested) -> ScoreShift:
+    """The mean score on both sides, its shift and the error of that; nothing yet of what moved it.
+
+    Args:
+        score: the score's own comparison.
+        tested: rows as tests count them.
+    """
+    before, after = score.reference, score.current
+    means = (before.mean if before else None, after.mean if after else None)
+    if means[0] is None or means[1] is None:
+        return ScoreShift(*means, None, None, why="no_scores")
+    error = None
+    if before and after and before.std is not None and after.std is not None and tested.m and tested.n:
+        error = math.sqrt(before.std**2 / tested.m + after.std**2 / tested.n)
+    shift = means[1] - means[0]
+    moved = abs(shift) > _LEAST_Z * error if error is not None else shift != 0
+    return ScoreShift(*means, shift, error, why=NOT_READ if moved else DID_NOT_MOVE)
 
 
 def decompose(

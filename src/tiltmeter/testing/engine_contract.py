@@ -17,6 +17,7 @@ from tiltmeter.domain.errors import EmptyWindow
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import LevelProfile, NumericProfile, Profile
 from tiltmeter.ports import Engine, Rows
+from tiltmeter.statistics.segmenting import Segmentation
 
 
 def golden_table() -> pa.Table:
@@ -89,6 +90,27 @@ class EngineContract:
             (key.window_start.hour, key.model_version): one.rows for key, one in states.items() if key.model_version
         }
         assert by_version == {(10, "13"): 3, (11, "13"): 3, (11, "14"): 3, (12, "14"): 3}
+
+    def test_scores_are_added_up_by_segment(self, engine: Engine, as_rows: Any) -> None:  # noqa: ANN401 - a fixture
+        table = golden_table().append_column(
+            "score", [[0.25, 0.5, 0.5, None, 1.0, 0.5, 0.0, math.nan, 0.5] + [0.75] * 3]
+        )
+        roles = ColumnRoles(score="score", features=("plan", "size"))
+        bins = engine.fit(as_rows(table), roles)
+        plan = Segmentation(("b", "a", "c", "(other)", "(missing)"))
+        sums = engine.score_sums(as_rows(table), bins, {"plan": plan})["plan"]
+        # b: 2nd, 3rd, 6th, 9th, 10th, 12th row; a: 1st, 5th, 11th, its 8th has no score; c: 7th; the 4th misses both.
+        center = bins.features["score"].cells.center  # type: ignore[union-attr]
+        assert center == 0.5
+        assert sums.rows.tolist() == [6, 3, 1, 0, 0]
+        assert (sums.sums + sums.rows * center).tolist() == [0.5 * 4 + 0.75 * 2, 0.25 + 1.0 + 0.75, 0.0, 0.0, 0.0]
+        known = Segmentation(("b", "a", "c", "d", "(other)", "(missing)"), {"d": 3})
+        plans = pa.array(["d", "e", "b", None, "d"])
+        later = pa.table({"plan": plans, "score": [1.0, 0.5, 0.25, 0.75, 0.5]})
+        found = engine.score_sums(as_rows(later), bins, {"plan": known})["plan"]
+        assert found.rows.tolist() == [1, 0, 0, 2, 1, 1]
+        assert (found.sums + found.rows * center).tolist() == [0.25, 0.0, 0.0, 1.5, 0.5, 0.75]
+        assert engine.score_sums(as_rows(later.drop_columns(["score"])), bins, {"plan": known}) == {}
 
     def test_a_column_that_is_gone_or_changed_its_type_loses_nothing_else(self, engine: Engine, as_rows: Any) -> None:  # noqa: ANN401 - a fixture
         bins = engine.fit(as_rows(golden_table()), ROLES)

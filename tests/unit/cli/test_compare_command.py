@@ -197,3 +197,15 @@ def test_a_terminal_without_unicode_gets_an_answer_too(folder):
     ran = tiltmeter("compare", "before.csv", "after.csv", cwd=folder, PYTHONIOENCODING="ascii")
     assert ran.code == 0
     assert "features moved" in ran.out
+
+
+def test_a_moved_score_is_explained_below_the_table(compare, folder):
+    for name, web in (("scored_before.csv", 300), ("scored_after.csv", 100)):
+        rows = [("web", 0.2 + 0.001 * (n % 7)) for n in range(web)]
+        write_csv(folder / name, "source,score", [*rows, *(("fair", 0.5 + 0.001 * (n % 7)) for n in range(400 - web))])
+    ran = compare("scored_before.csv", "scored_after.csv", "--score", "score")
+    assert ran.code == 0
+    assert "The mean score went 0.278 → 0.428 (+0.150); the mix of source explains 100 % of it." in ran.out
+    assert "rank them, do not add them up" in ran.out
+    document = compare("scored_before.csv", "scored_after.csv", "--score", "score", "--json").document
+    assert [part["feature"] for part in document["score_shift"]["features"]] == ["source"]

@@ -148,3 +148,24 @@ def test_method_and_remarks_say_how_it_was_made(thirty):
     text = thirty.to_html()
     assert thirty.reference.bins.bins_id in text
     assert "drift.psi: warning above 0.25, critical above 0.5, q &lt; 0.01, at least 200 rows a side" in text
+
+
+def test_the_page_says_what_moved_the_score():
+    rng = np.random.default_rng(2)
+
+    def scored(web):
+        source = [HOSTILE] * web + ["fair"] * (2000 - web)
+        return pa.table(
+            {"source": source, "score": rng.normal(0, 0.02, 2000) + np.repeat([0.2, 0.5], [web, 2000 - web])}
+        )
+
+    result = tiltmeter.compare(scored(1200), scored(600), score="score")
+    page = read(result.to_html())
+    text = " ".join(page.text)
+    assert "What moved the score" in text
+    assert "the mix of source explains" in text
+    assert "of the rows, scores" in text
+    assert "script" not in page.tags
+    assert "What moved the score" in "".join(read(result._repr_html_()).text)
+    quiet = tiltmeter.compare(scored(1200), scored(1200), score="score")
+    assert "What moved the score" not in quiet.to_html()

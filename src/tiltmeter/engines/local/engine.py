@@ -10,6 +10,7 @@ from tiltmeter.engines.local.untyped import Untyped
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.hours import profile_hours
 from tiltmeter.profiling.kernel import profile_rows
+from tiltmeter.profiling.score_sums import score_sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.feature import ColumnRoles
     from tiltmeter.domain.profile import Bins, Profile
     from tiltmeter.ports import Rows, StateKey
+    from tiltmeter.statistics.root_cause import SegmentSums
+    from tiltmeter.statistics.segmenting import Segmentation
 
 
 class LocalEngine:
@@ -38,6 +41,12 @@ class LocalEngine:
     def profile(self, rows: Rows, bins: Bins) -> Profile:
         """All rows as one profile."""
         return profile_rows(_as_text(rows, _text_features(bins)), bins)
+
+    def score_sums(
+        self, rows: Rows, bins: Bins, segmentations: Mapping[str, Segmentation]
+    ) -> Mapping[str, SegmentSums]:
+        """Rows with a score, and their scores less the baseline's median score, by segment of each feature."""
+        return score_sums(_as_text(rows, _text_features(bins)), bins, segmentations)
 
     def profile_hours(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiltmeter.api.as_json import DEFINITION
+from tiltmeter.api.shift_words import NOT_ADDED, TITLES, first_parts, shift_row, shift_sentence
 from tiltmeter.api.summary import effect, first_rows, number, p_value, percent, ranked, sentence
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tiltmeter.api.result import Result
-    from tiltmeter.domain.comparison import FeatureComparison
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison
 
 MOST_CARDS = 120
 """Features that get a picture; the further ones stand in the table alone."""
@@ -41,6 +42,7 @@ def comparison_page(result: Result) -> str:
         tiles(_facts(result)),
         element("h2", "What moved most"),
         _table(first_rows(comparison), places),
+        _shift(comparison, places),
         _pictures(result, loud[:MOST_CARDS], places),
         _folded(result, quiet, places, drawn=max(0, MOST_CARDS - len(loud))),
         _remarks(result),
@@ -54,7 +56,7 @@ def notebook_view(result: Result) -> str:
     shown = first_rows(comparison)
     hidden = len(comparison.features) - len(shown)
     more = element("p", f"{hidden} more features: to_frame(), to_html()", class_="faint") if hidden > 0 else None
-    return fragment(answer(sentence(comparison), _worst(result)), _table(shown, {}), more)
+    return fragment(answer(sentence(comparison), _worst(result)), _table(shown, {}), more, _shift(comparison, {}))
 
 
 def _short_place(name: str) -> str:
@@ -124,6 +126,24 @@ def _missing(feature: FeatureComparison) -> str:
     before = feature.reference.missing_share if feature.reference is not None else None
     after = feature.current.missing_share if feature.current is not None else None
     return percent(after) if before == after else f"{percent(before)} → {percent(after)}"
+
+
+def _shift(comparison: Comparison, places: Mapping[str, str]) -> Markup | None:
+    """What moved the mean score; nothing where it did not move or cannot be told."""
+    shift = comparison.score_shift
+    if shift is None or not shift.features:
+        return None
+    rows: list[list[object]] = []
+    for part in first_parts(shift):
+        name, *cells = shift_row(part, shift)
+        place = places.get(part.feature)
+        rows.append([element("a", name, href=f"#{place}") if place else name, *cells])
+    return element(
+        "section",
+        element("h2", "What moved the score"),
+        element("p", f"{shift_sentence(shift)}. {NOT_ADDED}"),
+        grid(TITLES, rows, numbers=TITLES[1:4], full=TITLES[4:]),
+    )
 
 
 def _pictures(result: Result, features: Sequence[FeatureComparison], places: Mapping[str, str]) -> Markup | None:

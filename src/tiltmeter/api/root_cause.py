@@ -1,0 +1,68 @@
+"""What moved the mean score: one more pass over both sides, made when there is a shift to explain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tiltmeter.statistics.root_cause import NOT_READ, decompose, ranked
+from tiltmeter.statistics.segmenting import segmentation_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.comparison import Comparison
+    from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.score_shift import FeaturePart
+    from tiltmeter.ports import Engine, Rows
+    from tiltmeter.statistics.segmenting import Segmentation
+
+MOST_FEATURES = 100
+"""Features that a shift is split by, those with the largest PSI: a mix that did not change explains nothing."""
+
+
+def with_causes(
+    comparison: Comparison, reference: Reference, current: Profile, rows: tuple[Rows, Rows], engine: Engine
+) -> Comparison:
+    """The comparison with the shift of its mean score split along every feature; as it is where the mean did not move.
+
+    Args:
+        comparison: of both sides.
+        reference: frozen bins and the reference rows in them.
+        current: the current rows in the same bins.
+        rows: both sides, reference first; read once more, the compared features and the score alone.
+        engine: that reads them.
+    """
+    shift = comparison.score_shift
+    if shift is None or shift.why != NOT_READ:
+        return comparison
+    segmentations = _segmentations(comparison, reference, current)
+    found = _parts(reference, rows, segmentations, engine) if segmentations else ()
+    explained = replace(shift, features=found, why="" if found else "no_features")
+    return replace(comparison, score_shift=explained)
+
+
+def _segmentations(comparison: Comparison, reference: Reference, current: Profile) -> dict[str, Segmentation]:
+    measured = [feature for feature in comparison.features.values() if feature.psi is not None]
+    found = {}
+    for feature in sorted(measured, key=lambda one: (-(one.psi or 0.0), one.name))[:MOST_FEATURES]:
+        profiles = (reference.profile.features[feature.name], current.features[feature.name])
+        segmentation = segmentation_of(reference.bins.features[feature.name], profiles)
+        if segmentation is not None:
+            found[feature.name] = segmentation
+    return found
+
+
+def _parts(
+    reference: Reference, rows: tuple[Rows, Rows], segmentations: Mapping[str, Segmentation], engine: Engine
+) -> tuple[FeaturePart, ...]:
+    bins = reference.bins
+    before, after = (engine.score_sums(side, bins, segmentations) for side in rows)
+    center = getattr(bins.features[bins.score].cells, "center", 0.0)
+    parts = [
+        decompose(name, one.names, before[name], after[name], center=center)
+        for name, one in segmentations.items()
+        if name in before and name in after
+    ]
+    return ranked([part for part in parts if part is not None])
