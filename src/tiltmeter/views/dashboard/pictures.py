@@ -51,7 +51,16 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
             color=alt.Color(
                 "step:N",
                 scale=alt.Scale(domain=list(STEP_COLOURS), range=list(STEP_COLOURS.values())),
-                legend=alt.Legend(title=None, orient="top", symbolType="square", columns=5),
+                # All five steps in the width that a phone leaves beside the names.
+                legend=alt.Legend(
+                    title=None,
+                    orient="top",
+                    symbolType="square",
+                    columns=5,
+                    columnPadding=3,
+                    symbolSize=60,
+                    labelFontSize=11,
+                ),
             ),
             tooltip=[
                 alt.Tooltip("feature:N"),
