@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiltmeter.domain.errors import StoreError
-from tiltmeter.store.maintenance import DATE_COLUMNS, compact, remove_older, vacuum
+from tiltmeter.store.maintenance import DATE_COLUMNS, MANY_FILES, SMALL_BYTES, compact, remove_older, vacuum
 from tiltmeter.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LEASE = "maintenance"
 LEASE_TIME = timedelta(minutes=30)
 EVERY = timedelta(hours=1)
+ROUNDS = 4
+"""Rounds in that time: all but the last only merge small files where there are many."""
 DAILY = timedelta(days=1)
 BELIEVED = timedelta(days=7)
 _DELETED = "upkeep:deleted"
@@ -78,6 +80,22 @@ class Upkeep:
             self.state.release_lease(lease)
         return True
 
+    def merge_small_files(self, now: datetime) -> bool:
+        """Merge small files of tables that have many; False while another process is at it.
+
+        Raises:
+            StoreError: as `turn`.
+        """
+        lease = self.state.take_lease(LEASE, self.holder, now=now, ttl=LEASE_TIME)
+        if lease is None:
+            return False
+        try:
+            for name in TABLES:
+                compact(self.tables.table(name), target_bytes=SMALL_BYTES, from_files=MANY_FILES)
+        finally:
+            self.state.release_lease(lease)
+        return True
+
     def may_delete(self, now: datetime) -> bool:
         """Whether the clock may be believed with what cannot be undone.
 
@@ -103,9 +121,17 @@ class Upkeep:
         self.state.retain(now, keep_hourly=self.keep_hourly)
 
     def run(self, stop: Event) -> None:
-        """Repeat hourly, first an hour after the start: a service that restarts often does not compact each time."""
-        while not stop.wait(EVERY.total_seconds()):
+        """Repeat hourly, first an hour after the start: a service that restarts often does not compact each time.
+
+        In between, every quarter of an hour, only small files are merged.
+        """
+        rounds = 0
+        while not stop.wait(EVERY.total_seconds() / ROUNDS):
+            rounds += 1
             try:
-                self.turn(self.clock.now())
+                if rounds % ROUNDS:
+                    self.merge_small_files(self.clock.now())
+                else:
+                    self.turn(self.clock.now())
             except StoreError as error:
                 log.warning("upkeep_failed", error=str(error))

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from tiltmeter.store.table import StoredTable
 
 TARGET_BYTES = 128 * 1024 * 1024
+
+SMALL_BYTES = 8 * 1024 * 1024
+"""Files below it are merged among themselves in between: that rewrites little, however large the table is."""
+
+MANY_FILES = 100
+"""From so many small files on: every commit opens the table, and that takes its time for each of them."""
+
 RIVAL_TRIES = 5
 DATE_COLUMNS = {
     "predictions": "request_date",
@@ -50,8 +57,13 @@ class Compacted:
     rows: int
 
 
-def compact(table: StoredTable) -> Compacted | None:
-    """Merge small files; None when there is no table or another process is at it.
+def compact(table: StoredTable, *, target_bytes: int = TARGET_BYTES, from_files: int = 0) -> Compacted | None:
+    """Merge small files; None when there is no table, too few of them, or another process is at it.
+
+    Args:
+        table: created or not.
+        target_bytes: files of this size and more stay as they are.
+        from_files: number of smaller ones from which it is worth it.
 
     Raises:
         StoreError: rows are missing or doubled afterwards; the table was put back where that loses nothing.
@@ -62,9 +74,12 @@ def compact(table: StoredTable) -> Compacted | None:
         if not mine:
             return None
         handle = _opened(table)
-        before, version, files = rows_in(handle), handle.version(), len(handle.file_uris())
+        sizes = pa.table(handle.get_add_actions(flatten=True))["size_bytes"].to_pylist()
+        if sum(size < target_bytes for size in sizes) < from_files:
+            return None
+        before, version, files = rows_in(handle), handle.version(), len(sizes)
         with in_our_words(table.files.root):
-            handle.optimize.compact(target_size=TARGET_BYTES)
+            handle.optimize.compact(target_size=target_bytes)
         return verify(table, version=version, rows=before, files=files)
 
 

@@ -9,10 +9,19 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from tiltmeter.domain.errors import ConfigError, StoreError
+from tiltmeter.store.schema import CHECKPOINT_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -141,9 +150,15 @@ class WriteHandle:
                 mode="append",
                 schema_mode=None if known.issuperset(rows.schema.names) and len(known) == rows.num_columns else "merge",
                 commit_properties=properties,
+                post_commithook_properties=self._afterwards(),
                 writer_properties=_parquet(rows.schema),
             )
         return self._read_back(rows.num_rows, transactions)
+
+    def _afterwards(self) -> PostCommitHookProperties:
+        # Looking for expired entries reads the whole folder of the log: once a checkpoint, not once a commit.
+        is_checkpoint = (self.handle.version() + 2) % CHECKPOINT_EVERY == 0
+        return PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=is_checkpoint)
 
     def _read_back(self, rows: int, transactions: Mapping[str, int]) -> int:
         version: int = self.handle.version()
@@ -228,11 +243,22 @@ class StoredTable:
         Raises:
             StoreError: the table is away or its newest entry is damaged.
         """
-        self.create()
-        with in_our_words(self.files.root):
-            handle = DeltaTable(self.files.root, storage_options=self._options())
+        handle = self._opened()
+        if handle is None:  # asked only then: looking for a table costs as much as opening it
+            self.create()
+            handle = self._opened()
+        if handle is None:
+            raise StoreError("the table cannot be found", at=self.files.root, retryable=True)
+        self._was_there = True
         self.files.entry(handle.version())
         return WriteHandle(self.definition, self.files, handle)
+
+    def _opened(self) -> DeltaTable | None:
+        with in_our_words(self.files.root):
+            try:
+                return DeltaTable(self.files.root, storage_options=self._options())
+            except TableNotFoundError:
+                return None
 
     def reading(self) -> Any | None:  # noqa: ANN401 - a deltalake.DeltaTable
         """The kept handle at the newest version; None while the table does not exist.

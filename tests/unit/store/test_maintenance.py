@@ -1,7 +1,9 @@
 """Compaction keeps every row once, removal removes what it says, and nothing of either counts as new."""
 
+import os
 import threading
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,6 +14,7 @@ from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.model import Model
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.maintenance import (
+    SMALL_BYTES,
     compact,
     delete_rows,
     forget_old_versions,
@@ -21,6 +24,7 @@ from tiltmeter.store.maintenance import (
     vacuum,
     verify,
 )
+from tiltmeter.store.schema import CHECKPOINT_EVERY
 
 MODEL = Model("lead-scoring")
 
@@ -115,9 +119,45 @@ def test_a_hostile_id_deletes_its_own_rows_alone(log, name):
     assert log.new_rows(MODEL, None).count() == 120
 
 
+def test_few_small_files_are_left_for_the_hour_and_many_are_merged_among_themselves(log):
+    table = log.table("predictions")
+    assert compact(table, target_bytes=SMALL_BYTES, from_files=7) is None
+    done = compact(table, target_bytes=SMALL_BYTES, from_files=6)
+    assert (done.files_before, done.rows) == (6, 120)
+    assert done.files_after < 6
+
+
+def test_a_large_file_is_not_written_again_with_the_small_ones(log):
+    table = log.table("predictions")
+    log.append("predictions", prediction_rows(2000, first=1000), {"slot": 89})
+    compact(table)
+    large = DeltaTable(table.files.root).file_uris()
+    least = min(Path(path).stat().st_size for path in large)
+    log.append("predictions", prediction_rows(1, first=800), {"slot": 90})
+    log.append("predictions", prediction_rows(1, first=800), {"slot": 91})
+    assert compact(table, target_bytes=least, from_files=3) is None
+    done = compact(table, target_bytes=least, from_files=2)
+    assert (done.files_after, done.rows) == (len(large) + 1, 2122)
+    assert set(large) < set(DeltaTable(table.files.root).file_uris())
+
+
 def test_vacuum_removes_what_only_old_versions_need_and_readers_still_find_the_newest(log):
     table = log.table("predictions")
     compact(table)
     assert vacuum(table, timedelta(days=7)) == []
     assert len(forget_old_versions(table)) == 6
     assert log.new_rows(MODEL, None).count() == 120
+
+
+def test_expired_entries_of_the_log_go_with_a_checkpoint_and_the_table_stays_whole(log):
+    folder = Path(log.table("predictions").files.root, "_delta_log")
+    for number in range(6, CHECKPOINT_EVERY + 5):
+        log.append("predictions", prediction_rows(1, first=number), {"slot": number})
+    long_ago = (datetime.now(UTC) - timedelta(days=31)).timestamp()
+    for entry in folder.iterdir():
+        os.utime(entry, (long_ago, long_ago))
+    for number in range(CHECKPOINT_EVERY + 5, 2 * CHECKPOINT_EVERY - 1):
+        assert (folder / f"{0:020d}.json").exists()
+        log.append("predictions", prediction_rows(1, first=number), {"slot": number})
+    assert not (folder / f"{0:020d}.json").exists()
+    assert log.new_rows(MODEL, None).count() == 120 + 2 * CHECKPOINT_EVERY - 7
