@@ -79,9 +79,10 @@ def test_every_panel_query_gives_finite_numbers(demo):
         not_numbers = [one for one, numbers in found if any(not math.isfinite(n) for n in numbers)]
         assert not not_numbers
         waiting = [one for one, numbers in found if not numbers]
+        if time.monotonic() > until - 120 and is_slow(prometheus):
+            # A busy machine: no minute kept the latency target, so no capacity is known.
+            waiting = [one for one in waiting if "capacity" not in one[2]]
         time.sleep(1.0 if waiting else 0.0)
-    if is_slow(prometheus):  # a busy machine: no minute kept the latency target, so no capacity is known
-        waiting = [one for one in waiting if "capacity" not in one[2]]
     assert not waiting, [(board, title) for board, title, _ in waiting]
 
 
