@@ -158,6 +158,17 @@ def _drifted(word: str, value: Callable[[float], str]) -> Callable[[Alert], str]
     return lambda alert: f"{_feature(alert)} drifted, {word} {_said(alert, '{value}', value)}"
 
 
+_SINCE = "since the window before"
+
+
+def _direction(alert: Alert, up: str, down: str) -> str:
+    return down if (value_of(alert) or 0.0) < 0 else up
+
+
+def _deviations(value: float) -> str:
+    return f"{abs(value):.2g} standard deviations"
+
+
 def _schema(alert: Alert) -> str:
     count = int(value_of(alert) or 0)
     names = detail(alert, "features")
@@ -200,6 +211,16 @@ MEASURES: dict[str, Measure] = {
         "drift", "missing", lambda v: f"{'+' if v > 0 else '−'}{points(v)}",
         lambda a: f"{_feature(a)}: {_said(a, '{value}', points)} more missing",
         ("Look for the form, import or join that stopped filling {feature}",),
+    ),
+    "features.missing_step": Measure(
+        "drift", "missing since before", lambda v: f"{'+' if v > 0 else '−'}{points(v)}",
+        lambda a: f"{_feature(a)}: {_said(a, '{value}', points)} {_direction(a, 'more', 'fewer')} missing {_SINCE}",
+        ("Look for the form, import or join that changed about {feature}",),
+    ),
+    "features.mean_step": Measure(
+        "drift", "step of the mean", number,
+        lambda a: f"{_feature(a)}: mean {_direction(a, 'up', 'down')} {_said(a, '{value}', _deviations)} {_SINCE}",
+        ("Check the unit and scale of {feature} at its source", _DRIFT_ACTIONS[1]),
     ),
     "features.new_level_excess": Measure(
         "drift", "new levels", share,

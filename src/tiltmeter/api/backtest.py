@@ -18,7 +18,9 @@ from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.rule import Hold, Rule, RuleSet
 from tiltmeter.domain.severity import Severity
+from tiltmeter.monitors.drift import STEPS
 from tiltmeter.statistics.comparison import compare as compared
+from tiltmeter.statistics.steps import with_steps
 
 if TYPE_CHECKING:
     import os
@@ -224,8 +226,11 @@ def replay(
     )
     course = _Course(replace(rules, rules=judging), name, zone)
     windows = []
+    has_steps = any(rule.metric in STEPS for rule in judging)
+    before: Profile | None = None
     for window, profile in history:
-        judged = _judged(reference, window, profile, judging, weights=weights, model=name)
+        judged = _judged(reference, window, profile, judging, previous=before, weights=weights, model=name)
+        before = profile if has_steps else None
         course.move(window, judged.verdicts if judged else ())
         windows.append(JudgedWindow.of(window, judged.comparison if judged else None))
     return Backtest(tuple(windows), course.episodes(), len(course.messages), judging, reference, source, zone)
@@ -244,12 +249,14 @@ def _judged(
     profile: Profile | None,
     rules: Sequence[Rule],
     *,
+    previous: Profile | None,
     weights: Mapping[str, float] | None,
     model: str,
 ) -> Judged | None:
     if profile is None or profile.rows == 0:
         return None
     comparison = compared(reference, profile, weights=weights, now=window.end)
+    comparison = with_steps(comparison, reference.bins, previous)
     conversion = Metric(
         CONVERSION, Subject(model), window, comparison.conversion_current,
         n_reference=comparison.n_reference, n_current=comparison.n_current,

@@ -83,6 +83,27 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A feature against the window before: as long a span, right before the one that is judged.
+
+    Args:
+        previous: its statistics then.
+        rows_tested: rows then as tests count them.
+        mean: change of the mean in standard deviations of the reference; None where either is unknown, and of dates.
+        mean_p_value: two-sided.
+        missing: change of the missing share, in [-1, 1].
+        missing_p_value: two-sided.
+    """
+
+    previous: SideStatistics
+    rows_tested: int
+    mean: float | None
+    mean_p_value: float | None
+    missing: float | None
+    missing_p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureComparison:
     """Everything measured about one feature. `why` holds a reason for every None that has one."""
 
@@ -123,6 +144,7 @@ class FeatureComparison:
     why: Mapping[str, str] = field(default_factory=dict)
     hints: tuple[str, ...] = ()
     cells: tuple[Cell, ...] = ()
+    step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,4 +208,5 @@ __all__ = [
     "SidePair",
     "SideStatistics",
     "Status",
+    "Step",
 ]

@@ -48,6 +48,11 @@ class Window:
         """Whether the moment lies in `[start, end)`."""
         return self.start <= moment < self.end
 
+    @property
+    def previous(self) -> Window:
+        """As long a span, right before this window."""
+        return Window(self.start - self.length, self.start, self.grain)
+
     def trailing(self, length: timedelta) -> Window:
         """The span of that length which ends where this window ends."""
         return Window(self.end - length, self.end, self.grain)

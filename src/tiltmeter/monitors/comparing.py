@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.monitors.drift import Provenance, drift_metrics
+from tiltmeter.monitors.drift import STEPS, Provenance, drift_metrics
 from tiltmeter.statistics.comparison import compare
+from tiltmeter.statistics.steps import with_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,12 +113,21 @@ class ComparingMonitor:
         if reference is None:
             return []
         comparison = compare(reference, current, weights=model.weights, now=window.end)
+        if self._keeps_steps(world):
+            previous = world.states.total(
+                model.name, bins_id, span.previous, version=part.version, segment=part.segment
+            )
+            comparison = with_steps(comparison, reference.bins, previous)
         provenance = Provenance(reference.baseline_id, bins_id, world.states.watermark(model.name, bins_id))
         metrics = drift_metrics(comparison, subject=part.subject(model), window=span, provenance=provenance)
         if self.is_complete:
             beside = _beside(model, span, world, current) if part == Part() else []
             return [*metrics, *beside]
         return [m for m in metrics if m.name.startswith("features.") or m.name in _HOURLY_DRIFT]
+
+    def _keeps_steps(self, world: World) -> bool:
+        # An hour differs from the hour before by the time of day: its steps are kept where a rule asks for them.
+        return self.is_complete or any(rule.metric in STEPS for rule in world.rules.rules)
 
 
 FEATURES = ComparingMonitor("features", is_complete=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
-from tiltmeter.monitors.effects import effect_of, shortened
+from tiltmeter.monitors.effects import effect_of, shortened, step_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -27,6 +27,10 @@ _ONE_SIDED = {
     **{f"features.{name}": name for name in ("q75", "q95", "q99")},
 }
 """Metrics of the window alone, by the field that holds them."""
+MEAN_STEP, MISSING_STEP = "features.mean_step", "features.missing_step"
+STEPS = (MEAN_STEP, MISSING_STEP)
+"""Changes since the window before."""
+
 _WORTH_A_LOOK = 0.1
 """PSI from which on a feature is named as a cause of the overall PSI."""
 _UNJUDGED = (Status.TOO_FEW_ROWS, Status.EMPTY, Status.NO_DATA)
@@ -143,6 +147,22 @@ def _feature_statistics(
         "features.missing_change", feature.missing_change, status=status, p=feature.missing_p_value, details=details
     )
     yield from _range_and_levels(feature, maker, status, details)
+    yield from _steps(feature, maker, status, names)
+
+
+def _steps(
+    feature: FeatureComparison, maker: _Maker, status: Status, names: Collection[str] | None
+) -> Iterator[Metric]:
+    step = feature.step
+    if step is None or feature.current is None:
+        return
+    found = {MEAN_STEP: (step.mean, step.mean_p_value), MISSING_STEP: (step.missing, step.missing_p_value)}
+    for name, (value, p_value) in found.items():
+        if value is not None and (names is None or name in names):
+            said: _Details = {"effect": words} if (words := step_words(feature, name)) else {}
+            metric = maker.metric(name, value, status=status, p=p_value, details=said)
+            # What it is held against is the window before: its rows must be enough, not the baseline's.
+            yield replace(metric, n_reference=step.rows_tested)
 
 
 def _range_and_levels(feature: FeatureComparison, maker: _Maker, status: Status, details: _Details) -> Iterator[Metric]:

@@ -127,6 +127,20 @@ def _mean_of(side: SideStatistics | None) -> float | None:
     return None if side is None else side.mean
 
 
+def step_words(feature: FeatureComparison, metric: str) -> str:
+    """The change since the window before, in words: of the mean, or of what is missing."""
+    step, now = feature.step, feature.current
+    if step is None or now is None:
+        return ""
+    then = step.previous
+    if metric.endswith("missing_step"):
+        return f"missing {100 * (then.missing_share or 0):.1f} % → {100 * (now.missing_share or 0):.1f} % in one window"
+    if then.mean is None or now.mean is None:
+        return ""
+    said = _changed("mean", then.mean, now.mean, feature.kind)
+    return f"{said} in one window" if said else ""
+
+
 def _changed(what: str, before: float, after: float, kind: FeatureKind) -> str:
     words = value_in_words(before, kind), value_in_words(after, kind)
     return f"{what} {words[0]} → {words[1]}" if words[0] != words[1] else ""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.cohorts import OUTCOMES
-from tiltmeter.monitors.drift import Provenance, drift_metrics
+from tiltmeter.monitors.drift import STEPS, Provenance, drift_metrics
 from tiltmeter.monitors.jobs import JOB
 from tiltmeter.monitors.serving import known_capacity, live_jobs, live_traffic, live_usual_traffic
 from tiltmeter.statistics.comparison import compare
+from tiltmeter.statistics.steps import with_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,9 +121,13 @@ def _compared(metric: Metric, model: Model, world: World, current: Profile, as_o
         return None
     comparison = compare(reference, current, weights=model.weights, now=metric.window.end)
     provenance = Provenance(reference.baseline_id, reference.bins.bins_id, metric.source_version)
-    subject = type(metric.subject)(
-        metric.subject.model, metric.subject.model_version, "", metric.subject.segment_key, metric.subject.segment_value
-    )
+    subject = replace(metric.subject, feature="")
+    if metric.name in STEPS:
+        previous = world.states.total(
+            model.name, metric.bins_id, metric.window.previous, version=subject.model_version,
+            segment=(subject.segment_key, subject.segment_value), as_of=as_of,
+        )  # fmt: skip
+        comparison = with_steps(comparison, reference.bins, previous)
     return drift_metrics(comparison, subject=subject, window=metric.window, provenance=provenance)
 
 

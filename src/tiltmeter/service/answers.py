@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tiltmeter.api.as_json import side_json
 from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile
+from tiltmeter.statistics.features import fits
+from tiltmeter.statistics.sides import side_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.message import Delivery
     from tiltmeter.domain.metric import Metric, Subject
-    from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.profile import FeatureBins, FeatureProfile, Profile
     from tiltmeter.domain.window import Window
     from tiltmeter.monitors.recomputing import Recomputed
 
@@ -145,15 +148,20 @@ def recomputed_json(alert: Alert, found: Sequence[Recomputed]) -> dict[str, Any]
     }
 
 
-def profile_json(feature: str, reference: Reference, current: Profile | None) -> dict[str, Any]:
-    """Rows per bin or level of one feature in a span, beside the baseline's.
+def profile_json(feature: str, reference: Reference, spans: Mapping[str, Profile | None]) -> dict[str, Any]:
+    """Rows per bin or level of one feature in a span, beside the baseline's, and the statistics of every side.
 
     Numbers have the decile bins `(from, to]`, open at both ends; categories the baseline's levels and those new to it;
     text has neither.
+
+    Args:
+        feature: one of the baseline's.
+        reference: the baseline.
+        spans: `current`, and `previous`, as long a span right before it; None without rows.
     """
     bins = reference.bins.features[feature]
-    window = current.features.get(feature) if current is not None else None
-    baseline = reference.profile.features.get(feature)
+    found = {name: None if span is None else span.features.get(feature) for name, span in spans.items()}
+    window, baseline = found["current"], reference.profile.features.get(feature)
     sides = {"baseline": baseline, "current": window}
     said: dict[str, Any] = {
         "feature": feature,
@@ -165,6 +173,10 @@ def profile_json(feature: str, reference: Reference, current: Profile | None) ->
         "baseline_rows": baseline.rows if baseline is not None else 0,
         "baseline_missing": baseline.missing if baseline is not None else 0,
         "cells": [],
+        "statistics": {
+            name: None if side is None else _statistics(bins, side, reference=name == "baseline")
+            for name, side in {"baseline": baseline, **found}.items()
+        },
     }
     if isinstance(bins.cells, NumericBins):
         counts = {name: decile_counts(bins.cells, side) for name, side in sides.items()}
@@ -181,6 +193,11 @@ def profile_json(feature: str, reference: Reference, current: Profile | None) ->
         new = window.new if isinstance(window, LevelProfile) else {}
         said["cells"] += [{"level": name, "baseline": 0, "current": rows} for name, rows in _most(new)]
     return said
+
+
+def _statistics(bins: FeatureBins, side: FeatureProfile, *, reference: bool) -> dict[str, Any] | None:
+    """Statistics of one side; None where the column held another type."""
+    return side_json(side_statistics(bins, side, reference=reference), bins.kind) if fits(bins, side) else None
 
 
 MOST_LEVELS = 200

@@ -273,7 +273,7 @@ def _profile_route(router: APIRouter, world: World, model_name: Any) -> None:  #
         until: Annotated[datetime, Query(alias="to")],
         model: str = model_name,
     ) -> dict[str, Any]:
-        """Rows per bin or level of one feature in a span, beside the baseline's."""
+        """Rows per bin or level of one feature in a span, beside the baseline's and those of the span before."""
         start, end = _aware(since), _aware(until)
         if start is None or end is None or start >= end:
             raise HTTPException(422, "`from` must be earlier than `to`")
@@ -281,8 +281,11 @@ def _profile_route(router: APIRouter, world: World, model_name: Any) -> None:  #
         reference = world.baselines.judging(world.models[model], window)
         if reference is None or feature not in reference.bins.features:
             raise HTTPException(404, f'there is no profile of "{feature}" yet')
-        current = world.states.total(model, reference.bins.bins_id, window)
-        return profile_json(feature, reference, current)
+        bins_id = reference.bins.bins_id
+        spans = {"current": window, "previous": window.previous}
+        return profile_json(
+            feature, reference, {name: world.states.total(model, bins_id, span) for name, span in spans.items()}
+        )
 
 
 def _operate_routes(operations: Operations, access: Access) -> APIRouter:

@@ -121,6 +121,19 @@ def test_conversion_can_be_judged_where_there_is_a_label():
     assert replayed([QUIET], rules=asked, label=None).episodes == ()
 
 
+def test_a_rule_on_the_window_before_fires_when_a_feature_steps_up_and_not_while_it_stays():
+    rule = Rule(
+        "jump", "features.mean_step", {Severity.WARNING: Limit(above=1.0)}, by=("feature",), p_below=0.001,
+        resolve_after=1,
+    )  # fmt: skip
+    rules = load_rules(None)
+    asked = type(rules)(**{**{n: getattr(rules, n) for n in rules.__slots__}, "rules": (rule,)})
+    found = replayed([QUIET, MOVED, MOVED, MOVED, QUIET], rules=asked).episodes
+    assert [(one.feature, one.since, one.windows) for one in found] == [("age", START + timedelta(days=11), 1)]
+    assert found[0].effect.startswith("mean 4")
+    assert replayed([QUIET, None, MOVED], rules=asked).episodes == ()  # the day before holds no rows
+
+
 def test_windows_follow_the_calendar_of_the_zone():
     berlin = ZoneInfo("Europe/Berlin")
     found = replayed([QUIET, QUIET], zone=berlin, until=moment_of("2026-09-11", berlin))

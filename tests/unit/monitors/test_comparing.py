@@ -1,6 +1,6 @@
 """What a comparing monitor judges apart: versions that scored side by side, segments, and nothing twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -9,12 +9,16 @@ import pyarrow as pa
 import pytest
 
 from tables import Frame
+from tiltmeter.alerting.rules import verdicts
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.feature import ColumnRoles
 from tiltmeter.domain.model import Model
-from tiltmeter.domain.rule import RuleSet
+from tiltmeter.domain.rule import Limit, Rule, RuleSet
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.comparing import DRIFT, FEATURES
+from tiltmeter.monitors.drift import STEPS
+from tiltmeter.monitors.recomputing import recompute
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kernel import profile_rows
 
@@ -38,7 +42,7 @@ class Stored:
     def subjects(self, model, bins_id):
         return sorted({version for day in self.days.values() for version in day}), []
 
-    def total(self, model, bins_id, window, *, version="", segment=("", "")):
+    def total(self, model, bins_id, window, *, version="", segment=("", ""), as_of=None):
         parts = [p for v, p in self.days.get(window.start, {}).items() if version in ("", v)]
         return sum(parts[1:], parts[0]) if parts else None
 
@@ -59,7 +63,7 @@ def world():
         states=Stored(days),
         baselines=SimpleNamespace(
             bins=lambda _model, _now: bins,
-            judging=lambda _model, _window: reference,
+            judging=lambda _model, _window, **_: reference,
             beside=lambda _model, _window: (),
         ),
         rules=RuleSet(()),
@@ -78,3 +82,45 @@ def test_versions_are_judged_apart_only_where_several_scored(world):
 
 def test_an_hour_is_judged_as_a_whole(world):
     assert _versions(world, FEATURES, 1) == {""}
+
+
+def _steps(world, monitor, number, rules=()):
+    asked = SimpleNamespace(**{**vars(world), "rules": RuleSet(tuple(rules))})
+    metrics = monitor.measure(Model("leads"), _day(number), asked)
+    return {m.name: m for m in metrics if m.name in STEPS and m.subject.model_version == ""}
+
+
+def test_a_day_is_held_against_the_day_before(world):
+    assert _steps(world, DRIFT, 0) == {}
+    found = _steps(world, DRIFT, 2)
+    assert set(found) == {"features.mean_step", "features.missing_step"}
+    before, now = (np.concatenate([_rows(seed).table["size"].to_numpy() for seed in seeds]) for seeds in ((2, 3), (3,)))
+    base = _rows(1).table["size"].to_numpy()
+    step = found["features.mean_step"]
+    assert step.value == pytest.approx((now.mean() - before.mean()) / base.std(ddof=1), rel=1e-6)
+    assert (step.n_reference, step.n_current) == (800, 400)
+    assert 0.0 < step.p_value < 1.0
+    assert step.details["effect"].startswith("mean ")
+    assert step.details["effect"].endswith("in one window")
+
+
+def test_an_hour_is_held_against_the_hour_before_where_a_rule_asks_for_it(world):
+    assert _steps(world, FEATURES, 2) == {}
+    rule = Rule("jump", "features.mean_step", {Severity.WARNING: Limit(above=1.0)}, by=("feature",), every=Grain.HOUR)
+    assert set(_steps(world, FEATURES, 2, [rule])) == {"features.mean_step", "features.missing_step"}
+
+
+def test_a_step_is_recomputed_to_the_last_bit(world):
+    gone = SimpleNamespace(rows_at=lambda *_: None)
+    again = SimpleNamespace(**{**vars(world), "log": gone})
+    for metric in _steps(world, DRIFT, 2).values():
+        assert [one.is_same for one in recompute(metric, Model("leads"), again)] == [True, None]
+
+
+def test_a_rule_on_a_step_is_judged_by_the_rows_of_both_windows(world):
+    rule = Rule("jump", "features.mean_step", {Severity.WARNING: Limit(above=-9.0)}, by=("feature",), min_rows=401)
+    step = _steps(world, DRIFT, 2)["features.mean_step"]
+    assert [v.why for v in verdicts([step], [rule])] == ["too_few_rows"]
+    enough = replace(rule, min_rows=400)
+    assert [v.severity for v in verdicts([step], [enough])] == [Severity.WARNING]
+    assert [v.why for v in verdicts([replace(step, n_reference=399)], [enough])] == ["too_few_rows"]

@@ -4,13 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tiltmeter import compare
+from tiltmeter import Baseline, compare
 from tiltmeter.domain.feature import ColumnRoles
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.histogram import histogram
 from tiltmeter.engines.local import LocalEngine, open_rows
+from tiltmeter.statistics.steps import with_steps
 from tiltmeter.views.dashboard.cards import rate_words
-from tiltmeter.views.dashboard.comparing import psi_parts, quantiles, short
+from tiltmeter.views.dashboard.comparing import facts, psi_parts, quantiles, short
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.incident_story import PARTS, model_or_world
 
@@ -42,6 +43,24 @@ def test_parts_say_which_way_a_value_went(moved):
 def test_quantiles_stand_side_by_side_for_numbers_only(moved):
     assert list(quantiles(moved["money"])["Value"])[3] == "Median"
     assert quantiles(moved["plan"]).empty
+
+
+def test_numbers_stand_beside_the_baseline_and_the_window_before():
+    rng = np.random.default_rng(5)
+    spans = [{"money": rng.normal(mean, 9, 500), "plan": ["a", "b"] * 250} for mean in (40, 44, 50)]
+    spans[1]["money"][:50] = np.nan
+    baseline = Baseline.fit(pl.DataFrame(spans[0]))
+    before, now = (baseline.profile(pl.DataFrame(span)) for span in spans[1:])
+    found = with_steps(baseline.compare(now).comparison, baseline.bins, before)
+    notes = {fact.title: fact.note for fact in facts(found.features["money"])}
+    means = [np.nanmean(span["money"]) for span in spans]
+    assert notes["Mean"] == f"baseline {means[0]:.4g} · before {means[1]:.4g}"
+    assert notes["Missing"] == "baseline 0.0 % · before 10.0 %"
+    assert notes["Distinct"] == "baseline 500 · before 450"
+    assert list(quantiles(found.features["money"])) == ["Value", "Baseline", "Before", "Now"]
+    assert {fact.title: fact.note for fact in facts(found.features["plan"])}["Distinct"] == "baseline 2 · before 2"
+    alone = baseline.compare(now).comparison.features["money"]
+    assert {fact.title: fact.note for fact in facts(alone)}["Distinct"] == "baseline 500"
 
 
 def test_a_changed_unit_is_drawn_on_a_logarithmic_scale_only_where_that_may_be():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from tiltmeter.ports import MetricQuery
 from tiltmeter.statistics.cells import OTHER
 from tiltmeter.statistics.comparison import compare
 from tiltmeter.statistics.shares import shares
+from tiltmeter.statistics.steps import with_steps
 from tiltmeter.views.dashboard.distributions import sides
 from tiltmeter.views.dashboard.queries import SCORE, remembered
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.comparison import Comparison, FeatureComparison, SidePair, SideStatistics
+    from tiltmeter.domain.feature import FeatureKind
     from tiltmeter.domain.profile import Profile
     from tiltmeter.ports import World
     from tiltmeter.views.dashboard.queries import Scope
@@ -38,7 +40,15 @@ MOST_PARTS = 12
 """Cells of a PSI that are drawn, those with the largest part."""
 
 
-def judged(world: World, reference: Reference, current: Profile, window: Window, scope: Scope) -> Comparison:
+def judged(
+    world: World,
+    reference: Reference,
+    current: Profile,
+    window: Window,
+    scope: Scope,
+    *,
+    previous: Profile | None = None,
+) -> Comparison:
     """Every number of the window against the reference, with severities.
 
     Args:
@@ -47,8 +57,10 @@ def judged(world: World, reference: Reference, current: Profile, window: Window,
         current: rows of the window.
         window: what they are the rows of.
         scope: whose model it is.
+        previous: rows of the window before, None where they do not matter or there are none.
     """
     found = compare(reference, current, weights=scope.model.weights, now=window.end)
+    found = with_steps(found, reference.bins, previous)
     return judge(found, world.rules.rules, window=window, model=scope.model.name).comparison
 
 
@@ -59,7 +71,9 @@ def against_baseline(_world: World, scope: Scope, start: datetime, end: datetime
     found = sides(_world, scope, window)
     if found is None or found[1] is None:
         return None
-    return judged(_world, found[0], found[1], window, scope)
+    before = sides(_world, scope, window.previous)
+    previous = before[1] if before is not None else None
+    return judged(_world, found[0], found[1], window, scope, previous=previous)
 
 
 def feature_of(comparison: Comparison | None, name: str) -> FeatureComparison | None:
@@ -92,14 +106,13 @@ def facts(found: FeatureComparison) -> list[Fact]:
         if found.ks is not None
         else Fact("Cramér's V", number(found.cramers_v), f"chi-square q {p_value(found.test_q_value)}")
     )
-    missing = Fact("Missing", percent(now.missing_share if now else None), _was(percent, before, "missing_share"))
-    distinct = Fact(
-        "Distinct", _count(now.distinct if now else None), f"baseline {_count(before.distinct)}" if before else ""
-    )
+    then = found.step.previous if found.step is not None else None
+    missing = Fact("Missing", percent(now.missing_share if now else None), _was(percent, before, then, "missing_share"))
+    distinct = Fact("Distinct", _count(now.distinct if now else None), _was(_count, before, then, "distinct"))
     if now is not None and now.mean is not None and before is not None:
         kind = found.kind
         middle = (
-            Fact("Mean", short(now.mean), f"baseline {short(before.mean)}")
+            Fact("Mean", short(now.mean), _was(short, before, then, "mean"))
             if kind.value != "datetime"
             else Fact("Median", value_text(now.median, kind), f"baseline {value_text(before.median, kind)}")
         )
@@ -111,8 +124,10 @@ def facts(found: FeatureComparison) -> list[Fact]:
     return [psi, test, missing, middle, outside, distinct]
 
 
-def _was(words: Callable[[float | None], str], side: SideStatistics | None, name: str) -> str:
-    return f"baseline {words(getattr(side, name))}" if side is not None else "no baseline"
+def _was(words: Callable[[Any], str], baseline: SideStatistics | None, then: SideStatistics | None, name: str) -> str:
+    """The baseline's number and that of the window before."""
+    said = f"baseline {words(getattr(baseline, name))}" if baseline is not None else "no baseline"
+    return f"{said} · before {words(getattr(then, name))}" if then is not None else said
 
 
 def _pair(pair: SidePair | None) -> tuple[str, str]:
@@ -146,15 +161,20 @@ _QUANTILES = (
 
 
 def quantiles(found: FeatureComparison) -> pd.DataFrame:
-    """Quantiles of a numeric feature in words: columns `Value`, `Baseline`, `Now`; empty for categories."""
-    before, now = found.reference, found.current
-    if before is None or now is None or before.median is None:
+    """Quantiles of a numeric feature in words: `Value`, `Baseline`, `Before` (the window before) and `Now`.
+
+    Empty for categories; without `Before` where that window holds no rows.
+    """
+    sides = {"Baseline": found.reference, "Before": found.step.previous if found.step else None, "Now": found.current}
+    known = {title: side for title, side in sides.items() if side is not None}
+    if "Baseline" not in known or "Now" not in known or known["Baseline"].median is None:
         return pd.DataFrame(columns=["Value", "Baseline", "Now"])
-    rows = [
-        (title, value_text(getattr(before, name), found.kind), value_text(getattr(now, name), found.kind))
-        for title, name in _QUANTILES
-    ]
-    return pd.DataFrame(rows, columns=["Value", "Baseline", "Now"])
+    rows = [(title, *(_quantile(side, name, found.kind) for side in known.values())) for title, name in _QUANTILES]
+    return pd.DataFrame(rows, columns=["Value", *known])
+
+
+def _quantile(side: SideStatistics, name: str, kind: FeatureKind) -> str:
+    return value_text(getattr(side, name), kind)
 
 
 def psi_parts(found: FeatureComparison) -> pd.DataFrame:

@@ -172,6 +172,8 @@ def _beside(found: FeatureComparison) -> None:
     if len(table):
         st.markdown("**Values beside the baseline**")
         st.dataframe(table, hide_index=True, width="stretch", placeholder="–", alt="Quantiles, baseline and now")
+        if "Before" in table:
+            st.caption("before: as long a span, right before the one that is shown")
 
 
 def _segments(scope: queries.Scope, window: Window, feature: str) -> None:
