@@ -37,7 +37,7 @@ routes:
 """
 
 
-def build(folder, *, model="lead-scoring", size="company_size", level="partner-x"):
+def build(folder, *, model="lead-scoring", size="company_size", level="partner-x", level_score=0.3):
     """Write configuration and tables, judge every window of the past five days.
 
     Args:
@@ -45,6 +45,7 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
         model: name of the model; hostile in some tests.
         size: name of the numeric feature.
         level: the new level of the last day.
+        level_score: score of its leads; all others have 0.3.
 
     Returns:
         Path of its configuration.
@@ -59,7 +60,7 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
     configuration = load_settings(path, environ={})
     clock = FakeClock(END)
     log = stored_log(configuration, clock, configuration.models)
-    log.append("predictions", _predictions(chance, model, size, level))
+    log.append("predictions", _predictions(chance, model, size, level, level_score))
     log.append("traffic", _traffic(model))
     log.append("batch_runs", _nights())
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
@@ -78,7 +79,7 @@ def _judge_all(world, model, clock):
                 judge(MONITORS.load(monitor), model, window, world)
 
 
-def _predictions(chance, model, size, level):
+def _predictions(chance, model, size, level, level_score):
     start = END - timedelta(days=DAYS)
     rows = []
     for place in range(DAYS * 24 * HOURLY):
@@ -89,7 +90,8 @@ def _predictions(chance, model, size, level):
             {
                 "event_id": f"e{place}", "request_id": f"r{place}", "request_date": at.date(), "request_time": at,
                 "source": "api", "model_name": model, "model_version": "14", "entity_id": f"lead-{place}",
-                "prediction": 0.3, "status_code": 200, "execution_duration_ms": 20.0, "http_route": "POST /score",
+                "prediction": level_score if source == level else 0.3, "status_code": 200,
+                "execution_duration_ms": 20.0, "http_route": "POST /score",
                 f"f_{size}": chance.lognormvariate(4, 1), "f_source": source, "ingest_time": at,
             }
         )  # fmt: skip

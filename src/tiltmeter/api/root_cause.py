@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.window import Window
+from tiltmeter.statistics.comparison import compare
 from tiltmeter.statistics.root_cause import NOT_READ, decompose, ranked
 from tiltmeter.statistics.segmenting import segmentation_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.alert import Alert
     from tiltmeter.domain.comparison import Comparison
     from tiltmeter.domain.profile import Profile
-    from tiltmeter.domain.score_shift import FeaturePart
-    from tiltmeter.ports import Engine, Rows
+    from tiltmeter.domain.score_shift import FeaturePart, ScoreShift
+    from tiltmeter.ports import Engine, Rows, World
     from tiltmeter.statistics.segmenting import Segmentation
 
 MOST_FEATURES = 100
@@ -41,6 +44,45 @@ def with_causes(
     found = _parts(reference, rows, segmentations, engine) if segmentations else ()
     explained = replace(shift, features=found, why="" if found else "no_features")
     return replace(comparison, score_shift=explained)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShift:
+    """The change of a model's mean score from one window to another."""
+
+    before: Window
+    now: Window
+    shift: ScoreShift
+
+
+def shift_behind(alert: Alert, world: World) -> WindowShift | None:
+    """What moved the score that an alert speaks of: the judged window against as long a span before the alert began.
+
+    Args:
+        alert: any alert.
+        world: its log is read: the rows of both windows, twice.
+
+    Returns:
+        None where the alert speaks of something else, of a part of the rows, or of a model without a score.
+    """
+    metric, model = alert.metric, world.models.get(alert.subject.model)
+    is_whole = not (alert.subject.model_version or alert.subject.feature or alert.subject.segment_key)
+    if metric is None or model is None or metric.name not in _OF_THE_SCORE or not is_whole:
+        return None
+    now = metric.window
+    began = min(alert.since or now.start, now.start)
+    before = Window(began - now.length, began, now.grain)
+    bins = world.baselines.bins(model, now.end)
+    if bins is None or not bins.score:
+        return None
+    rows = (world.log.rows(model, before), world.log.rows(model, now))
+    profiles = [world.engine.profile(side, bins) for side in rows]
+    reference = Reference("before", "", bins, profiles[0])
+    found = with_causes(compare(reference, profiles[1]), reference, profiles[1], rows, world.engine).score_shift
+    return None if found is None else WindowShift(before, now, found)
+
+
+_OF_THE_SCORE = ("drift.score_psi", "drift.overall_psi")
 
 
 def _segmentations(comparison: Comparison, reference: Reference, current: Profile) -> dict[str, Segmentation]:

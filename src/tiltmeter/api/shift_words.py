@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.api.summary import percent
 from tiltmeter.monitors.effects import shortened
+from tiltmeter.statistics.root_cause import DID_NOT_MOVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,24 @@ def shift_sentence(shift: ScoreShift) -> str:
     if share < _WORTH_NAMING:
         return f"{moved}; no feature's mix explains a tenth of it, the scores changed within segments"
     return f"{moved}; the mix of {shortened(first.feature)} explains {share * 100:.0f} % of it"
+
+
+def shift_lines(shift: ScoreShift) -> list[str]:
+    """The answer and its parts, a sentence each; so is that nothing moved, or that there is nothing to compare."""
+    if shift.features:
+        parts = [shift_row(part, shift) for part in first_parts(shift)]
+        said = [
+            f"{name} explains {share}: mix {mix}, left within {within}; {segment}"
+            for name, share, mix, within, segment in parts
+        ]
+        return [shift_sentence(shift), *said, *([NOT_ADDED.removesuffix(".")] if len(parts) > 1 else [])]
+    if shift.reference is None or shift.current is None:
+        side = "before" if shift.reference is None else "now"
+        return [f"no row with a score lies in the window {side}: it was erased, or is kept no longer"]
+    means = f"{shift.reference:.4g} → {shift.current:.4g}"
+    if shift.why == DID_NOT_MOVE:
+        return [f"the mean score did not move by more than chance ({means}): its distribution did"]
+    return [f"the mean score went {means}; no feature has segments to split it by"]
 
 
 def first_parts(shift: ScoreShift) -> Sequence[FeaturePart]:

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tiltmeter.alerting.explaining import Line, story_of, subject_of
+from tiltmeter.api.as_json import shift_json
+from tiltmeter.api.root_cause import shift_behind
+from tiltmeter.api.shift_words import shift_lines
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.config.units import duration
@@ -18,7 +21,14 @@ from tiltmeter.domain.errors import UsageError
 from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.recomputing import recompute
 from tiltmeter.registry import did_you_mean
-from tiltmeter.service.answers import alert_json, delivery_json, event_json, incident_json, recomputed_json
+from tiltmeter.service.answers import (
+    alert_json,
+    delivery_json,
+    event_json,
+    incident_json,
+    recomputed_json,
+    window_json,
+)
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
 from tiltmeter.wiring import build_world
 
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiltmeter.alerting.explaining import Story
+    from tiltmeter.api.root_cause import WindowShift
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident
     from tiltmeter.monitors.recomputing import Recomputed
     from tiltmeter.ports import World
@@ -122,7 +133,8 @@ def explain(
 ) -> None:
     """Why it fired, why people were, or were not, told, and its numbers computed once more.
 
-    Numbers come from the stored states, bit for bit, and from the rows while their version of the table is kept.
+    Numbers come from the stored states, bit for bit, and from the rows while their version of the table is kept. Where
+    the score moved, the rows of the window and of as long a span before are read: which feature's mix moved its mean.
 
     Example:
         tiltmeter alerts explain inc_7f3a
@@ -131,10 +143,12 @@ def explain(
     incident, alerts = _asked_about(world, alert)
     found = _story(world, incident, alerts)
     again = [(one, _recomputed(one, world)) for one in alerts]
+    moved = next((shift for one in alerts if (shift := shift_behind(one, world))), None)
     if as_json:
         facts: dict[str, Any] = {"schema": "tiltmeter.alerts-explain/1", "incident": incident.id if incident else None}
         facts["numbers"] = [recomputed_json(one, numbers) for one, numbers in again]
         facts["upstream"] = found.upstream
+        facts["score_shift"] = None if moved is None else _shift_json(moved)
         for part in ("fired", "told", "quiet"):
             facts[part] = [
                 {"at": line.at.isoformat() if line.at else None, "text": line.text} for line in getattr(found, part)
@@ -146,11 +160,28 @@ def explain(
         shown = incident.severity if incident.resolved_at is None else incident.peak
         console.print(f"[{_STYLE[shown]}]{shown.word.upper()}[/] {_escaped(incident.title)}  [dim]{incident.id}[/]")
     _print_part(console, world, "What changed upstream", [Line(None, found.upstream or "nothing that stands out")])
+    if moved is not None:
+        _print_part(console, world, "What moved the score", [Line(None, text) for text in _shift_lines(moved, world)])
     _print_part(console, world, "Why it fired", found.fired)
     _print_part(console, world, "Who was told", found.told or [Line(None, "nobody")])
     _print_part(console, world, "What kept people from being told, and what comes next", found.quiet)
     lines = [Line(None, text) for one, numbers in again for text in _again(one, numbers)]
     _print_part(console, world, "Its numbers, computed once more", lines)
+
+
+def _shift_json(moved: WindowShift) -> dict[str, Any]:
+    windows = {"before": window_json(moved.before), "now": window_json(moved.now)}
+    return {"windows": windows, **(shift_json(moved.shift) or {})}
+
+
+def _shift_lines(moved: WindowShift, world: World) -> Iterator[str]:
+    spans = [
+        f"{window.start.astimezone(world.zone):%d %b %H:%M} to {window.end.astimezone(world.zone):%d %b %H:%M}"
+        for window in (moved.before, moved.now)
+    ]
+    first, *parts = shift_lines(moved.shift)
+    yield f"{first} ({spans[0]} against {spans[1]})"
+    yield from (f"  {part}" for part in parts)
 
 
 def _recomputed(alert: Alert, world: World) -> list[Recomputed]:

@@ -8,7 +8,7 @@ import pytest
 
 import tiltmeter
 from lead_frames import HOSTILE
-from tiltmeter.api.shift_words import first_parts, shift_row, shift_sentence
+from tiltmeter.api.shift_words import first_parts, shift_lines, shift_row, shift_sentence
 from tiltmeter.domain.score_shift import FeaturePart, ScoreShift, SegmentPart, SegmentSide
 
 MEANS = {"web": 0.2, "fair": 0.5, "partner-x": 0.7}
@@ -146,6 +146,23 @@ def test_the_words_of_a_fall_of_large_scores():
     assert shift_row(part, shift)[1:] == [
         "99 %", "-1,500", "-20", "web: 60.0 % → 30.0 % of the rows, scores 5,000 → 4,000",
     ]  # fmt: skip
+
+
+def test_every_outcome_has_a_sentence(mixed):
+    assert shift_lines(mixed.score_shift) == [
+        "The mean score went 0.3200 → 0.4100 (+0.0900); the mix of source explains 100 % of it",
+        "source explains 100 %: mix +0.0900, left within 0.0000; web: 60.0 % → 30.0 % of the rows, scores 0.2000",
+    ]
+    assert shift_lines(ScoreShift(0.3, 0.301, 0.001, 0.01, why="did_not_move")) == [
+        "the mean score did not move by more than chance (0.3 → 0.301): its distribution did"
+    ]
+    assert shift_lines(ScoreShift(None, 0.3, None, None, why="no_scores"))[0].startswith(
+        "no row with a score lies in the window before"
+    )
+    assert shift_lines(ScoreShift(0.3, None, None, None, why="no_scores"))[0].startswith(
+        "no row with a score lies in the window now"
+    )
+    assert "no feature has segments" in shift_lines(ScoreShift(0.3, 0.5, 0.2, 0.01, why="no_features"))[0]
 
 
 def test_a_hostile_name_is_shown_without_its_controls():
