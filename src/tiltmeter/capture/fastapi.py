@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.context import count_here
 from tiltmeter.capture.exchange import Exchange
 from tiltmeter.capture.options import EXCLUDED_PATHS, CaptureOptions, spool_folder
+from tiltmeter.capture.patient import PatientExchange
 from tiltmeter.capture.privacy import HASH_KEY, Privacy
 from tiltmeter.capture.report import report
 from tiltmeter.capture.writer import SpoolWriter
@@ -106,6 +108,8 @@ class Capture:
         self.writer = writer or SpoolWriter(
             spool_folder(spool), durability=durability, budget=Budget(max_bytes=max_bytes, min_free=min_free)
         )
+        may_wait = on_full != "drop" or self.writer.durability == "disk"
+        self._exchange = PatientExchange if may_wait else Exchange
         if spool is None and writer is None:
             sys.stderr.write(f"tiltmeter: requests are recorded in {self.writer.spool.absolute()}\n")
         self._excluded = frozenset(self._options.exclude_paths)
@@ -117,7 +121,7 @@ class Capture:
             _add_to(app, self._inside)
 
     def _inside(self, app: Application) -> Application:
-        return lambda scope, receive, send: self._pass_on(app, scope, receive, send)
+        return partial(self._pass_on, app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""
@@ -127,10 +131,20 @@ class Capture:
             await self._pass_on(self._app, scope, receive, send)
 
     async def _pass_on(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._watched(scope, receive, send) if scope["type"] == "http" else None
-        if exchange is None:
+        if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 self.writer.start()  # the first request need not wait for the slot
+            await app(scope, receive, send)
+            return
+        exchange = None
+        try:
+            path = scope["path"]
+            if not (path in self._excluded or path.startswith(self._excluded_below) or self._is_left_out()):
+                exchange = self._exchange(self._options, self.writer, scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - capture boundary: the request is served whatever goes wrong here
+            self.writer.counters.add("capture_errors")
+            report("capture_failed", "a request could not be watched", error=error)
+        if exchange is None:
             await app(scope, receive, send)
             return
         try:
@@ -138,21 +152,12 @@ class Capture:
         except BaseException as error:
             await exchange.fail(error)
             raise
-        exchange.end()
+        if not exchange.done:
+            exchange.end()
 
-    def _watched(self, scope: Scope, receive: Receive, send: Send) -> Exchange | None:
-        try:
-            path = scope["path"]
-            if path in self._excluded or path.startswith(self._excluded_below):
-                return None
-            options = self._options
-            if options.sampling < 1.0 and options.chance() >= options.sampling:
-                return None
-            return Exchange(options, self.writer, scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - capture boundary: the request is served whatever goes wrong here
-            self.writer.counters.add("capture_errors")
-            report("capture_failed", "a request could not be watched", error=error)
-            return None
+    def _is_left_out(self) -> bool:
+        sampling = self._options.sampling
+        return sampling < 1.0 and self._options.chance() >= sampling
 
     def close(self) -> None:
         """Seal the spool and give the slot back; otherwise done when the process ends."""

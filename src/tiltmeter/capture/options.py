@@ -19,6 +19,8 @@ Version: TypeAlias = "str | Callable[[], str]"
 
 EXCLUDED_PATHS = ("/metrics", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json")
 POLICIES = ("drop", "block", "fail_request")
+REQUEST_IDS = frozenset({b"x-request-id", b"client_request_id"})
+"""Headers in which a client or a proxy names the request."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +39,9 @@ class CaptureOptions:
         max_body: bytes kept of each body.
         requester_header: request header that names who asked.
         chance: gives numbers in [0, 1) for sampling.
-        reduces: whether there are privacy rules; asked for every request, so looked at once.
+        reduces: whether there are privacy rules; this and the rest is asked for every request, so looked at once.
+        looked_for: request headers that are read.
+        fixed_version: the version of every model; None when it depends on the model or the moment.
     """
 
     privacy: Privacy
@@ -52,6 +56,8 @@ class CaptureOptions:
     requester_header: bytes = b""
     chance: Callable[[], float] = random.random
     reduces: bool = field(init=False)
+    looked_for: frozenset[bytes] = field(init=False)
+    fixed_version: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.model and not self.models:
@@ -61,6 +67,8 @@ class CaptureOptions:
         if self.on_full not in POLICIES:
             raise ConfigError(f'on_full is "{self.on_full}"', hint=f"use {', '.join(POLICIES)}")
         object.__setattr__(self, "reduces", bool(self.privacy))
+        object.__setattr__(self, "looked_for", REQUEST_IDS | {b"traceparent", self.requester_header})
+        object.__setattr__(self, "fixed_version", self.model_version if type(self.model_version) is str else None)
 
     def model_of(self, route: str) -> str:
         """Model behind a route template, empty when it is not recorded."""

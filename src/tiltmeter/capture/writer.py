@@ -165,12 +165,14 @@ class SpoolWriter:
         Raises:
             SpoolRefused: nothing was kept.
         """
+        length = len(payload)
         with self._lock:
             segment = self._open or self._begin()
-            if len(payload) + _FRAME_ROOM > self._room or len(payload) > MAX_PAYLOAD:
+            if length + _FRAME_ROOM > self._room or length > MAX_PAYLOAD:
                 self._look_for_room()
                 raise self._refusal("the spool is full", "dropped_full")
-            frame = encode_frame(payload, segment.count, self._mark, segment.seed)
+            count = segment.count
+            frame = encode_frame(payload, count, self._mark, segment.seed)
             try:
                 written = self._write(segment.fd, frame)
             except OSError as error:
@@ -179,15 +181,15 @@ class SpoolWriter:
             if written != len(frame):
                 self._undo(segment)
                 raise self._refusal("the disk refused a record (no space left)", "dropped_disk")
-            segment.size += written
-            segment.count += 1
+            segment.size = size = segment.size + written
+            segment.count = count + 1
             segment.unsynced.append(payload)
             self._room -= written
             self._position = position = self._position + 1
-            if segment.count == 1:
+            if count == 0:
                 segment.begun = self._monotonic()
                 self._wake.set()
-            elif segment.size >= self._seal_bytes:
+            elif size >= self._seal_bytes:
                 self._wake.set()
             return position
 
