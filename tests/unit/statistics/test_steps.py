@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tables import Frame
 from tiltmeter.domain.baseline import Reference
-from tiltmeter.domain.feature import ColumnRoles
+from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kernel import profile_rows
 from tiltmeter.statistics.comparison import compare
@@ -137,6 +137,23 @@ def test_swapping_the_windows_flips_the_sign_and_keeps_the_p_value(now_missing, 
     if there.mean is not None:
         assert there.mean == -back.mean
         assert there.mean_p_value == (pytest.approx(back.mean_p_value) if back.mean_p_value is not None else None)
+
+
+_hostile = st.lists(st.one_of(st.none(), st.floats(), st.sampled_from([1e308, -1e308, 5e-324, 1e12])), max_size=30)
+
+
+@given(_hostile, _hostile, _hostile)
+@settings(deadline=None)
+def test_any_values_give_finite_steps_or_none(base, then, now):
+    frames = [Frame(pa.table({"size": pa.array(values, pa.float64())})) for values in ([*base, 1.0], then, now)]
+    bins = fit_bins(frames[0], ColumnRoles(kinds={"size": FeatureKind.NUMERIC}))
+    base_profile, before, current = (profile_rows(frame, bins) for frame in frames)
+    found = with_steps(compare(Reference("b", "b", bins, base_profile), current), bins, before).features["size"].step
+    assert (found is None) == (not then)
+    if found is not None:
+        numbers = (found.mean, found.mean_p_value, found.missing, found.missing_p_value)
+        assert all(number is None or np.isfinite(number) for number in numbers)
+        assert all(p is None or 0.0 <= p <= 1.0 for p in numbers[1::2])
 
 
 def test_without_drift_one_window_in_twenty_falls_below_five_percent():
