@@ -25,7 +25,7 @@ from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.options import spool_folder
 from tiltmeter.capture.privacy import HASH_KEY, Privacy
 from tiltmeter.capture.record import micros
-from tiltmeter.capture.writer import host_name
+from tiltmeter.capture.slot import host_name
 from tiltmeter.domain.batch_run import (
     FAILED_MARK,
     KILLED,

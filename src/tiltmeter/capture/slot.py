@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -276,3 +277,9 @@ def take_over(files: Files, folder: Path) -> bool:
         return segments_in(files, folder) != before
     finally:
         files.close(lock)
+
+
+def host_name(given: str | None = None) -> str:
+    """Folder name of this host: its name, with what no folder may hold replaced."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", given or socket.gethostname()).strip(".") or "host"
+    return f"{name}-host" if name == "batch" else name

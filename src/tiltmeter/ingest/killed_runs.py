@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from tiltmeter.capture.writer import host_name
+from tiltmeter.capture.slot import host_name
 from tiltmeter.domain.batch_run import (
     FAILED_MARK,
     MANIFEST_FILE,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, RLock, Thread
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import structlog
 
-from tiltmeter.capture.counters import read_counters
 from tiltmeter.capture.record import micros
 from tiltmeter.capture.spool import remove_segment, sealed_segments, take_over_abandoned
 from tiltmeter.domain.errors import StoreError, UnreadableData
@@ -29,6 +28,15 @@ from tiltmeter.ingest.columns import FeatureTypes
 from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
 from tiltmeter.ingest.private import rules_of
 from tiltmeter.ingest.segments import ReadSegment, RouteReport, SegmentReader
+from tiltmeter.ingest.standing import (
+    Shipped,
+    age_of_oldest,
+    all_counters,
+    dropped,
+    routes_json,
+    transactions,
+    unwritten,
+)
 from tiltmeter.store.schema import OUTCOMES, PREDICTIONS, TRAFFIC
 from tiltmeter.store.table import ConcurrentCommitError
 from tiltmeter.store.traffic import TrafficCounts, traffic_table
@@ -54,27 +62,6 @@ RIVAL_TRIES = 20
 _LONGEST_WAIT = 60.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Shipped:
-    """What one turn brought into the tables."""
-
-    predictions: int = 0
-    outcomes: int = 0
-    segments: int = 0
-    traffic_rows: int = 0
-    waiting: int = 0
-
-    def __add__(self, other: Shipped) -> Shipped:
-        """Both turns together; what waits is the later one's."""
-        return Shipped(
-            self.predictions + other.predictions,
-            self.outcomes + other.outcomes,
-            self.segments + other.segments,
-            self.traffic_rows + other.traffic_rows,
-            other.waiting,
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +131,7 @@ class Shipper:
             total += turn
             if not scanned and not turn.segments:
                 break
-        self.counters["dropped"] = _dropped(self.spool)
+        self.counters["dropped"] = dropped(self.spool)
         total += Shipped(self._batches().ship(now), waiting=total.waiting)
         if flush or self.clock.monotonic() >= self._flush_at or self._loaded_segments() > 1000:
             total += self._flush_traffic()
@@ -200,11 +187,7 @@ class Shipper:
 
     def unwritten_traffic(self) -> list[TrafficState]:
         """States that are not in the traffic table yet."""
-        counts = TrafficCounts()
-        for found in list(self._pending.values()):
-            if not found.has_traffic_stored:
-                counts.add(found.traffic)
-        return counts.states()
+        return unwritten(list(self._pending.values()))
 
     def live_snapshot(self, now: datetime | None = None) -> dict[str, Any]:
         """What `/live` answers: the last minute by model, the states of half an hour, and how the shipper stands."""
@@ -215,14 +198,7 @@ class Shipper:
             "host": self.host,
             "models": self.live.snapshot(now, self.models),
             "states": [state_json(state) for state in self.live.states()],
-            "routes": {
-                name: {
-                    "answers": report.answers,
-                    "without_prediction": report.without_prediction,
-                    "response_keys": list(report.response_keys),
-                }
-                for name, report in sorted(self.routes.items())
-            },
+            "routes": routes_json(self.routes),
             "shipper": {
                 "waiting_segments": len(self._pending),
                 "spool_age_seconds": self.spool_age(now),
@@ -235,24 +211,11 @@ class Shipper:
         """What `/metrics` of a host that only ships answers."""
         now = now or self.clock.now()
         gauges = {"spool_waiting_segments": float(len(self._pending)), "spool_age_seconds": self.spool_age(now)}
-        counters = {f"shipper_{name}": value for name, value in self.counters.items()}
-        for counts in read_counters(self.spool).values():
-            for name, number in counts.items():
-                counters[f"capture_{name}"] = counters.get(f"capture_{name}", 0) + number
-        return prometheus_text(self.live, counters, gauges, now)
+        return prometheus_text(self.live, all_counters(self.counters, self.spool), gauges, now)
 
     def spool_age(self, now: datetime | None = None) -> float:
         """Age in seconds of the oldest sealed segment that is not in the tables; 0 when none waits."""
-        now = now or self.clock.now()
-        oldest = None
-        for found in list(self._pending.values()):
-            if not found.is_shipped:
-                try:
-                    written = datetime.fromtimestamp(found.segment.path.stat().st_mtime, UTC)
-                except OSError:
-                    continue
-                oldest = written if oldest is None else min(oldest, written)
-        return max((now - oldest).total_seconds(), 0.0) if oldest else 0.0
+        return age_of_oldest(list(self._pending.values()), now or self.clock.now())
 
     def _guarded(self, work: Any) -> None:  # noqa: ANN401 - a callable without arguments
         try:
@@ -367,7 +330,7 @@ class Shipper:
             if rows is None or not rows.num_rows:
                 return 0
             try:
-                handle.append(rows, _transactions(fresh))
+                handle.append(rows, transactions(fresh))
             except ConcurrentCommitError:
                 self.counters["rival_commits"] += 1
                 continue
@@ -420,7 +383,7 @@ class Shipper:
             if not states:
                 return 0
             try:
-                handle.append(traffic_table(states), _transactions(fresh))
+                handle.append(traffic_table(states), transactions(fresh))
             except ConcurrentCommitError:
                 self.counters["rival_commits"] += 1
                 continue
@@ -434,16 +397,3 @@ class Shipper:
         path.rename(folder / f"{host}-{slot}-{path.name}")
         self.counters["segments_set_aside"] += 1
         _log.error("segment_set_aside", segment=str(path), reason=why)
-
-
-def _dropped(spool: Path | str) -> int:
-    """Records that the workers could not keep, since their slots were made."""
-    names = ("dropped_full", "dropped_disk", "unsynced_records")
-    return sum(counts.get(name, 0) for counts in read_counters(spool).values() for name in names)
-
-
-def _transactions(segments: Sequence[ReadSegment]) -> dict[str, int]:
-    highest: dict[str, int] = {}
-    for found in segments:
-        highest[found.slot_id] = max(highest.get(found.slot_id, -1), found.segment.seq)
-    return highest
