@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.window import Window
 from tiltmeter.statistics.comparison import compare
@@ -56,7 +57,7 @@ class WindowShift:
 
 
 def shift_behind(alert: Alert, world: World) -> WindowShift | None:
-    """What moved the score that an alert speaks of: the judged window against as long a span before the alert began.
+    """What moved the score that an alert speaks of: a window in breach against the last one before the breach began.
 
     Args:
         alert: any alert.
@@ -69,9 +70,7 @@ def shift_behind(alert: Alert, world: World) -> WindowShift | None:
     is_whole = not (alert.subject.model_version or alert.subject.feature or alert.subject.segment_key)
     if metric is None or model is None or metric.name not in _OF_THE_SCORE or not is_whole:
         return None
-    now = metric.window
-    began = min(alert.since or now.start, now.start)
-    before = Window(began - now.length, began, now.grain)
+    before, now = windows_of(alert, metric.window)
     bins = world.baselines.bins(model, now.end)
     if bins is None or not bins.score:
         return None
@@ -80,6 +79,19 @@ def shift_behind(alert: Alert, world: World) -> WindowShift | None:
     reference = Reference("before", "", bins, profiles[0])
     found = with_causes(compare(reference, profiles[1]), reference, profiles[1], rows, world.engine).score_shift
     return None if found is None else WindowShift(before, now, found)
+
+
+def windows_of(alert: Alert, judged: Window) -> tuple[Window, Window]:
+    """The last window before the breach began, and one in breach: the newest, or the first of an alert that is over.
+
+    Args:
+        alert: fired at some time.
+        judged: window of its newest number.
+    """
+    # `since` is the end of the first window in breach.
+    first = judged if alert.since is None else Window(alert.since - judged.length, alert.since, judged.grain)
+    first = min(first, judged)
+    return first.previous, judged if alert.state is AlertState.FIRING else first
 
 
 _OF_THE_SCORE = ("drift.score_psi", "drift.overall_psi")

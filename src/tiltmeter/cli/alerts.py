@@ -134,7 +134,7 @@ def explain(
     """Why it fired, why people were, or were not, told, and its numbers computed once more.
 
     Numbers come from the stored states, bit for bit, and from the rows while their version of the table is kept. Where
-    the score moved, the rows of the window and of as long a span before are read: which feature's mix moved its mean.
+    the score moved, rows of a window in breach and of the last one before are read: which feature's mix moved its mean.
 
     Example:
         tiltmeter alerts explain inc_7f3a

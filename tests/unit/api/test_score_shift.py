@@ -1,6 +1,8 @@
 """What moved the mean score: found where it was planted, silent where nothing moved."""
 
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +10,11 @@ import pytest
 
 import tiltmeter
 from lead_frames import HOSTILE
+from tiltmeter.api.root_cause import windows_of
 from tiltmeter.api.shift_words import first_parts, shift_lines, shift_row, shift_sentence
+from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.score_shift import FeaturePart, ScoreShift, SegmentPart, SegmentSide
+from tiltmeter.domain.window import Grain, Window
 
 MEANS = {"web": 0.2, "fair": 0.5, "partner-x": 0.7}
 
@@ -172,3 +177,21 @@ def test_a_hostile_name_is_shown_without_its_controls():
     said = shift_sentence(shift)
     assert said.isprintable()
     assert "explains 100 % of it" in said
+
+
+DAYS = [
+    Window(datetime(2026, 3, day, tzinfo=UTC), datetime(2026, 3, day + 1, tzinfo=UTC), Grain.DAY) for day in range(1, 9)
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "newest", "before", "now"),
+    [
+        (AlertState.FIRING, 4, 3, 4),  # in breach since the day that is judged
+        (AlertState.FIRING, 7, 3, 7),  # for three days more: still against the last good day
+        (AlertState.RESOLVED, 6, 3, 4),  # the newest number is that of the recovery
+    ],
+)
+def test_a_window_in_breach_is_held_against_the_last_one_before_the_breach(state, newest, before, now):
+    alert = SimpleNamespace(since=DAYS[4].end, state=state)
+    assert windows_of(alert, DAYS[newest]) == (DAYS[before], DAYS[now])
