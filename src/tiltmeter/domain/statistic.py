@@ -57,6 +57,13 @@ class Cells:
         """Rows of the window up to the end of each fine bin, int64."""
         return np.cumsum(self.current_fine, dtype=np.int64)
 
+    @property
+    def values(self) -> tuple[int, int]:
+        """Rows in the fine bins, which leave the missing ones out: of the window and of the reference."""
+        if self.reference_fine.size == 0:
+            return 0, 0
+        return int(self.current_below[-1]), int(self.reference_below[-1])
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

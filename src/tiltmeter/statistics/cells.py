@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile
-from tiltmeter.statistics.edges import range_names, starts_behind
+from tiltmeter.statistics.edges import range_names, rows_below, rows_between
 
 OTHER = "(other)"
 """Name of the cell that holds everything rare or never seen in the reference."""
@@ -63,12 +63,6 @@ class ComparisonCells:
         return self.has_other and self.reference.size == 1
 
 
-def numeric_side(bins: NumericBins, profile: NumericProfile, rows_tested: int) -> Side:
-    """One side of a numeric feature in its decile bins."""
-    starts = starts_behind(bins.deciles)
-    return Side(np.add.reduceat(profile.counts, starts, dtype=np.int64), profile.rows, profile.missing, rows_tested)
-
-
 def level_side(profile: LevelProfile, rows_tested: int) -> Side:
     """One side of a categorical feature in its frozen levels."""
     return Side(profile.counts, profile.rows, profile.missing, rows_tested)
@@ -114,17 +108,29 @@ def _kept(reference: Side, current: Side, total: np.ndarray, most: int | None) -
         return np.empty(0, dtype=np.int64)
     # (c + r)/(n + m) · min(n, m) ≥ 5, in integers that cannot overflow.
     least = -(-_LEAST_EXPECTED * (reference.rows + current.rows) // smaller)
-    kept = np.flatnonzero((reference.counts > 0) & (total >= least))
+    kept = ((reference.counts > 0) & (total >= least)).nonzero()[0]
     if most is None:
         return kept
     return kept[np.argsort(-total[kept], kind="stable")[:most]]
 
 
 def numeric_cells(
-    bins: NumericBins, sides: tuple[NumericProfile, NumericProfile], tested: tuple[int, int]
+    bins: NumericBins,
+    sides: tuple[NumericProfile, NumericProfile],
+    tested: tuple[int, int],
+    below: np.ndarray | None = None,
 ) -> ComparisonCells:
-    """Comparison cells of a numeric feature; `sides` and `tested` are reference first."""
-    return comparison_cells(numeric_side(bins, sides[0], tested[0]), numeric_side(bins, sides[1], tested[1]))
+    """Comparison cells of a numeric feature, its decile bins.
+
+    Args:
+        bins: the frozen cells.
+        sides: reference and window.
+        tested: rows of both as tests count them.
+        below: rows of both up to the end of each bin, if they were summed before.
+    """
+    counts = rows_between(rows_below(sides) if below is None else below, bins.deciles)
+    before, after = (Side(counts[row], side.rows, side.missing, tested[row]) for row, side in enumerate(sides))
+    return comparison_cells(before, after)
 
 
 def level_cells(sides: tuple[LevelProfile, LevelProfile], tested: tuple[int, int]) -> ComparisonCells:

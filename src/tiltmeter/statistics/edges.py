@@ -36,53 +36,88 @@ def tail_offset(index: int, scale: float) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FineBins:
-    """Fine bins of two or more profiles, the occupied log bins beyond the baseline's range included.
+    """Fine bins of one or more profiles, the occupied log bins beyond the baseline's range included.
 
     Args:
         edges: upper limits of all bins but the last, ascending.
-        counts: rows per bin and profile, int64, shape (profiles, edges + 1).
+        below: rows up to the end of each bin, per profile, int64, shape (profiles, edges + 1).
     """
 
     edges: np.ndarray
-    counts: np.ndarray
+    below: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Rows per bin and profile, int64, shape (profiles, edges + 1)."""
+        return _steps(self.below)
 
     def single_valued(self) -> np.ndarray:
         """Per bin, whether it can hold only one double; the outer bins are open."""
         alone = np.zeros(self.edges.size + 1, dtype=bool)
         if self.edges.size > 1:
-            alone[1:-1] = np.nextafter(self.edges[:-1], math.inf) == self.edges[1:]
+            np.equal(np.nextafter(self.edges[:-1], math.inf), self.edges[1:], out=alone[1:-1])
         return alone
 
 
-def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile]) -> FineBins:
-    """Rows per fine bin, the same bins for all profiles."""
-    counts = np.empty((len(profiles), bins.fine.size + 1), dtype=np.int64)
-    if bins.fine.size == bins.edges.size:  # as with every value a bin of its own
-        edges = bins.edges
-        for row, profile in enumerate(profiles):
-            counts[row] = profile.counts
-    else:
-        edges, starts = bins.edges[bins.fine], starts_behind(bins.fine)
-        for row, profile in enumerate(profiles):
-            np.add.reduceat(profile.counts, starts, dtype=np.int64, out=counts[row])
-    if edges.size == 0:
-        return FineBins(edges, counts)
-    high_edges, high = _tail([profile.high_tail for profile in profiles], counts[:, -1], bins.scale)
-    low_edges, low = _tail([profile.low_tail for profile in profiles], counts[:, 0], bins.scale)
+def rows_below(profiles: Sequence[NumericProfile]) -> np.ndarray:
+    """Rows up to the end of each bin, int64, shape (profiles, edges + 1).
+
+    Summed once: whatever coarser bins hold is then a difference of two of these.
+    """
+    counts = np.empty((len(profiles), profiles[0].counts.size), dtype=np.int64)
+    for row, profile in enumerate(profiles):
+        counts[row] = profile.counts
+    return np.add.accumulate(counts, axis=1)
+
+
+def rows_between(below: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Rows per coarser bin and profile, int64, shape (profiles, ends + 1).
+
+    Args:
+        below: rows up to the end of each bin.
+        ends: positions of the bins that end a coarser one; the last coarser bin ends with the last bin.
+    """
+    return _steps(below.take(_with_last(ends, below.shape[1] - 1), axis=1))
+
+
+def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile], below: np.ndarray | None = None) -> FineBins:
+    """Rows per fine bin, the same bins for all profiles.
+
+    Args:
+        bins: the frozen cells.
+        profiles: counted in them.
+        below: their rows up to the end of each bin, if they were summed before.
+    """
+    below = rows_below(profiles) if below is None else below
+    edges = bins.edges
+    if bins.fine.size < edges.size:
+        ends = _with_last(bins.fine, edges.size)
+        edges, below = edges.take(ends[:-1]), below.take(ends, axis=1)
+    if edges.size == 0 or not any(profile.low_tail or profile.high_tail for profile in profiles):
+        return FineBins(edges, below)
+    high_edges, high = _tail([profile.high_tail for profile in profiles], below[:, -1] - below[:, -2], bins.scale)
+    low_edges, low = _tail([profile.low_tail for profile in profiles], below[:, 0], bins.scale)
     if high_edges.size == 0 and low_edges.size == 0:
-        return FineBins(edges, counts)
+        return FineBins(edges, below)
     with np.errstate(over="ignore"):  # an edge beyond the doubles is dropped below
-        below, above = edges[0] - low_edges[::-1], edges[-1] + high_edges
+        outside = edges[0] - low_edges[::-1], edges[-1] + high_edges
+    outer = np.add.accumulate(low[:, ::-1], axis=1), below[:, -2:-1] + np.add.accumulate(high, axis=1)
     return _without_repeats(
-        np.concatenate((below, edges, above)), np.concatenate((low[:, ::-1], counts[:, 1:-1], high), axis=1)
+        np.concatenate((outside[0], edges, outside[1])), np.concatenate((outer[0], below[:, 1:-1], outer[1]), axis=1)
     )
 
 
-def starts_behind(positions: np.ndarray) -> np.ndarray:
-    """Where bins that end at these positions begin: 0, and one behind each."""
-    starts = np.zeros(positions.size + 1, dtype=np.intp)
-    np.add(positions, 1, out=starts[1:], dtype=np.intp)
-    return starts
+def _with_last(ends: np.ndarray, last: int) -> np.ndarray:
+    positions = np.empty(ends.size + 1, dtype=np.intp)
+    positions[:-1] = ends
+    positions[-1] = last
+    return positions
+
+
+def _steps(below: np.ndarray) -> np.ndarray:
+    counts = below.copy()
+    counts[:, 1:] -= below[:, :-1]
+    return counts
 
 
 def _tail(tails: Iterable[Mapping[int, int]], outer: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -96,16 +131,20 @@ def _tail(tails: Iterable[Mapping[int, int]], outer: np.ndarray, scale: float) -
         return np.empty(0), outer[:, np.newaxis]
     ends = sorted(occupied | {index - 1 for index in occupied if index > 0})
     distances = np.array([tail_offset(index, scale) for index in ends])
-    rows = np.array([[tail.get(index, 0) for index in ends] for tail in tails], dtype=np.int64)
-    beyond = outer - rows.sum(axis=1)
-    return distances, np.concatenate((rows, beyond[:, np.newaxis]), axis=1)
+    rows = np.empty((len(tails), len(ends) + 1), dtype=np.int64)
+    for row, tail in enumerate(tails):
+        rows[row, :-1] = [tail.get(index, 0) for index in ends]
+    rows[:, -1] = outer - np.add.reduce(rows[:, :-1], axis=1)
+    return distances, rows
 
 
-def _without_repeats(edges: np.ndarray, counts: np.ndarray) -> FineBins:
+def _without_repeats(edges: np.ndarray, below: np.ndarray) -> FineBins:
     # A distance below the resolution of the edge it is added to makes no new edge: its rows join the next bin out.
-    new = np.concatenate(([True], edges[1:] > edges[:-1])) & np.isfinite(edges)
-    starts = np.concatenate(([0], np.flatnonzero(new) + 1))
-    return FineBins(edges[new], np.add.reduceat(counts, starts, axis=1))
+    kept = np.isfinite(edges)
+    kept[1:] &= edges[1:] > edges[:-1]
+    if np.count_nonzero(kept) == kept.size:
+        return FineBins(edges, below)
+    return FineBins(edges[kept], below[:, np.append(kept, [True])])
 
 
 def short_number(value: float) -> str:

@@ -13,7 +13,7 @@ from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, Numer
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.statistic import Cells
 from tiltmeter.statistics.cells import cell_names, level_cells, numeric_cells
-from tiltmeter.statistics.edges import fine_bins
+from tiltmeter.statistics.edges import fine_bins, rows_below
 from tiltmeter.statistics.hints import apart, nothing_in_common, stand_in_level, stand_in_number
 from tiltmeter.statistics.intervals import rise_p_value
 from tiltmeter.statistics.levels import lost_levels, new_levels
@@ -171,16 +171,18 @@ def _numeric(
     statistics: tuple[DriftStatistic, ...],
     numbers: FeatureNumbers,
 ) -> tuple[SideStatistics, SideStatistics]:
-    fine = fine_bins(cells, profiles)
+    below = rows_below(profiles)
+    fine = fine_bins(cells, profiles, below)
+    counts = fine.counts
     sides = _sides(bins, profiles, tested, numbers, fine)
-    pooled = numeric_cells(cells, profiles, (tested.m, tested.n))
+    pooled = numeric_cells(cells, profiles, (tested.m, tested.n), below)
     minima = [profile.minimum for profile in profiles if profile.minimum is not None]
     maxima = [profile.maximum for profile in profiles if profile.maximum is not None]
     seen = Cells(
         reference=pooled.reference,
         current=pooled.current,
-        reference_fine=fine.counts[0],
-        current_fine=fine.counts[1],
+        reference_fine=counts[0],
+        current_fine=counts[1],
         fine_edges=fine.edges,
         single_valued=fine.single_valued(),
         n=tested.n,
@@ -190,8 +192,10 @@ def _numeric(
         minimum=min(minima, default=None),
         maximum=max(maxima, default=None),
     )
+    # These are summed already: the properties that would sum them again find them done.
+    vars(seen).update(reference_below=fine.below[0], current_below=fine.below[1])
     _measure(seen, pooled, statistics, numbers)
-    _fences(cells, profiles, tested, numbers)
+    _fences(cells, below, (profiles[0].rows, profiles[1].rows), tested, numbers)
     names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
     numbers.fields["cells"] = _pictured(names, pooled)
     numbers.fields["hints"] = stand_in_number(bins.name, fine) + apart(*sides)
@@ -199,10 +203,8 @@ def _numeric(
 
 
 def _fences(
-    cells: NumericBins, profiles: tuple[NumericProfile, NumericProfile], tested: Tested, numbers: FeatureNumbers
+    cells: NumericBins, below: np.ndarray, rows: tuple[int, int], tested: Tested, numbers: FeatureNumbers
 ) -> None:
-    below = tuple(np.cumsum(profile.counts, dtype=np.int64) for profile in profiles)
-    rows = (profiles[0].rows, profiles[1].rows)
     for name, fence, why in (("outliers_iqr", cells.iqr, "iqr_zero"), ("outliers_z", cells.z, "std_zero")):
         if fence is None:
             numbers.why[name] = why if cells.range else "no_values_in_baseline"

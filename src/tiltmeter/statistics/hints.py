@@ -55,15 +55,16 @@ def stand_in_number(name: str, fine: FineBins) -> tuple[str, ...]:
         name: of the feature.
         fine: rows per fine bin of both sides.
     """
-    rows = np.add.reduce(fine.counts, axis=0)
-    occupied = np.flatnonzero(rows)
-    if occupied.size < 2:
+    below = np.add.reduce(fine.below, axis=0)
+    total = int(below[-1])
+    first, last = int(below.searchsorted(0, side="right")), int(below.searchsorted(total))
+    if first >= last:  # one bin holds all rows, or there are none
         return ()
-    total, found = int(np.add.reduce(rows)), []
-    for position in (int(occupied[0]), int(occupied[-1])):
+    found = []
+    for position in (first, last):
         if not 0 < position < fine.edges.size:
             continue
-        value, share = float(fine.edges[position]), int(rows[position]) / total
+        value, share = float(fine.edges[position]), int(below[position] - below[position - 1]) / total
         alone = math.nextafter(float(fine.edges[position - 1]), math.inf) == value
         if alone and value in _STAND_INS and share >= _LEAST_SHARE:
             found.append(hint_of(name, share, short_number(value).replace(",", "")))

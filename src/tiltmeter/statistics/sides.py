@@ -63,7 +63,7 @@ def described_side(
     if isinstance(profile, NumericProfile) and isinstance(bins.cells, NumericBins):
         fine = fine_bins(bins.cells, [profile]) if fine is None else fine
         moment = now.timestamp() if now is not None and bins.kind is FeatureKind.DATETIME else None
-        return _numeric(bins.cells, profile, fine.edges, fine.counts[row], reference=reference, moment=moment)
+        return _numeric(bins.cells, profile, fine.edges, fine.below[row], reference=reference, moment=moment)
     if isinstance(profile, LevelProfile) and isinstance(bins.cells, LevelBins):
         return _levels(bins.cells, profile), {}
     return _text(profile)
@@ -73,7 +73,7 @@ def _numeric(
     bins: NumericBins,
     profile: NumericProfile,
     edges: np.ndarray,
-    counts: np.ndarray,
+    below: np.ndarray,
     *,
     reference: bool,
     moment: float | None,
@@ -86,7 +86,7 @@ def _numeric(
         # The rows that made the bins held no value: one open bin says nothing of where values lie.
         why["median"] = "no_values_in_baseline"
     elif limits[0] is not None and limits[1] is not None:
-        at = list(quantiles(edges, counts, (limits[0], limits[1])) or at)
+        at = list(quantiles(edges, below, (limits[0], limits[1])) or at)
         if reference:
             at[3] = _exact_median(at[3], bins.center, edges)
     values = profile.rows - profile.missing
@@ -123,7 +123,7 @@ def _exact_median(median: float | None, center: float, edges: np.ndarray) -> flo
     # The bins keep the median of the rows that made them. For another reference it stands only where it shares the bin.
     if median is None:
         return None
-    mine, theirs = np.searchsorted(edges, (median, center), side="left").tolist()
+    mine, theirs = edges.searchsorted((median, center)).tolist()
     return center if mine == theirs else median
 
 

@@ -27,7 +27,7 @@ def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
 
 
 def _compute(cells: Cells) -> Measured:
-    n, m = int(cells.current_below[-1:].sum()), int(cells.reference_below[-1:].sum())
+    n, m = cells.values
     if n < 1 or m < 1:
         return Measured(None, dict.fromkeys(_PARTS), "no_values")
     exact = np.int64 if n * m <= _SAFE_PRODUCT else object
@@ -35,13 +35,13 @@ def _compute(cells: Cells) -> Measured:
     gaps = cells.current_below.astype(exact, copy=False) * m
     gaps -= cells.reference_below.astype(exact, copy=False) * n
     widest = max(int(np.maximum.reduce(gaps)), -int(np.minimum.reduce(gaps)))
-    shared = ~cells.single_valued
+    shared = (~cells.single_valued).nonzero()[0]
     inside = widest
-    if np.count_nonzero(shared):
+    if shared.size:
         # One side's limit of the bin against the other side's start of it.
-        gaps = gaps[shared]
-        above = gaps + cells.reference_fine[shared].astype(exact, copy=False) * n
-        below = cells.current_fine[shared].astype(exact, copy=False) * m - gaps
+        gaps = gaps.take(shared)
+        above = gaps + cells.reference_fine.take(shared).astype(exact, copy=False) * n
+        below = cells.current_fine.take(shared).astype(exact, copy=False) * m - gaps
         inside = max(int(np.maximum.reduce(above)), int(np.maximum.reduce(below)))
     ks = widest / (n * m)
     n_test, m_test = _effective(n, cells.current, cells.n), _effective(m, cells.reference, cells.m)

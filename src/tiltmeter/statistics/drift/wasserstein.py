@@ -18,7 +18,7 @@ _PARTS = ("wasserstein_in_std",)
 
 
 def _compute(cells: Cells) -> Measured:
-    n, m = int(cells.current_below[-1:].sum()), int(cells.reference_below[-1:].sum())
+    n, m = cells.values
     if n < 1 or m < 1 or cells.minimum is None or cells.maximum is None:
         return Measured(None, {"wasserstein_in_std": None}, "no_values")
     ends = np.zeros(cells.current_below.size + 1)  # the gap at both ends of every bin
