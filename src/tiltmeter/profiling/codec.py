@@ -32,6 +32,7 @@ BASELINE_MAGIC = b"tiltmeter baseline\n"
 FORMAT = 1
 _CHECKSUM_BYTES = 8
 _LENGTH = struct.Struct("<Q")
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _DAMAGED = (zlib.error, struct.error, ValueError, KeyError, IndexError, TypeError, UnicodeDecodeError, MemoryError)
 
 __all__ = [
@@ -248,7 +249,7 @@ def _plain(value: object) -> object:
 
 def _json(facts: object) -> bytes:
     # Escaped to ASCII: names with lone surrogates have no UTF-8 form.
-    return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _JSON.encode(facts).encode("ascii")
 
 
 def _joined(parts: list[bytes]) -> bytes:

@@ -48,6 +48,16 @@ class NumberColumn:
     def __len__(self) -> int:
         return int(self.values.size)
 
+    def is_known(self) -> np.ndarray:
+        """Whether each row holds a value."""
+        known: np.ndarray = ~np.isnan(self.values)
+        return known if self.present is None else known & self.present
+
+    def known(self) -> np.ndarray:
+        """The values of the rows that hold one; no copy where all do."""
+        known = self.is_known()
+        return self.values if np.count_nonzero(known) == known.size else self.values[known]
+
     def take(self, order: np.ndarray) -> NumberColumn:
         """The rows in that order."""
         return NumberColumn(self.values[order], _taken(self.present, order), _taken(self.hashes, order), self.float32)
@@ -133,8 +143,18 @@ class LevelIndex:
         self.names = names_array(self.bins.levels)
 
 
+_FAMILIES = {
+    **{arrow.id: "numeric" for arrow in (pa.int32(), pa.int64(), pa.float32(), pa.float64())},
+    **{arrow.id: "text" for arrow in (pa.string(), pa.large_string())},
+}
+"""Of the most frequent types, by their id."""
+
+
 def family(data_type: pa.DataType) -> str:
     """What a column holds: `numeric`, `boolean`, `datetime`, `text`, or `any` where it can hold nothing but nulls."""
+    known = _FAMILIES.get(data_type.id)
+    if known is not None:
+        return known
     if types.is_dictionary(data_type) or types.is_run_end_encoded(data_type):
         return family(data_type.value_type)
     if types.is_null(data_type):
@@ -209,7 +229,9 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
         array = _without_dictionary(array)
     present = None if array.null_count == 0 else numpy_of(array.is_valid())
     data_type, hashes = array.type, None
-    if types.is_decimal(data_type):
+    if data_type == pa.float64():
+        values = numpy_of(array)
+    elif types.is_decimal(data_type):
         values, hashes = _decimals(array)
     elif _is_clock(data_type):
         values = _seconds(array)
@@ -305,8 +327,7 @@ def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     array = plain(array)
     if family(array.type) == "numeric":
         column = number_column(array)
-        present = ~np.isnan(column.values) if column.present is None else column.present & ~np.isnan(column.values)
-        return column.hashes if column.hashes is not None else hash_doubles(column.values), present
+        return column.hashes if column.hashes is not None else hash_doubles(column.values), column.is_known()
     text = text_column(array)
     return text.hashes, text.present
 

@@ -17,24 +17,23 @@ POSITIONS = np.int16
 
 
 class Weighted(NamedTuple):
-    """Distinct finite values in ascending order, and how often each occurs."""
+    """Distinct finite values in ascending order, how often each occurs, and how many rows lie up to each."""
 
     values: np.ndarray
     counts: np.ndarray
+    below: np.ndarray
 
 
 def weighted(values: np.ndarray) -> Weighted:
     """Distinct finite values of the array with their counts."""
-    ordered = np.sort(values[np.isfinite(values)])
-    if ordered.size == 0:
-        return Weighted(ordered, np.empty(0, dtype=np.int64))
-    new = np.empty(ordered.size, dtype=bool)
-    new[0] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    ordered = values[np.isfinite(values)]
+    ordered.sort()
+    new = _differ_from_last(ordered)
+    if np.count_nonzero(new) == ordered.size:
+        return Weighted(ordered, np.ones(ordered.size, dtype=np.int64), np.arange(1, ordered.size + 1))
     starts = np.flatnonzero(new)
-    if starts.size == ordered.size:
-        return Weighted(ordered, np.ones(ordered.size, dtype=np.int64))
-    return Weighted(ordered[starts], np.diff(starts, append=ordered.size))
+    below = np.append(starts[1:], ordered.size)
+    return Weighted(ordered[starts], below - starts, below)
 
 
 def share_edges(baseline: Weighted, parts: int) -> np.ndarray:
@@ -47,18 +46,21 @@ def share_edges(baseline: Weighted, parts: int) -> np.ndarray:
     Returns:
         Ascending edges without repeats; bins are `(edge, next edge]`, outer bins open.
     """
-    values, counts = baseline
-    total = int(counts.sum())
+    values, counts, below = baseline
+    total = int(below[-1])
     is_atom = parts * counts > total
     atoms = values[is_atom]
+    if atoms.size == values.size:
+        return _alone(atoms)
     left = total - int(np.add.reduce(counts[is_atom]))
     wanted = max(1, parts - atoms.size)
-    edges = [_preds(atoms), atoms]
+    edges = [_alone(atoms)]
     for start, stop in _runs(~is_atom) if atoms.size else [(0, values.size)]:
-        mass = int(counts[start:stop].sum())
+        before = int(below[start - 1]) if start else 0
+        mass = int(below[stop - 1]) - before
         # No bin is planned under 2.5 % of the rows (deciles), a quarter of an equal share in general.
         bins = max(1, min((2 * wanted * mass + left) // (2 * left), 4 * parts * mass // total))
-        edges.append(_run_edges(values[start:stop], counts[start:stop], bins))
+        edges.append(_run_edges(values[start:stop], below[start:stop] - before, bins))
     return _ascending(*edges)
 
 
@@ -66,10 +68,44 @@ def _ascending(*parts: np.ndarray | tuple[float, ...]) -> np.ndarray:
     """All values of the parts in ascending order without repeats."""
     ordered = np.concatenate(parts)
     ordered.sort()
+    return _without_repeats(ordered)
+
+
+def _without_repeats(ordered: np.ndarray) -> np.ndarray:
+    new = _differ_from_last(ordered)
+    return ordered if np.count_nonzero(new) == ordered.size else ordered[new]
+
+
+def _differ_from_last(ordered: np.ndarray) -> np.ndarray:
     new = np.empty(ordered.size, dtype=bool)
     new[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    return ordered[new]
+    return new
+
+
+def _alone(atoms: np.ndarray) -> np.ndarray:
+    """Edges that put each of these ascending values into a bin of its own."""
+    edges = np.empty(2 * atoms.size)
+    with np.errstate(over="ignore"):  # below the least double lies -inf
+        np.nextafter(atoms, -np.inf, out=edges[::2])
+    edges[1::2] = atoms
+    return _without_repeats(edges)
+
+
+def _lacking(edges: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Those of the further edges that are not among the edges, which are at least one."""
+    at = np.minimum(edges.searchsorted(more), edges.size - 1)
+    return np.asarray(more[edges[at] != more])
+
+
+def _inserted(edges: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges with further ones that they lack, both ascending, and the positions of the old ones in the whole."""
+    is_old = np.ones(edges.size + more.size, dtype=bool)
+    is_old[edges.searchsorted(more) + np.arange(more.size)] = False
+    every = np.empty(is_old.size)
+    every[is_old] = edges
+    every[~is_old] = more
+    return every, is_old.nonzero()[0]
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -77,11 +113,10 @@ def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
 
 
-def _run_edges(values: np.ndarray, counts: np.ndarray, bins: int) -> np.ndarray:
-    cumulated = np.cumsum(counts)
-    mass = int(cumulated[-1])
+def _run_edges(values: np.ndarray, below: np.ndarray, bins: int) -> np.ndarray:
+    mass = int(below[-1])
     targets = np.arange(1, bins, dtype=np.int64) * mass  # first value with bins·C >= j·M
-    positions = np.searchsorted(cumulated * bins, targets, side="left")
+    positions = (below * bins).searchsorted(targets)
     return np.asarray(values[positions[positions < values.size - 1]])
 
 
@@ -96,22 +131,22 @@ def numeric_bins(values: np.ndarray, *, float32: bool) -> NumericBins:
     if baseline.values.size == 0:
         nothing, none = np.empty(0), np.empty(0, dtype=POSITIONS)
         return NumericBins(nothing, none, none, None, None, None, 0.0, 1.0, float32)
-    cumulated = np.cumsum(baseline.counts)
-    center = _quantile(baseline.values, cumulated, 2)
-    iqr = _interquartile(baseline.values, cumulated)
+    center = _quantile(baseline, 2)
+    iqr = _quantile(baseline, 1), _quantile(baseline, 3)
     scale = _scale(baseline, center, iqr[1] - iqr[0])
     deciles = share_edges(baseline, DECILES)
     smallest, largest = float(baseline.values[0]), float(baseline.values[-1])
     limits = (_below(smallest), largest)
-    fine = _ascending(share_edges(baseline, FINE), limits)
+    fine = share_edges(baseline, FINE)
+    outer = _lacking(fine, np.array(limits)) if fine.size else np.array(limits)
+    fine = _inserted(fine, outer)[0] if outer.size else fine
     tukey, three_sigma = _tukey(*iqr), _three_sigma(baseline)
-    more = _ascending(deciles, tukey or (), three_sigma or ())
-    more = more[fine[np.minimum(fine.searchsorted(more), fine.size - 1)] != more]
-    edges = _ascending(fine, more) if more.size else fine
+    more = _lacking(fine, _ascending(deciles, tukey or (), three_sigma or ()))
+    edges, fine_positions = _inserted(fine, more)
     return NumericBins(
         edges=edges,
         deciles=edges.searchsorted(deciles).astype(POSITIONS),
-        fine=np.delete(np.arange(edges.size, dtype=POSITIONS), edges.searchsorted(more)),
+        fine=fine_positions.astype(POSITIONS),
         iqr=_positions(edges, tukey),
         z=_positions(edges, three_sigma),
         range=_positions(edges, limits),
@@ -124,18 +159,14 @@ def numeric_bins(values: np.ndarray, *, float32: bool) -> NumericBins:
 def _positions(edges: np.ndarray, pair: tuple[float, float] | None) -> tuple[int, int] | None:
     if pair is None:
         return None
-    low, high = np.searchsorted(edges, pair)
-    return int(low), int(high)
+    low, high = edges.searchsorted(pair).tolist()
+    return low, high
 
 
-def _quantile(values: np.ndarray, cumulated: np.ndarray, quarters: int) -> float:
+def _quantile(baseline: Weighted, quarters: int) -> float:
     """Inverse of the empirical distribution at quarters/4."""
-    rank = -(-quarters * int(cumulated[-1]) // 4)
-    return float(values[np.searchsorted(cumulated, rank, side="left")])
-
-
-def _interquartile(values: np.ndarray, cumulated: np.ndarray) -> tuple[float, float]:
-    return _quantile(values, cumulated, 1), _quantile(values, cumulated, 3)
+    rank = -(-quarters * int(baseline.below[-1]) // 4)
+    return float(baseline.values[baseline.below.searchsorted(rank)])
 
 
 def _scale(baseline: Weighted, center: float, spread: float) -> float:
@@ -158,7 +189,7 @@ def _tukey(first: float, third: float) -> tuple[float, float] | None:
 
 def _three_sigma(baseline: Weighted) -> tuple[float, float] | None:
     """pred(mean − 3·std) and mean + 3·std of the baseline; None without a spread."""
-    rows = int(baseline.counts.sum())
+    rows = int(baseline.below[-1])
     if rows < 2:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -170,11 +201,6 @@ def _three_sigma(baseline: Weighted) -> tuple[float, float] | None:
     if baseline.values.size == 1 or not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
         return None
     return _below(low), high
-
-
-def _preds(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # below the least double lies -inf
-        return np.asarray(np.nextafter(values, -np.inf))
 
 
 def _below(value: float) -> float:

@@ -202,10 +202,7 @@ def _numeric_cells(name: str, array: pa.Array, missing: Sequence[object]) -> Num
         column = NumberColumn(np.empty(0))
     else:
         column = number_column(array.cast(pa.int8()) if found == "boolean" else array, missing)
-    present = ~np.isnan(column.values)
-    if column.present is not None:
-        present &= column.present
-    return numeric_bins(column.values[present] + 0.0, float32=is_float32(array.type))
+    return numeric_bins(column.known() + 0.0, float32=is_float32(array.type))
 
 
 def _level_cells(array: pa.Array, missing: Sequence[object], cap: int, *, boolean: bool) -> LevelBins:

@@ -48,7 +48,7 @@ def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
     if types.is_decimal(array.type) or types.is_time(array.type) or types.is_duration(array.type):
         return False
     first = _present(array.slice(0, _FIRST_ROWS), missing)
-    if np.any((first != 0.0) & (first != 1.0)):
+    if np.count_nonzero((first != 0.0) & (first != 1.0)):
         return False
     values = _present(array, missing)
     if values.size < 2 or values.min() != 0.0 or values.max() != 1.0:
@@ -57,9 +57,7 @@ def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
 
 
 def _present(array: pa.Array, missing: Sequence[object]) -> np.ndarray:
-    column = number_column(array, missing)
-    values = column.values if column.present is None else column.values[column.present]
-    return np.asarray(values[~np.isnan(values)])
+    return number_column(array, missing).known()
 
 
 def _text_kind(array: pa.Array, missing: Sequence[object]) -> FeatureKind:

@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 
 def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolution) -> NumericProfile:
     """Integers of a numeric or datetime column."""
-    present = ~np.isnan(column.values)
-    if column.present is not None:
-        present &= column.present
+    present = column.is_known()
     rows = len(column)
-    whole = bool(present.all())
-    values = column.values if whole else column.values[present]
+    values = column.values if np.count_nonzero(present) == rows else column.values[present]
     if cells.bins.float32:
         with np.errstate(over="ignore"):
             values = values.astype(np.float32).astype(np.float64)
@@ -46,11 +43,21 @@ def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolut
         sum2=sum2,
         minimum=float(finite[0]) if finite.size else None,
         maximum=float(finite[-1]) if finite.size else None,
-        counts=np.diff(up_to_edges, prepend=0, append=ordered.size).astype(counts_type(rows)),
+        counts=_rows_between(up_to_edges, ordered.size, counts_type(rows)),
         low_tail=_low_tail(ordered, cells),
         high_tail=_high_tail(ordered, cells),
         distinct=HashDistinct.of(hashes, resolution),
     )
+
+
+def _rows_between(up_to_edges: np.ndarray, values: int, integers: type[np.signedinteger]) -> np.ndarray:
+    # `np.diff` of so few takes three times as long, and 10,000 features ask 20,000 times.
+    counts = np.empty(up_to_edges.size + 1, dtype=integers)
+    counts[:-1], counts[-1] = up_to_edges, values
+    if up_to_edges.size:
+        np.subtract(up_to_edges[1:], up_to_edges[:-1], out=counts[1:-1], casting="same_kind")
+        counts[-1] -= up_to_edges[-1]
+    return counts
 
 
 def _low_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
