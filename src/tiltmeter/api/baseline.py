@@ -20,6 +20,7 @@ from tiltmeter.domain.profile import Bins, Profile
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.engines import ENGINES
 from tiltmeter.engines.local import open_rows
+from tiltmeter.engines.local.parquet_files import kept_in_memory
 from tiltmeter.engines.local.tables import LeftOut
 from tiltmeter.profiling.codec import decode_baseline, encode_baseline
 from tiltmeter.statistics.comparison import compare as compared
@@ -111,6 +112,8 @@ class Baseline:
             fit_on: other rows to freeze kinds, edges and levels from.
         """
         runner: Engine = ENGINES.load(engine)()
+        if fit_on is None:
+            rows = kept_in_memory(rows)  # read twice: to freeze the cells, and to count in them
         bins = runner.fit(fit_on or rows, roles)
         profile = runner.profile(rows, bins)
         return cls(Reference(rows.name, bins.bins_id, bins, profile), runner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tiltmeter.domain.errors import UnreadableData
-from tiltmeter.engines.local.tables import BATCH_ROWS, without_twins
+from tiltmeter.engines.local.tables import BATCH_ROWS, TableRows, without_twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tiltmeter.engines.local.tables import Note
+    from tiltmeter.ports import Rows
 
 FREE_BYTES = 2**30
 """Up to 1 GB unpacked any ratio is fine."""
@@ -24,8 +26,10 @@ MAX_RATIO = 1_000
 """Unpacked bytes per byte of the file; real tables stay under 100."""
 MAX_GROUP_ROWS = 2_000_000
 """Larger row groups are decoded in parts, so that memory stays bounded."""
-BLOCK_COLUMNS = 1_000
+BLOCK_COLUMNS = 250
 """Columns read at once: Arrow holds buffers of all of them meanwhile, 440 MB for the 80 MB of 10,000 columns."""
+KEPT_BYTES = 2**27
+"""Up to 128 MB decoded, a file of one row group is kept where it is read twice: longer ones are read in parallel."""
 _BYTES_PER_VALUE = 8  # of a decoded number; a constant column of a billion rows takes no room in the file
 
 
@@ -45,21 +49,21 @@ class ParquetRows:
     note: Note
     constants: Mapping[str, pa.Scalar]
     version: int | None = None
-    _footers: dict[object, tuple[pq.FileMetaData, list[str]]] = field(default_factory=dict, repr=False)
+    _footers: dict[object, _Footer] = field(default_factory=dict, repr=False)
 
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema, columns whose name occurs twice left out, constants behind."""
-        with self._open() as file:
-            inside = file.schema_arrow
-        kept = [inside.field(name) for name in without_twins(inside, self.name, self.note)]
+        inside = self._footer().schema
+        names = without_twins(inside, self.name, self.note)
         beside = [pa.field(name, value.type) for name, value in self.constants.items() if name not in inside.names]
-        return pa.schema([*kept, *beside])
+        if len(names) == len(inside) and not beside:
+            return inside.remove_metadata()
+        return pa.schema([*(inside.field(name) for name in names), *beside])
 
     def count(self) -> int | None:
         """Number of rows, from the footer."""
-        with self._open() as file:
-            return int(file.metadata.num_rows)
+        return int(self._footer().metadata.num_rows)
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Record batches in row order, a row group each."""
@@ -72,14 +76,14 @@ class ParquetRows:
 
     def groups(self) -> int:
         """Number of row groups."""
-        with self._open() as file:
-            return int(file.metadata.num_row_groups)
+        return int(self._footer().metadata.num_row_groups)
 
     def group_batches(self, group: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Record batches of one row group; may run in any thread."""
-        with self._open() as file:
-            names = file.schema_arrow.names
-            known = set(names)
+        footer = self._footer()
+        names = footer.schema.names
+        known = set(names)
+        with self._open(footer) as file:
             inside = [name for name in columns if name in known] if columns is not None else _once(names)
             rows = file.metadata.row_group(group).num_rows
             if rows <= MAX_GROUP_ROWS:
@@ -97,30 +101,53 @@ class ParquetRows:
                 batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
         return batch
 
-    def _open(self) -> pq.ParquetFile:
-        try:
-            metadata, words = self._footer()
+    def _open(self, footer: _Footer) -> pq.ParquetFile:
+        with self._told_of_damage():
             # A local file is read column by column; through a network one request takes many.
             far = not isinstance(self.source, str | Path)
-            return pq.ParquetFile(self.source, read_dictionary=words or None, metadata=metadata, pre_buffer=far)
+            words = footer.words or None
+            return pq.ParquetFile(self.source, read_dictionary=words, metadata=footer.metadata, pre_buffer=far)
+
+    def _footer(self) -> _Footer:
+        """Parsed once for each state of the file: that takes 0.1 s at 10,000 columns."""
+        with self._told_of_damage():
+            state = _state(self.source)
+            known = self._footers.get(state)
+            if known is None:
+                file = pq.ParquetFile(self.source)
+                _refuse_bombs(file, self.name)
+                words = [column.name for column in file.schema_arrow if _is_words(column.type)]
+                if words:  # opened again as it will be read, dictionaries kept
+                    file = pq.ParquetFile(self.source, read_dictionary=words, metadata=file.metadata)
+                known = _Footer(file.metadata, words, file.schema_arrow)
+                self._footers.clear()
+                self._footers[state] = known
+            return known
+
+    @contextmanager
+    def _told_of_damage(self) -> Iterator[None]:
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise UnreadableData(
                 f"the file cannot be read as Parquet: {reason}", at=self.name, hint="is the file complete?"
             ) from error
 
-    def _footer(self) -> tuple[pq.FileMetaData, list[str]]:
-        """Metadata and text columns, parsed once for each state of the file: that takes 0.1 s at 10,000 columns."""
-        state = _state(self.source)
-        known = self._footers.get(state)
-        if known is None:
-            file = pq.ParquetFile(self.source)
-            _refuse_bombs(file, self.name)
-            words = [column.name for column in file.schema_arrow if _is_words(column.type)]
-            known = file.metadata, words
-            self._footers.clear()
-            self._footers[state] = known
-        return known
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Footer:
+    """What a file says of itself.
+
+    Args:
+        metadata: sizes of row groups and columns.
+        words: columns of text, whose dictionaries are kept.
+        schema: as the file is read.
+    """
+
+    metadata: pq.FileMetaData
+    words: list[str]
+    schema: pa.Schema
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,6 +188,16 @@ def _read(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
     return pa.table([column for block in blocks for column in block.columns], schema=pa.schema(fields))
 
 
+def kept_in_memory(rows: Rows) -> Rows:
+    """The rows of a short file decoded once, for who reads them more than once; any other rows as they are."""
+    if not isinstance(rows, ParquetRows) or rows.groups() != 1:
+        return rows
+    schema = rows.schema
+    if (rows.count() or 0) * len(schema) * _BYTES_PER_VALUE > KEPT_BYTES or any(map(_has_words, schema.types)):
+        return rows
+    return TableRows(pa.Table.from_batches(rows.batches(schema.names), schema), rows.name, rows.version)
+
+
 def _state(source: object) -> object:
     """What changes when a file is written anew; nothing for a file that is open already."""
     if not isinstance(source, str | Path):
@@ -192,6 +229,10 @@ def _refuse_bombs(file: pq.ParquetFile, name: str) -> None:
 
 def _is_words(data_type: pa.DataType) -> bool:
     return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type))
+
+
+def _has_words(data_type: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(data_type) or pa.types.is_nested(data_type) or _is_words(data_type))
 
 
 def _once(names: Sequence[str]) -> list[str]:
