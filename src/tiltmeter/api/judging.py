@@ -64,7 +64,7 @@ def with_severities(comparison: Comparison, found: Sequence[Verdict]) -> Compari
     for (_, feature), severity in by_metric.items():
         by_feature[feature] = max(severity, by_feature.get(feature, Severity.NONE))
     features = {
-        name: replace(feature, severity=_severity(feature, by_feature, schema))
+        name: _with_severity(feature, _severity(feature, by_feature, schema))
         for name, feature in comparison.features.items()
     }
     overall = by_metric.get((OVERALL, ""), Severity.NONE)
@@ -75,6 +75,10 @@ def with_severities(comparison: Comparison, found: Sequence[Verdict]) -> Compari
     return replace(
         comparison, features=features, score=score, overall=_counted(comparison.overall, features.values(), overall)
     )
+
+
+def _with_severity(feature: FeatureComparison, severity: Severity) -> FeatureComparison:
+    return feature if feature.severity is severity else replace(feature, severity=severity)
 
 
 def _worst(found: Sequence[Verdict]) -> dict[tuple[str, str], Severity]:

@@ -26,6 +26,8 @@ from tiltmeter.cli.output import checked_output, console, print_json, read_weigh
 from tiltmeter.cli.progress import shown_progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tiltmeter.api.result import Result
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
 
@@ -70,12 +72,20 @@ def compare(  # noqa: PLR0917 - an option each
     checked_output(html)
     weighted = read_weights(weights)
     from tiltmeter.api.baseline import Sides, compare_rows
+    from tiltmeter.api.collecting import without_collection
 
     sides = Sides.of(reference, current)
     known = [*sides.reference.schema.names, *sides.current.schema.names]
     columns = Columns(features, ignore, kind, missing, score, label, entity)
-    with shown_progress():
-        result = compare_rows(sides, columns.roles(known), weights=weighted, engine=engine.value)
+    with without_collection(len(known)):
+        with shown_progress():
+            result = compare_rows(sides, columns.roles(known), weights=weighted, engine=engine.value)
+        _told(result, as_json=as_json, html=html)
+    if fail_on is not None and _worst(result) >= _severity(fail_on):
+        raise typer.Exit(3)
+
+
+def _told(result: Result, *, as_json: bool, html: Path | None) -> None:
     for line in result.notes:
         remark(line)
     if html is not None:
@@ -86,8 +96,6 @@ def compare(  # noqa: PLR0917 - an option each
         _print(result)
     if html is not None:
         remark(f"written: {html}")
-    if fail_on is not None and _worst(result) >= _severity(fail_on):
-        raise typer.Exit(3)
 
 
 def _worst(result: Result) -> int:

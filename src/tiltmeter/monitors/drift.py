@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Metric, Status, Subject
@@ -53,6 +53,11 @@ class _Maker:
     subject: Subject
     window: Window
     provenance: Provenance
+    names: Collection[str] | None = None
+
+    def wanted(self, name: str, value: float | None, **more: Any) -> tuple[Metric, ...]:  # noqa: ANN401 - as `metric`
+        """The metric, or nothing where nobody asked for it: ten thousand features would make it for the bin."""
+        return (self.metric(name, value, **more),) if self.names is None or name in self.names else ()
 
     def metric(
         self,
@@ -101,13 +106,13 @@ def drift_metrics(
     """
     metrics: list[Metric] = []
     for feature in comparison.features.values():
-        maker = _Maker(comparison, replace(subject, feature=feature.name), window, provenance)
+        maker = _Maker(comparison, replace(subject, feature=feature.name), window, provenance, names)
         effect = effect_of(feature)
         details: _Details = {"effect": effect} if effect else {}
         metrics.extend(_feature_drift(feature, maker, details))
-        metrics.extend(_feature_statistics(feature, maker, details, names))
-    metrics.extend(_overall(comparison, _Maker(comparison, subject, window, provenance)))
-    return metrics if names is None else [metric for metric in metrics if metric.name in names]
+        metrics.extend(_feature_statistics(feature, maker, details))
+    metrics.extend(_overall(comparison, _Maker(comparison, subject, window, provenance, names)))
+    return metrics
 
 
 def _feature_drift(feature: FeatureComparison, maker: _Maker, details: _Details) -> Iterator[Metric]:
@@ -116,34 +121,32 @@ def _feature_drift(feature: FeatureComparison, maker: _Maker, details: _Details)
     status = feature.status if feature.status in _UNJUDGED else Status.OK
     why = feature.why
     psi_q, psi_p = feature.psi_q_value, feature.psi_p_value
-    yield maker.metric(
+    yield from maker.wanted(
         "drift.psi", feature.psi, status=status, why=why.get("psi", ""), p=psi_p, q=psi_q, lower=feature.psi_lower,
         details=details,
     )  # fmt: skip
-    yield maker.metric("drift.kl", feature.kl, status=status, why=why.get("kl", ""), p=psi_p, q=psi_q)
-    yield maker.metric("drift.js_distance", feature.js_distance, status=status, p=psi_p, q=psi_q)
+    yield from maker.wanted("drift.kl", feature.kl, status=status, why=why.get("kl", ""), p=psi_p, q=psi_q)
+    yield from maker.wanted("drift.js_distance", feature.js_distance, status=status, p=psi_p, q=psi_q)
     if feature.ks is not None:
-        yield maker.metric("drift.ks", feature.ks, status=status, p=feature.ks_p_value, upper=feature.ks_upper)
+        yield from maker.wanted("drift.ks", feature.ks, status=status, p=feature.ks_p_value, upper=feature.ks_upper)
     if feature.chi2 is not None:
-        yield maker.metric("drift.chi2", feature.chi2, status=status, p=feature.chi2_p_value)
-    yield maker.metric("drift.test_q_value", feature.test_q_value, status=status, details=details)
-    yield maker.metric("drift.minimum_detectable", feature.minimum_detectable, status=status)
+        yield from maker.wanted("drift.chi2", feature.chi2, status=status, p=feature.chi2_p_value)
+    yield from maker.wanted("drift.test_q_value", feature.test_q_value, status=status, details=details)
+    yield from maker.wanted("drift.minimum_detectable", feature.minimum_detectable, status=status)
     for name, value in feature.extra.items():
-        yield maker.metric(f"drift.{name}", value, status=status)
+        yield from maker.wanted(f"drift.{name}", value, status=status)
 
 
-def _feature_statistics(
-    feature: FeatureComparison, maker: _Maker, details: _Details, names: Collection[str] | None
-) -> Iterator[Metric]:
+def _feature_statistics(feature: FeatureComparison, maker: _Maker, details: _Details) -> Iterator[Metric]:
     current = feature.current
     if current is None:
         return
     status = feature.status if feature.status in _UNJUDGED else Status.OK
     for name, attribute in _ONE_SIDED.items():
-        value = getattr(current, attribute) if names is None or name in names else None
+        value = getattr(current, attribute) if maker.names is None or name in maker.names else None
         if value is not None:
-            yield maker.metric(name, float(value), status=status)
-    yield maker.metric(
+            yield from maker.wanted(name, float(value), status=status)
+    yield from maker.wanted(
         "features.missing_change", feature.missing_change, status=status, p=feature.missing_p_value, details=details
     )
     yield from _range_and_levels(feature, maker, status, details)
@@ -168,20 +171,20 @@ def _steps(
 def _range_and_levels(feature: FeatureComparison, maker: _Maker, status: Status, details: _Details) -> Iterator[Metric]:
     # The newest dates are always later than the baseline's; their range is shown and not judged.
     if feature.out_of_range is not None and feature.kind is not FeatureKind.DATETIME:
-        yield maker.metric(
+        yield from maker.wanted(
             "features.out_of_range_share", feature.out_of_range, status=status, p=feature.out_of_range_p_value,
             details=details,
         )  # fmt: skip
     if feature.new_levels is not None:
         names = {**details, "new_levels": list(feature.new_levels.names[:5])}
-        yield maker.metric("features.new_level_share", feature.new_levels.share, status=status, details=names)
-        yield maker.metric(
+        yield from maker.wanted("features.new_level_share", feature.new_levels.share, status=status, details=names)
+        yield from maker.wanted(
             "features.new_level_excess", feature.new_level_excess, status=status, p=feature.new_level_p_value,
             details=names,
         )  # fmt: skip
     for name, pair in (("iqr", feature.outliers_iqr), ("z", feature.outliers_z)):
         if pair is not None and pair.current is not None:
-            yield maker.metric(f"features.outlier_share_{name}", pair.current, status=status)
+            yield from maker.wanted(f"features.outlier_share_{name}", pair.current, status=status)
 
 
 def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
@@ -191,26 +194,25 @@ def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
         effect = _score_effect(score)
         details: _Details = {"effect": effect} if effect else {}
         for name in ("drift.score_psi", "drift.overall_psi"):
-            yield maker.metric(
+            yield from maker.wanted(
                 name, score.psi, status=status, p=score.psi_p_value, q=score.psi_q_value, lower=score.psi_lower,
                 details={**details, "of": "score"},
             )  # fmt: skip
         for name, attribute in _SCORE_SIDE.items():
             value = getattr(score.current, attribute, None)
             if value is not None:
-                yield replace(
-                    maker.metric(name, float(value), status=status), subject=replace(maker.subject, feature="score")
-                )
+                for metric in maker.wanted(name, float(value), status=status):
+                    yield replace(metric, subject=replace(maker.subject, feature="score"))
     else:
         named = _strongest(comparison)
         details = {"of": "features", **({"effect": f"most in {named}"} if named else {})}
-        yield maker.metric("drift.overall_psi", comparison.overall.psi, status=status, details=details)
-    yield maker.metric("drift.weighted_psi", comparison.overall.psi, status=status)
+        yield from maker.wanted("drift.overall_psi", comparison.overall.psi, status=status, details=details)
+    yield from maker.wanted("drift.weighted_psi", comparison.overall.psi, status=status)
     changed = [f.name for f in comparison.features.values() if f.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED)]
     details = {"features": changed[:20]} if changed else {}
-    yield maker.metric("features.schema_changes", float(comparison.schema_changes), details=details)
-    yield maker.metric("features.new_columns", float(len(comparison.new_columns)))
-    yield maker.metric("features.rows", float(comparison.rows_current))
+    yield from maker.wanted("features.schema_changes", float(comparison.schema_changes), details=details)
+    yield from maker.wanted("features.new_columns", float(len(comparison.new_columns)))
+    yield from maker.wanted("features.rows", float(comparison.rows_current))
 
 
 def _strongest(comparison: Comparison) -> str:
