@@ -31,8 +31,8 @@ def cells_of(reference, current, *, kind=FeatureKind.NUMERIC, n=None, m=None, ed
     return Cells(
         reference=reference,
         current=current,
-        reference_fine=reference,
-        current_fine=current,
+        reference_below=reference.cumsum(),
+        current_below=current.cumsum(),
         fine_edges=edges,
         single_valued=np.zeros(reference.size, dtype=bool) if alone is None else np.array(alone),
         n=int(current.sum()) if n is None else n,

@@ -22,8 +22,8 @@ class Cells:
     Args:
         reference: rows per comparison cell, int64, shape (B,), as of statistics.md section 2, before any ½.
         current: same cells.
-        reference_fine: rows per fine bin, missing left out; empty for categories.
-        current_fine: same bins.
+        reference_below: rows up to the end of each fine bin, int64, missing left out; empty for categories.
+        current_below: same bins.
         fine_edges: upper limits of the fine bins but the last, shape (bins - 1,).
         single_valued: per fine bin, whether it can hold only one double.
         n: rows of the window as tests count them (distinct entities where fewer than rows).
@@ -36,8 +36,8 @@ class Cells:
 
     reference: np.ndarray
     current: np.ndarray
-    reference_fine: np.ndarray
-    current_fine: np.ndarray
+    reference_below: np.ndarray
+    current_below: np.ndarray
     fine_edges: np.ndarray
     single_valued: np.ndarray
     n: int
@@ -48,19 +48,19 @@ class Cells:
     maximum: float | None = None
 
     @cached_property
-    def reference_below(self) -> np.ndarray:
-        """Rows of the reference up to the end of each fine bin, int64."""
-        return np.cumsum(self.reference_fine, dtype=np.int64)
+    def reference_fine(self) -> np.ndarray:
+        """Rows of the reference per fine bin, int64."""
+        return np.diff(self.reference_below, prepend=0)
 
     @cached_property
-    def current_below(self) -> np.ndarray:
-        """Rows of the window up to the end of each fine bin, int64."""
-        return np.cumsum(self.current_fine, dtype=np.int64)
+    def current_fine(self) -> np.ndarray:
+        """Rows of the window per fine bin, int64."""
+        return np.diff(self.current_below, prepend=0)
 
     @property
     def values(self) -> tuple[int, int]:
         """Rows in the fine bins, which leave the missing ones out: of the window and of the reference."""
-        if self.reference_fine.size == 0:
+        if self.reference_below.size == 0:
             return 0, 0
         return int(self.current_below[-1]), int(self.reference_below[-1])
 

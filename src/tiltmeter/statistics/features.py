@@ -173,7 +173,6 @@ def _numeric(
 ) -> tuple[SideStatistics, SideStatistics]:
     below = rows_below(profiles)
     fine = fine_bins(cells, profiles, below)
-    counts = fine.counts
     sides = _sides(bins, profiles, tested, numbers, fine)
     pooled = numeric_cells(cells, profiles, (tested.m, tested.n), below)
     minima = [profile.minimum for profile in profiles if profile.minimum is not None]
@@ -181,8 +180,8 @@ def _numeric(
     seen = Cells(
         reference=pooled.reference,
         current=pooled.current,
-        reference_fine=counts[0],
-        current_fine=counts[1],
+        reference_below=fine.below[0],
+        current_below=fine.below[1],
         fine_edges=fine.edges,
         single_valued=fine.single_valued(),
         n=tested.n,
@@ -192,8 +191,6 @@ def _numeric(
         minimum=min(minima, default=None),
         maximum=max(maxima, default=None),
     )
-    # These are summed already: the properties that would sum them again find them done.
-    vars(seen).update(reference_below=fine.below[0], current_below=fine.below[1])
     _measure(seen, pooled, statistics, numbers)
     _fences(cells, below, (profiles[0].rows, profiles[1].rows), tested, numbers)
     names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
@@ -234,8 +231,8 @@ def _levels(
     seen = Cells(
         reference=pooled.reference,
         current=pooled.current,
-        reference_fine=_NO_COUNTS,
-        current_fine=_NO_COUNTS,
+        reference_below=_NO_COUNTS,
+        current_below=_NO_COUNTS,
         fine_edges=_NO_EDGES,
         single_valued=_NO_FLAGS,
         n=tested.n,

@@ -55,20 +55,24 @@ def stand_in_number(name: str, fine: FineBins) -> tuple[str, ...]:
         name: of the feature.
         fine: rows per fine bin of both sides.
     """
-    below = np.add.reduce(fine.below, axis=0)
-    total = int(below[-1])
-    first, last = int(below.searchsorted(0, side="right")), int(below.searchsorted(total))
+    total = int(np.add.reduce(fine.below[:, -1]))
+    first = min(int(side.searchsorted(0, side="right")) for side in fine.below)
+    last = max(int(side.searchsorted(side[-1])) for side in fine.below)
     if first >= last:  # one bin holds all rows, or there are none
         return ()
     found = []
     for position in (first, last):
         if not 0 < position < fine.edges.size:
             continue
-        value, share = float(fine.edges[position]), int(below[position] - below[position - 1]) / total
+        value, share = float(fine.edges[position]), _rows_in(fine, position) / total
         alone = math.nextafter(float(fine.edges[position - 1]), math.inf) == value
         if alone and value in _STAND_INS and share >= _LEAST_SHARE:
             found.append(hint_of(name, share, short_number(value).replace(",", "")))
     return tuple(sorted(found))
+
+
+def _rows_in(fine: FineBins, position: int) -> int:
+    return int(np.add.reduce(fine.below[:, position] - fine.below[:, position - 1]))
 
 
 def stand_in_level(name: str, bins: LevelBins, sides: tuple[LevelProfile, LevelProfile]) -> tuple[str, ...]:

@@ -26,22 +26,30 @@ def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
     return values * (tests_count / rows) if rows > tests_count else float(values)
 
 
+def _from_zero(below: np.ndarray) -> np.ndarray:
+    """Rows up to each limit of a bin, the lower limit of the first one included."""
+    whole = np.zeros(below.size + 1, dtype=below.dtype)
+    whole[1:] = below
+    return whole
+
+
 def _compute(cells: Cells) -> Measured:
     n, m = cells.values
     if n < 1 or m < 1:
         return Measured(None, dict.fromkeys(_PARTS), "no_values")
     exact = np.int64 if n * m <= _SAFE_PRODUCT else object
     # Gaps in whole rows² at the upper limit of every bin: floats would break the bound in the last digit.
-    gaps = cells.current_below.astype(exact, copy=False) * m
-    gaps -= cells.reference_below.astype(exact, copy=False) * n
+    current = _from_zero(cells.current_below.astype(exact, copy=False) * m)
+    reference = _from_zero(cells.reference_below.astype(exact, copy=False) * n)
+    gaps = current - reference
     widest = max(int(np.maximum.reduce(gaps)), -int(np.minimum.reduce(gaps)))
     shared = (~cells.single_valued).nonzero()[0]
     inside = widest
     if shared.size:
         # One side's limit of the bin against the other side's start of it.
-        gaps = gaps.take(shared)
-        above = gaps + cells.reference_fine.take(shared).astype(exact, copy=False) * n
-        below = cells.current_fine.take(shared).astype(exact, copy=False) * m - gaps
+        ends = shared + 1
+        above = current.take(ends) - reference.take(shared)
+        below = reference.take(ends) - current.take(shared)
         inside = max(int(np.maximum.reduce(above)), int(np.maximum.reduce(below)))
     ks = widest / (n * m)
     n_test, m_test = _effective(n, cells.current, cells.n), _effective(m, cells.reference, cells.m)
