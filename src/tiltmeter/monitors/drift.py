@@ -150,18 +150,16 @@ def _feature_statistics(feature: FeatureComparison, maker: _Maker, details: _Det
         "features.missing_change", feature.missing_change, status=status, p=feature.missing_p_value, details=details
     )
     yield from _range_and_levels(feature, maker, status, details)
-    yield from _steps(feature, maker, status, names)
+    yield from _steps(feature, maker, status)
 
 
-def _steps(
-    feature: FeatureComparison, maker: _Maker, status: Status, names: Collection[str] | None
-) -> Iterator[Metric]:
+def _steps(feature: FeatureComparison, maker: _Maker, status: Status) -> Iterator[Metric]:
     step = feature.step
     if step is None or feature.current is None:
         return
     found = {MEAN_STEP: (step.mean, step.mean_p_value), MISSING_STEP: (step.missing, step.missing_p_value)}
     for name, (value, p_value) in found.items():
-        if value is not None and (names is None or name in names):
+        if value is not None and (maker.names is None or name in maker.names):
             said: _Details = {"effect": words} if (words := step_words(feature, name)) else {}
             metric = maker.metric(name, value, status=status, p=p_value, details=said)
             # What it is held against is the window before: its rows must be enough, not the baseline's.
