@@ -15,14 +15,14 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_examples_of_rules_and_routes_are_right():
-    assert len(BLOCKS) == 3
-    for block in BLOCKS[:2]:
+    assert len(BLOCKS) == 4
+    for block in BLOCKS[:3]:
         assert check_rules(parse_yaml(block, name="docs/rules.md"))[1] == []
 
 
 def test_the_example_of_a_test_holds(tmp_path):
     file = tmp_path / "rules_test.yaml"
-    file.write_text(BLOCKS[2], encoding="utf-8")
+    file.write_text(BLOCKS[3], encoding="utf-8")
     assert run_rule_tests(file).failures == []
 
 
