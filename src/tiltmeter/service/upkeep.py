@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from tiltmeter.domain.errors import StoreError
-from tiltmeter.store.maintenance import DATE_COLUMNS, MANY_FILES, SMALL_BYTES, compact, remove_older, vacuum
+from tiltmeter.store.maintenance import (
+    DATE_COLUMNS,
+    MANY_FILES,
+    SMALL_BYTES,
+    compact,
+    remove_older,
+    thin_checkpoints,
+    vacuum,
+)
 from tiltmeter.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -72,6 +80,7 @@ class Upkeep:
                 done = compact(self.tables.table(name))
                 if done is not None and done.files_after < done.files_before:
                     log.info("table_compacted", table=name, before=done.files_before, after=done.files_after)
+                thin_checkpoints(self.tables.table(name))
             self.states.store_day_sums(now)
             if (self._daily_at is None or not timedelta(0) <= now - self._daily_at < DAILY) and self.may_delete(now):
                 self._daily(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _NOTHING_NEW = frozenset({"DELETE", "OPTIMIZE", "RESTORE", "VACUUM START", "VACUUM END"})
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,33 @@ class TableFiles:
         if self.is_local:
             return pafs.SubTreeFileSystem(self.root, pafs.LocalFileSystem())
         return pafs.PyFileSystem(DeltaStorageHandler(self.root, dict(self.options or {})))
+
+    def checkpoints(self) -> dict[int, str]:
+        """Paths of the single-file checkpoints by version, oldest first.
+
+        Raises:
+            StoreError: the log cannot be listed.
+        """
+        try:
+            listed = self.filesystem().get_file_info(pafs.FileSelector("_delta_log", allow_not_found=True))
+        except (OSError, DeltaError) as error:
+            raise StoreError("the log cannot be listed", at=self.root, retryable=True) from error
+        found = {int(match[1]): file.path for file in listed if (match := _CHECKPOINT.fullmatch(file.base_name))}
+        return dict(sorted(found.items()))
+
+    def remove(self, path: str) -> None:
+        """Remove a file that no version needs.
+
+        Raises:
+            StoreError: it cannot be removed.
+        """
+        try:
+            if self.is_local:
+                Path(self.root, path).unlink(missing_ok=True)
+            else:
+                self.filesystem().delete_file(path)
+        except (OSError, DeltaError) as error:
+            raise StoreError(f"{path} cannot be removed", at=self.root, retryable=True) from error
 
     def rows_in(self, path: str) -> int:
         """Rows of a data file, by its own footer.

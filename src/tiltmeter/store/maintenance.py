@@ -35,6 +35,12 @@ SMALL_BYTES = 8 * 1024 * 1024
 MANY_FILES = 100
 """From so many small files on: every commit opens the table, and that takes its time for each of them."""
 
+NEWEST_CHECKPOINTS = 5
+"""Stay whatever their versions: somebody may be opening the table from one of them."""
+
+SPARED_EVERY = 5_000
+"""Versions between two old checkpoints: so many entries are read in about two seconds."""
+
 RIVAL_TRIES = 5
 DATE_COLUMNS = {
     "predictions": "request_date",
@@ -134,6 +140,26 @@ def vacuum(table: StoredTable, keep: timedelta) -> list[str]:
             retention_hours=hours, dry_run=False, enforce_retention_duration=hours >= 168, full=hours >= 24
         )
         handle.cleanup_metadata()
+    return removed
+
+
+def thin_checkpoints(table: StoredTable) -> int:
+    """Remove old checkpoints but for one in every `SPARED_EVERY` versions; how many.
+
+    Each holds a line for every file of the last week, those that were merged away included. An old version is still
+    opened: from the last spared checkpoint and the entries after it, which stay.
+
+    Raises:
+        StoreError: the log cannot be listed, or a file cannot be removed.
+    """
+    older = list(table.files.checkpoints().items())[:-NEWEST_CHECKPOINTS]
+    removed, last = 0, -SPARED_EVERY
+    for version, path in older:
+        if version - last >= SPARED_EVERY:
+            last = version
+            continue
+        table.files.remove(path)
+        removed += 1
     return removed
 
 

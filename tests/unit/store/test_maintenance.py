@@ -21,6 +21,7 @@ from tiltmeter.store.maintenance import (
     quoted,
     remove_older,
     rows_in,
+    thin_checkpoints,
     vacuum,
     verify,
 )
@@ -35,6 +36,27 @@ def log(tmp_path):
     for part in range(6):
         found.append("predictions", prediction_rows(20, first=20 * part), {"slot": part})
     return found
+
+
+def test_old_checkpoints_are_thinned_and_every_version_still_opens(log):
+    table = log.table("predictions")
+    for part in range(6, 16):
+        log.append("predictions", prediction_rows(1, first=20 * part), {"slot": part})
+        DeltaTable(table.files.root).create_checkpoint()
+    before = list(table.files.checkpoints())
+    assert len(before) == 10
+    assert thin_checkpoints(table) == 4
+    kept = list(table.files.checkpoints())
+    assert kept == [before[0], *before[-5:]]
+    newest = DeltaTable(table.files.root).version()
+    rows = [rows_in(DeltaTable(table.files.root, version=version)) for version in range(1, newest + 1)]
+    assert rows == [20 * version for version in range(1, 7)] + [120 + extra for extra in range(1, 11)]
+    assert thin_checkpoints(table) == 0
+
+
+def test_a_table_without_checkpoints_or_without_a_log_is_left_alone(log, tmp_path):
+    assert thin_checkpoints(log.table("predictions")) == 0
+    assert thin_checkpoints(DeltaLog(tmp_path / "none", FakeClock()).table("predictions")) == 0
 
 
 def test_a_compaction_keeps_every_row_and_none_of_it_is_new(log):
