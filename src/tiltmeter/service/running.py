@@ -27,6 +27,7 @@ from tiltmeter.service.ack_links import AckLinks, link_key
 from tiltmeter.service.audit import record_rules
 from tiltmeter.service.checkup import access_of, calendar_of
 from tiltmeter.service.clock_watch import ClockWatch
+from tiltmeter.service.connections import BoundedConnection
 from tiltmeter.service.home import HomeLock, bound_socket, lock_home, write_ports
 from tiltmeter.service.http import create_app
 from tiltmeter.service.journal import write_journal
@@ -166,6 +167,7 @@ class Service:
         self.address = _address(listening)
         config = uvicorn.Config(
             app,
+            http=BoundedConnection,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=5,
