@@ -17,6 +17,9 @@ from typing import Any, Self
 from tiltmeter.domain.errors import ConfigError
 from tiltmeter.testing.receivers.inbox import Inbox
 
+MOST_SESSIONS = 200
+"""Connections remembered for the end; more are never open at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class SmtpFault:
@@ -155,7 +158,8 @@ class SmtpReceiver:
         self.inbox.keep(number, record, title=str(mail["Subject"]), body=f"<table>{head}</table><hr>{framed}")
 
     def _remembered(self, session: Any) -> Any:  # noqa: ANN401 - an aiosmtpd session
-        self._sessions = [*(old for old in self._sessions if old.transport is not None), session]
+        # Without a transport a session is over, or so young that it has none yet.
+        self._sessions = [*self._sessions[-MOST_SESSIONS:], session]
         return session
 
     def _run(self) -> None:
@@ -164,6 +168,9 @@ class SmtpReceiver:
         self._port = server.sockets[0].getsockname()[1]
         self._started.set()
         self._loop.run_forever()
+        # No more are accepted; those that just were get their transport before the server closes, or never close.
+        self._loop.remove_reader(server.sockets[0].fileno())
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         server.close()
         for session in self._sessions:
             if session.transport is not None:
