@@ -14,7 +14,8 @@ PATIENT = """
 import time
 try:
     print("ready", flush=True)
-    time.sleep(60)
+    for _ in range(600):  # a signal just before one sleep is seen at its end
+        time.sleep(0.1)
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """
