@@ -159,8 +159,8 @@ def _lattice(values: np.ndarray, low: float, high: float, bars: int) -> tuple[fl
     """
     if values.size < 2:
         return None
-    gap = float(np.diff(values).min())
     with np.errstate(over="ignore", invalid="ignore"):  # values at the end of the doubles are on no lattice
+        gap = float(np.diff(values).min())
         steps = (values - values[0]) / gap
     if not steps[-1] < _MOST_STEPS or np.abs(steps - np.round(steps)).max() > 1e-6:
         return None
@@ -168,7 +168,8 @@ def _lattice(values: np.ndarray, low: float, high: float, bars: int) -> tuple[fl
     number = int(np.floor((high - first) / gap + 0.5)) + 1
     each = 1 if number <= 1.5 * bars else -(-number // bars)
     made = -(-number // each)
-    return first - gap / 2, first - gap / 2 + made * each * gap, made, each == 1
+    start, end = float(first) - gap / 2, float(first) - gap / 2 + made * each * gap
+    return (start, end, made, each == 1) if math.isfinite(start) and math.isfinite(end) else None
 
 
 def _spread(
@@ -187,8 +188,10 @@ def _spread(
 
 def _rows_below(points: np.ndarray, counts: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Rows at or below each point, rows of a wide bin taken as evenly spread."""
-    width = upper - lower
+    # A quarter of what spans nearly all doubles: the width of [-1e308, 1.8e308] is beyond the largest of them.
+    scale = np.where(np.maximum(np.abs(lower), np.abs(upper)) > 1e300, 0.25, 1.0)
+    width = upper * scale - lower * scale
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        part = (points[:, np.newaxis] - lower) / width
+        part = (points[:, np.newaxis] * scale - lower * scale) / width
     part = np.where(width > 0, np.clip(np.nan_to_num(part), 0.0, 1.0), points[:, np.newaxis] >= upper)
     return np.asarray(part @ counts, dtype=np.float64)

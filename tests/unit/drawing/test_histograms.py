@@ -29,6 +29,11 @@ CASES = {
     "denormal": (np.full(500, 5e-324), np.zeros(500)),
     "last double": (np.full(500, 1.7976931348623157e308), np.full(300, 1.7976931348623157e308)),
     "first double": (np.full(500, -1.7976931348623157e308), np.full(300, -1.7976931348623157e308)),
+    "end to end": (
+        np.repeat([-1e308, 1.7976931348623157e308], [240, 60]),
+        np.repeat([-1e308, 1.7976931348623157e308], [81, 100]),
+    ),
+    "from one end": (np.full(300, -1e308), np.append(np.full(180, -1e308), 1.7976931348623157e308)),
     "huge": (RNG.normal(0, 1, 500) * 1e307, RNG.normal(0, 1, 500) * 1e307),
 }
 
