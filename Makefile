@@ -64,9 +64,10 @@ mutants: setup-test ## Mutation score of the statistics, in an environment of it
 	@.venv/mutants/bin/python -m mutmut run
 	@.venv/mutants/bin/python -m mutmut results --all true | awk '{n[$$NF]++} END {for (w in n) print w, n[w]; if (n["killed"]) printf "score %.1f %%\n", 100 * (n["killed"] + n["timeout"]) / (n["killed"] + n["timeout"] + n["survived"] + n["no tests"])}'
 
-audit: setup-test ## Known vulnerabilities, licences, bill of materials
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses
-	@$(BIN)/pip-audit --skip-editable; $(BIN)/pip-licenses --format=markdown --summary
+audit: setup-test ## Licences, bill of materials (CycloneDX), known vulnerabilities
+	@$(BIN)/python -m venv .venv/audit
+	@.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom pip-licenses
+	@deploy/setup/audit .venv
 
 docs: setup-test ## Write the generated pages and files again
 	@$(BIN)/python docs/generate.py

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,7 +21,7 @@ import httpx
 from tiltmeter.domain.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tiltmeter.ports import Clock
 
@@ -73,7 +73,7 @@ def post(
     host = urlsplit(url).hostname or ""
     target, extensions, sent_headers = url, {}, dict(headers)
     if public_only:
-        target, sent_headers["Host"] = _pinned(url, host)
+        target, sent_headers["Host"] = pinned(url, host)
         extensions = {"sni_hostname": host}
     _silence_logs()
     deadline = clock.monotonic() + timeout_s
@@ -99,9 +99,15 @@ def _silence_logs() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _pinned(url: str, host: str) -> tuple[str, str]:
-    """The URL with the checked address in place of the name, and the name for the request."""
-    address = public_address(host, urlsplit(url).port)
+def pinned(url: str, host: str, *, resolve: Callable[..., list[Any]] = socket.getaddrinfo) -> tuple[str, str]:
+    """The URL with the checked address in place of the name, and the name for the request.
+
+    The name is looked up once: what is checked is what is connected to, whatever the name says a moment later.
+
+    Raises:
+        DeliveryError: as `public_address`, or the URL cannot be used (final).
+    """
+    address = public_address(host, urlsplit(url).port, resolve=resolve)
     try:
         parsed = httpx.URL(url)
         return str(parsed.copy_with(host=address)), parsed.netloc.decode()
@@ -165,14 +171,19 @@ def retry_after(answer: Answer, clock: Clock) -> float | None:
     return min(max(0.0, seconds), LONGEST_WAIT_S) if seconds == seconds else None  # noqa: PLR0124 - "nan" is a float
 
 
-def public_address(host: str, port: int | None) -> str:
+def public_address(host: str, port: int | None, *, resolve: Callable[..., list[Any]] = socket.getaddrinfo) -> str:
     """An address of the host that lies in the public internet.
+
+    Args:
+        host: its name or number.
+        port: None for that of https.
+        resolve: looks the name up, as `socket.getaddrinfo` does.
 
     Raises:
         DeliveryError: one of its addresses is private, loopback, link-local or reserved (final), or it has none now.
     """
     try:
-        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+        found = resolve(host, port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise DeliveryError(f"the name {host} cannot be resolved") from None
     addresses = [str(info[4][0]) for info in found]

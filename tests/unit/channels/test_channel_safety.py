@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tiltmeter.channels import CHANNELS, build_channel, check_channel
-from tiltmeter.channels._http import Answer, _is_public, retry_after
+from tiltmeter.channels._http import Answer, _is_public, pinned, retry_after
 from tiltmeter.channels.redaction import redact
 from tiltmeter.channels.webhook import signature
 from tiltmeter.domain.errors import ConfigError, DeliveryError
@@ -54,6 +54,31 @@ def test_s1_a_private_address_is_never_reached(host):
 def test_s1_only_web_addresses_are_taken(address):
     with pytest.raises(ConfigError):
         check_channel("hook", {"kind": "webhook", "url": address, "secret": SECRET})
+
+
+def answers(*looks):
+    """A name server whose answer changes from look to look."""
+    left = list(looks)
+
+    def resolve(host, port, **asked):
+        return [(0, asked["type"], 0, "", (address, port)) for address in left.pop(0)]
+
+    return resolve
+
+
+def test_s1_a_name_that_is_bound_anew_between_check_and_connection_leads_nowhere_else():
+    resolve = answers(["93.184.216.34"], ["127.0.0.1"])
+    target, name = pinned("https://rebound.example:8443/hook?a=1", "rebound.example", resolve=resolve)
+    assert target == "https://93.184.216.34:8443/hook?a=1"
+    assert name == "rebound.example:8443"
+    with pytest.raises(DeliveryError, match="private network"):  # the next delivery looks again
+        pinned("https://rebound.example:8443/hook?a=1", "rebound.example", resolve=resolve)
+
+
+def test_s1_a_name_with_a_private_address_among_public_ones_is_refused():
+    resolve = answers(["93.184.216.34", "169.254.169.254"])
+    with pytest.raises(DeliveryError, match="private network"):
+        pinned("https://mixed.example/hook", "mixed.example", resolve=resolve)
 
 
 def test_s1_redirects_are_not_followed():
