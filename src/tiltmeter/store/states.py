@@ -17,18 +17,19 @@ from itertools import groupby
 from threading import RLock
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import structlog
 
-from tiltmeter.domain.errors import DataError
-from tiltmeter.domain.profile import KERNEL_VERSION, Profile
+from tiltmeter.domain.profile import Profile
 from tiltmeter.domain.window import Grain
-from tiltmeter.profiling.codec import decode_window, encode_feature, encode_window, sum_features
+from tiltmeter.ports import StateKey
+from tiltmeter.profiling.codec import decode_window, encode_window, sum_features
 from tiltmeter.store.log_entries import TableFiles
 from tiltmeter.store.maintenance import delete_rows, quoted
 from tiltmeter.store.schema import PROFILE_STATES
 from tiltmeter.store.snapshot import Snapshot, snapshot
+from tiltmeter.store.state_days import A_DAY, DAY, HOUR, days_of, gaps, of_grain, rows_by_day, whole_days
 from tiltmeter.store.state_files import Slice, StateFiles, StoredState, sliced_states
+from tiltmeter.store.state_rows import arrow_rows, encoded, hour_rows, slice_row, state_row
 from tiltmeter.store.table import ConcurrentCommitError, StoredTable, check_options
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiltmeter.domain.window import Window
-    from tiltmeter.ports import Clock, StateKey
-    from tiltmeter.store.log_entries import AddedFile
+    from tiltmeter.ports import Clock
 
 RIVAL_TRIES = 20
 KEPT_TOTALS = 2_000
@@ -46,10 +46,8 @@ KEPT_TOTALS = 2_000
 DAY_SETTLED = timedelta(hours=72)
 """Days are summed once late rows no longer reopen them (`schedule.late_rows.reopen_for`)."""
 
-_A_DAY = timedelta(days=1)
 _AN_HOUR = timedelta(hours=1)
 _log = structlog.get_logger(__name__)
-_HOUR, _DAY = str(Grain.HOUR), str(Grain.DAY)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +95,7 @@ class DeltaProfileStates:
             }
             if not fresh:
                 return
-            rows = self._hour_rows(fresh, source_version, self._generations())
+            rows = hour_rows(fresh, source_version, self._generations(), now=self.clock.now())
             transactions = {} if source_version is None else dict.fromkeys(series, source_version)
             try:
                 handle.append(rows, transactions)
@@ -117,19 +115,21 @@ class DeltaProfileStates:
     ) -> None:
         """As the port."""
         generations = self._generations()
+        now = self.clock.now()
         raised = {start: generations.get((model, bins_id, start), 0) + 1 for start in hours}
         rows = [
-            self._row(key, name, state, None, raised[key.window_start])
+            state_row(key, name, state, generation=raised[key.window_start], now=now)
             for key, profile in states.items()
-            for name, state in _encoded(profile)
+            for name, state in encoded(profile)
         ]
         filled = {key.window_start for key in states}
         for start in set(raised) - filled:
             empty = Profile(bins_id=bins_id, rows=0, features={})
-            rows.append(self._empty_row(model, bins_id, start, encode_window(empty), raised[start]))
+            key = StateKey(start, Grain.HOUR, model, bins_id=bins_id)
+            rows.append(state_row(key, "", encode_window(empty), generation=raised[start], now=now))
         reached = {} if source_version is None else {_application(model, bins_id): source_version}
         if rows or reached:
-            self.table.for_writing().append(_arrow(rows), reached)
+            self.table.for_writing().append(arrow_rows(rows), reached)
 
     def drop_older_generations(self, hours: Iterable[datetime], *, model: str, bins_id: str) -> int:
         """Remove states of hours that were replaced, and sums that counted them; the number of rows."""
@@ -191,8 +191,8 @@ class DeltaProfileStates:
             if as_of is not None:
                 states = self._hour_states(snap, wanted, window.start, window.end)
                 return _summed([state for state in states if state.covered <= as_of])
-            covered = _rows_by_day(snap)
-            days = tuple((d, covered[d]) for d in _days(window.start, window.end) if d in covered)
+            covered = rows_by_day(snap)
+            days = tuple((d, covered[d]) for d in days_of(window.start, window.end) if d in covered)
             key = ("total", wanted, window.start, window.end, days)
             if key in self._totals:
                 self._totals.move_to_end(key)
@@ -224,14 +224,14 @@ class DeltaProfileStates:
             snap = snapshot(self.table)
             if snap is None:
                 return 0
-            covered = _rows_by_day(snap)
+            covered = rows_by_day(snap)
             settled = (now - DAY_SETTLED).astimezone(UTC).date()
             summed = self._summed_days(snap)
             due = [day for day in sorted(covered) if day < settled and (day, *covered[day]) not in summed]
             for month, days in groupby(due, key=lambda day: day.replace(day=1)):
                 rows = [row for day in days for row in self._day_rows(snap, day, covered[day])]
                 if rows:
-                    self.table.for_writing().append(_arrow(rows), {})
+                    self.table.for_writing().append(arrow_rows(rows), {})
                 _log.info("days_summed", month=month.isoformat(), rows=len(rows))
         return len(due)
 
@@ -241,16 +241,16 @@ class DeltaProfileStates:
             if snap is None:
                 return []
             self._files.forget(file.path for file in snap.files)
-            return [item for file in _of_grain(snap, _HOUR) for item in self._files.subjects(snap, file).spans.items()]
+            return [item for file in of_grain(snap, HOUR) for item in self._files.subjects(snap, file).spans.items()]
 
     def _window_states(
         self, snap: Snapshot, wanted: Slice, window: Window, covered: Mapping[date, tuple[int, int]]
     ) -> list[StoredState]:
         """Day sums where they are in force, hours elsewhere."""
-        whole = [day for day in _whole_days(window.start, window.end) if day in covered]
+        whole = [day for day in whole_days(window.start, window.end) if day in covered]
         sums = self._day_states(snap, wanted, whole, covered) if len(whole) > 1 else {}
         states = [state for day in sums.values() for state in day]
-        for start, end in _gaps(window.start, window.end, sums):
+        for start, end in gaps(window.start, window.end, sums):
             states.extend(self._hour_states(snap, wanted, start, end))
         return states
 
@@ -260,7 +260,7 @@ class DeltaProfileStates:
         found: dict[date, list[StoredState]] = {}
         months = {day.replace(day=1).isoformat() for day in days}
         asked = set(days)
-        for file in _of_grain(snap, _DAY):
+        for file in of_grain(snap, DAY):
             if file.partition.get("window_date") not in months:
                 continue
             latest: dict[date, list[StoredState]] = {}
@@ -272,8 +272,8 @@ class DeltaProfileStates:
         return found
 
     def _hour_states(self, snap: Snapshot, wanted: Slice, start: datetime, end: datetime) -> list[StoredState]:
-        days = {day.isoformat() for day in _days(start, end)}
-        files = [f for f in _of_grain(snap, _HOUR) if f.partition.get("window_date") in days]
+        days = {day.isoformat() for day in days_of(start, end)}
+        files = [f for f in of_grain(snap, HOUR) if f.partition.get("window_date") in days]
         states = [
             state
             for file in files
@@ -289,7 +289,7 @@ class DeltaProfileStates:
         """Newest generation of every hour that was ever replaced."""
         snap = snapshot(self.table)
         found: dict[tuple[str, str, datetime], int] = {}
-        for file in _of_grain(snap, _HOUR) if snap is not None else ():
+        for file in of_grain(snap, HOUR) if snap is not None else ():
             if snap is None or (file.greatest.get("generation") or 0) == 0:
                 continue
             for key in self._files.subjects(snap, file).spans:
@@ -307,70 +307,23 @@ class DeltaProfileStates:
 
     def _summed_days(self, snap: Snapshot) -> set[tuple[date, int, int]]:
         """Days that have a sum, with the hour rows and the generation that it covers."""
-        return {pair for file in _of_grain(snap, _DAY) for pair in self._files.sums(snap, file)}
+        return {pair for file in of_grain(snap, DAY) for pair in self._files.sums(snap, file)}
 
     def _day_rows(self, snap: Snapshot, day: date, covered: tuple[int, int]) -> list[dict[str, object]]:
         start = datetime.combine(day, time(), UTC)
-        files = [f for f in _of_grain(snap, _HOUR) if f.partition.get("window_date") == day.isoformat()]
+        files = [f for f in of_grain(snap, HOUR) if f.partition.get("window_date") == day.isoformat()]
         slices = sorted({key for file in files for key in self._files.subjects(snap, file).spans})
-        rows = []
+        rows, now = [], self.clock.now()
         for wanted in slices:
-            profile = _summed(self._hour_states(snap, wanted, start, start + _A_DAY))
+            profile = _summed(self._hour_states(snap, wanted, start, start + A_DAY))
             if profile is None:
                 continue
             rows += [
-                self._slice_row(wanted, _DAY, start, name, state)
+                slice_row(wanted, DAY, start, name, state, now=now)
                 | {"source_version": covered[0], "generation": covered[1]}
-                for name, state in _encoded(profile)
+                for name, state in encoded(profile)
             ]
         return rows
-
-    def _hour_rows(
-        self,
-        states: Mapping[StateKey, Profile],
-        source_version: int | None,
-        generations: Mapping[tuple[str, str, datetime], int],
-    ) -> pa.Table:
-        rows = []
-        encoded: dict[int, list[tuple[str, bytes]]] = {}  # one profile may stand under several keys
-        for key, profile in states.items():
-            generation = generations.get((key.model_name, key.bins_id, key.window_start.astimezone(UTC)), 0)
-            if id(profile) not in encoded:
-                encoded[id(profile)] = _encoded(profile)
-            rows += [self._row(key, name, state, source_version, generation) for name, state in encoded[id(profile)]]
-        return _arrow(rows)
-
-    def _row(
-        self, key: StateKey, feature: str, state: bytes, source_version: int | None, generation: int
-    ) -> dict[str, object]:
-        if key.grain is not Grain.HOUR:
-            raise DataError(f"states are stored by hour, not by {key.grain}")
-        wanted = Slice(key.model_name, key.bins_id, key.model_version, key.segment_key, key.segment_value)
-        row = self._slice_row(wanted, _HOUR, key.window_start, feature, state)
-        return row | {"source_version": source_version, "generation": generation}
-
-    def _empty_row(self, model: str, bins_id: str, start: datetime, state: bytes, generation: int) -> dict[str, object]:
-        row = self._slice_row(Slice(model, bins_id, "", "", ""), _HOUR, start, "", state)
-        return row | {"generation": generation}
-
-    def _slice_row(self, wanted: Slice, grain: str, start: datetime, feature: str, state: bytes) -> dict[str, object]:
-        day = start.astimezone(UTC).date()
-        return {
-            "window_date": day.replace(day=1) if grain == _DAY else day,
-            "grain": grain,
-            "window_start": start,
-            "model_name": wanted.model,
-            "model_version": wanted.version,
-            "segment_key": wanted.segment_key,
-            "segment_value": wanted.segment_value,
-            "feature": feature,
-            "bins_id": wanted.bins_id,
-            "kernel_version": KERNEL_VERSION,
-            "source_version": None,
-            "generation": 0,
-            "state": state,
-            "ingest_time": self.clock.now(),
-        }
 
 
 def _timestamp(moment: datetime) -> str:
@@ -381,14 +334,6 @@ def _timestamp(moment: datetime) -> str:
 
 def _application(model: str, bins_id: str) -> str:
     return f"states:{model}:{bins_id}"
-
-
-def _encoded(profile: Profile) -> list[tuple[str, bytes]]:
-    return [("", encode_window(profile)), *((n, encode_feature(p)) for n, p in profile.features.items())]
-
-
-def _arrow(rows: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=PROFILE_STATES.columns)
 
 
 def _summed(states: Sequence[StoredState]) -> Profile | None:
@@ -402,48 +347,3 @@ def _summed(states: Sequence[StoredState]) -> Profile | None:
     for window in windows[1:]:
         total += decode_window(window)
     return replace(total, features={name: sum_features(found) for name, found in by_feature.items()})
-
-
-def _of_grain(snap: Snapshot, grain: str) -> list[AddedFile]:
-    return [file for file in snap.files if file.partition.get("grain") == grain]
-
-
-def _rows_by_day(snap: Snapshot) -> dict[date, tuple[int, int]]:
-    """Hour rows and newest generation of each UTC day.
-
-    A compaction changes neither, an append raises the number, and an erasure, which may remove as many rows as it
-    writes, raises the generation.
-    """
-    counted: dict[date, tuple[int, int]] = {}
-    for file in _of_grain(snap, _HOUR):
-        day = date.fromisoformat(file.partition["window_date"] or "")
-        rows, generation = counted.get(day, (0, 0))
-        counted[day] = rows + (file.rows or 0), max(generation, file.greatest.get("generation") or 0)
-    return counted
-
-
-def _days(start: datetime, end: datetime) -> list[date]:
-    """UTC days that hold starts of hours in `[start, end)`."""
-    first, last = start.astimezone(UTC).date(), (end - timedelta(microseconds=1)).astimezone(UTC).date()
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
-def _whole_days(start: datetime, end: datetime) -> list[date]:
-    return [
-        day
-        for day in _days(start, end)
-        if start <= datetime.combine(day, time(), UTC) and datetime.combine(day, time(), UTC) + _A_DAY <= end
-    ]
-
-
-def _gaps(start: datetime, end: datetime, summed: Iterable[date]) -> list[tuple[datetime, datetime]]:
-    """What of `[start, end)` is left beside the summed days."""
-    gaps, moment = [], start
-    for day in sorted(summed):
-        midnight = datetime.combine(day, time(), UTC)
-        if moment < midnight:
-            gaps.append((moment, midnight))
-        moment = midnight + _A_DAY
-    if moment < end:
-        gaps.append((moment, end))
-    return gaps
