@@ -100,6 +100,8 @@ def _traffic(names, model):
             "window_date": at.date(), "window_start": at, "host": "h", "model_name": model, "model_version": names[3],
             "http_route": names[place % len(names)], "code_class": "5xx" if place % 9 == 0 else "2xx", "requests": 30,
             "errors": 30 if place % 9 == 0 else 0, "latency_bins": [latency_bin(20.0)], "latency_counts": [30],
+            "error_statuses": [500] if place % 9 == 0 else None, "error_counts": [30] if place % 9 == 0 else None,
+            "error_exceptions": [names[(place // 9) % len(names)]] if place % 9 == 0 else None,
         }
         for place in range(360)
         for at in [END - timedelta(hours=1) + timedelta(seconds=10 * place)]

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tiltmeter.demo.world import Leads
 
 _MOMENT = pa.timestamp("us", tz="UTC")
-_ERRORS = {500: "ModelTimeout", 422: "RequestValidationError"}
+EXCEPTIONS = {500: "ModelTimeout", 422: "RequestValidationError"}
+"""Class of the exception behind an answer, by its status."""
+
+_METHOD = "POST"
 
 
 def prediction_rows(history: History) -> pa.Table:
@@ -45,8 +48,8 @@ def prediction_rows(history: History) -> pa.Table:
         "threshold": pa.array(np.full(n, THRESHOLD)),
         "status_code": pa.array(scored.status, mask=~is_api),
         "execution_duration_ms": pa.array(scored.latency_ms, from_pandas=True),
-        "http_route": to_arrow(scored.route),
-        "http_method": pc.if_else(pa.array(is_api), "POST", pa.scalar(None, pa.string())),
+        "http_route": pc.utf8_slice_codeunits(to_arrow(scored.route), len(_METHOD) + 1),
+        "http_method": pc.if_else(pa.array(is_api), _METHOD, pa.scalar(None, pa.string())),
         "error_type": _error_types(scored),
         "job_id": pc.if_else(pa.array(is_api), pa.scalar(None, pa.string()), JOB_NAME),
         "run_id": pc.if_else(pa.array(is_api), pa.scalar(None, pa.string()), _ids(JOB_NAME, None, scored.run)),
@@ -117,8 +120,8 @@ def _same(text: str, n: int) -> pa.Array:
 
 
 def _error_types(scored: Scored) -> pa.Array:
-    names = pa.array([None, *_ERRORS.values()], pa.string())
+    names = pa.array([None, *EXCEPTIONS.values()], pa.string())
     position = np.zeros(len(scored), dtype=np.int32)
-    for place, status in enumerate(_ERRORS, start=1):
+    for place, status in enumerate(EXCEPTIONS, start=1):
         position[scored.status == status] = place
     return names.take(pa.array(position))

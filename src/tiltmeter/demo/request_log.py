@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tiltmeter.demo.log_rows import EXCEPTIONS
 from tiltmeter.demo.world import MODEL_NAME
 from tiltmeter.domain.traffic import LATENCY_EDGES_MS
 from tiltmeter.store.schema import TRAFFIC
@@ -54,8 +55,27 @@ def traffic_rows(scored: Scored, host: str) -> pa.Table:
             pa.array(offsets.astype(np.int32)), pa.array(cell_keys[:, 4].astype(np.int32))
         ),
         "latency_counts": pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(counts)),
+        **_error_columns(state_keys[:, 3], requests),
     }
     return pa.table([columns[name] for name in TRAFFIC.columns.names], schema=TRAFFIC.columns)
+
+
+def _error_columns(status_class: np.ndarray, requests: np.ndarray) -> dict[str, pa.Array]:
+    """What went wrong, per state: the world knows one failure of each class, so all requests of a state share it."""
+    of_class = {status // 100: (status, name) for status, name in EXCEPTIONS.items()}
+    found = [of_class.get(number) for number in status_class.tolist()]
+    return {
+        "error_statuses": pa.array(
+            [[kind[0]] if kind else None for kind in found], TRAFFIC.columns.field("error_statuses").type
+        ),
+        "error_exceptions": pa.array(
+            [[kind[1]] if kind else None for kind in found], TRAFFIC.columns.field("error_exceptions").type
+        ),
+        "error_counts": pa.array(
+            [[n] if kind else None for kind, n in zip(found, requests.tolist(), strict=True)],
+            TRAFFIC.columns.field("error_counts").type,
+        ),
+    }
 
 
 def _changes(keys: np.ndarray) -> np.ndarray:

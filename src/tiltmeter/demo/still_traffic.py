@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from tiltmeter.demo.world import microseconds, moment_of
-from tiltmeter.domain.traffic import LATENCY_EDGES_MS, TrafficState
+from tiltmeter.domain.traffic import LATENCY_EDGES_MS, ErrorKind, TrafficState, add_error_kinds
 from tiltmeter.domain.window import Grain
+from tiltmeter.store.traffic import error_kinds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,7 @@ _MANY_CELLS = 40
 """From so many cells on, sorting them first is quicker than adding them one by one."""
 
 _KEY = ("host", "model_name", "model_version", "http_route", "code_class")
+_ERRORS = ["error_statuses", "error_exceptions", "error_counts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +37,8 @@ class StillTraffic:
         key: position in `keys`, per cell.
         bin: latency bin, per cell.
         count: requests, per cell.
+        error_time: start of the ten-second window in microseconds, per row with errors; ascending.
+        errors: position in `keys` and what the errors were, likewise.
     """
 
     keys: tuple[tuple[str, ...], ...]
@@ -42,6 +46,8 @@ class StillTraffic:
     key: np.ndarray
     bin: np.ndarray
     count: np.ndarray
+    error_time: np.ndarray
+    errors: tuple[tuple[int, dict[ErrorKind, int]], ...]
     _kept: dict[Window, list[TrafficState]] = field(default_factory=dict)
 
     @classmethod
@@ -53,12 +59,18 @@ class StillTraffic:
         place = {key: position for position, key in enumerate(keys)}
         bins, counts = table["latency_bins"].combine_chunks(), table["latency_counts"].combine_chunks()
         cells = np.asarray(bins.value_lengths())
+        time = np.asarray(table["window_start"].cast(pa.int64()))
+        is_error = np.asarray(table["error_counts"].is_valid())
+        of_key = np.array([place[key] for key in names], dtype=np.int64)
+        failed = table.select(_ERRORS).filter(pa.array(is_error)).to_pylist()
         return cls(
             keys,
-            np.repeat(np.asarray(table["window_start"].cast(pa.int64())), cells),
-            np.repeat(np.array([place[key] for key in names]), cells),
+            np.repeat(time, cells),
+            np.repeat(of_key, cells),
             np.asarray(bins.flatten()),
             np.asarray(counts.flatten()),
+            time[is_error],
+            tuple(zip(of_key[is_error].tolist(), map(error_kinds_of, failed), strict=True)),
         )
 
     def states(self, model: str, window: Window) -> list[TrafficState]:
@@ -77,7 +89,8 @@ class StillTraffic:
         cell = self.key[first:last] * _BINS + self.bin[first:last]
         count = self.count[first:last]
         if window.grain is Grain.LIVE:
-            found = self._summed(microseconds(window.start), cell, count)
+            start, end = microseconds(window.start), microseconds(window.end)
+            found = self._summed(start, cell, count, self._errors(start, end))
         else:
             time = self.time[first:last]
             edges = [0, *(np.flatnonzero(np.diff(time)) + 1).tolist(), time.size]
@@ -85,11 +98,23 @@ class StillTraffic:
                 state
                 for a, b in pairwise(edges)
                 if a < b
-                for state in self._summed(int(time[a]), cell[a:b], count[a:b])
+                for state in self._summed(
+                    int(time[a]), cell[a:b], count[a:b], self._errors(int(time[a]), int(time[a]) + 1)
+                )
             ]
         return [state for state in found if state.model_name == model]
 
-    def _summed(self, start: int, cell: np.ndarray, count: np.ndarray) -> list[TrafficState]:
+    def _errors(self, start: int, end: int) -> dict[int, dict[ErrorKind, int]]:
+        """What the errors of a span were, by position in `keys`."""
+        first, last = np.searchsorted(self.error_time, [start, end]).tolist()
+        found: dict[int, dict[ErrorKind, int]] = {}
+        for key, kinds in self.errors[first:last]:
+            add_error_kinds(found.setdefault(key, {}), kinds)
+        return found
+
+    def _summed(
+        self, start: int, cell: np.ndarray, count: np.ndarray, errors: dict[int, dict[ErrorKind, int]]
+    ) -> list[TrafficState]:
         if cell.size > _MANY_CELLS:
             cell, place = np.unique(cell, return_inverse=True)
             count = np.bincount(place, weights=count).astype(np.int64)
@@ -98,10 +123,10 @@ class StillTraffic:
             key, place_in_key = divmod(position, _BINS)
             bins = latency.setdefault(key, {})
             bins[place_in_key] = bins.get(place_in_key, 0) + requests
-        return [self._state(start, self.keys[key], bins) for key, bins in sorted(latency.items())]
+        return [self._state(start, key, bins, errors.get(key, {})) for key, bins in sorted(latency.items())]
 
-    def _state(self, start: int, key: tuple[str, ...], bins: dict[int, int]) -> TrafficState:
-        host, model, version, route, code_class = key
+    def _state(self, start: int, key: int, bins: dict[int, int], kinds: dict[ErrorKind, int]) -> TrafficState:
+        host, model, version, route, code_class = self.keys[key]
         requests = sum(bins.values())
         errors = requests if code_class == "5xx" else 0
-        return TrafficState(moment_of(start), host, model, version, route, code_class, requests, errors, bins)
+        return TrafficState(moment_of(start), host, model, version, route, code_class, requests, errors, bins, kinds)

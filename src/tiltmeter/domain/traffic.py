@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,34 @@ def latency_bin(duration_ms: float) -> int:
     return bisect_left(LATENCY_EDGES_MS, duration_ms)
 
 
+class ErrorKind(NamedTuple):
+    """What an answer of 4xx or 5xx was: its status, and the class of the exception behind it, empty where none is."""
+
+    status: int
+    exception: str = ""
+
+
+MOST_ERROR_KINDS = 20
+"""Kinds that one state tells apart; classes that a program makes up as it runs must not fill memory."""
+
+LONGEST_EXCEPTION = 100
+OTHER_EXCEPTIONS = "(other)"
+
+
+def add_error_kinds(sums: dict[ErrorKind, int], more: Mapping[ErrorKind, int]) -> None:
+    """Add counts to counts; beyond `MOST_ERROR_KINDS` an exception that is new counts as another one of its status."""
+    for kind, requests in more.items():
+        name = kind.exception[:LONGEST_EXCEPTION]
+        known = ErrorKind(kind.status, name)
+        if known not in sums and len(sums) >= MOST_ERROR_KINDS and _named(sums) >= MOST_ERROR_KINDS:
+            known = ErrorKind(kind.status, OTHER_EXCEPTIONS)
+        sums[known] = sums.get(known, 0) + requests
+
+
+def _named(sums: Mapping[ErrorKind, int]) -> int:
+    return sum(kind.exception != OTHER_EXCEPTIONS for kind in sums)
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficState:
     """Requests of one ten-second window, route, version and code class. States of one key add.
@@ -47,6 +75,7 @@ class TrafficState:
         requests: number of requests.
         errors: 5xx and unhandled exceptions.
         latency: requests per latency bin, sparse.
+        error_kinds: answers of 4xx and 5xx by what they were.
     """
 
     window_start: datetime
@@ -58,3 +87,4 @@ class TrafficState:
     requests: int
     errors: int
     latency: Mapping[int, int]
+    error_kinds: Mapping[ErrorKind, int] = field(default_factory=dict)

@@ -137,6 +137,7 @@ def state_json(state: TrafficState) -> dict[str, Any]:
         "requests": state.requests,
         "errors": state.errors,
         "latency": {str(position): rows for position, rows in sorted(state.latency.items())},
+        "error_kinds": [[*kind, requests] for kind, requests in sorted(state.error_kinds.items())],
     }
 
 

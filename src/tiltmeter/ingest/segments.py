@@ -13,10 +13,11 @@ from tiltmeter.capture.record import OutcomeRecord, RequestRecord, decode_record
 from tiltmeter.capture.spool import Segment, read_segment
 from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.domain.request import route_name
+from tiltmeter.domain.traffic import ErrorKind
 from tiltmeter.ingest.columns import LATEST_US, FeatureTypes, outcome_table, prediction_table
 from tiltmeter.ingest.plain_requests import PlainLot, PlainRoute, plain_table
 from tiltmeter.ingest.private import private_entity, private_record
-from tiltmeter.store.traffic import TrafficCounts, TrafficKey, code_class
+from tiltmeter.store.traffic import ERROR_FROM, TrafficCounts, TrafficKey, code_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 2_000
 """Rows held as Python objects: a typed column takes a tenth of the memory."""
 
-_ERROR_FROM = 400
 _FAILED_FROM = 500
 
 
@@ -165,12 +165,13 @@ class SegmentReader:
 class _Route:
     """What is told apart by model, method and path while one segment is read."""
 
-    __slots__ = ("durations", "plain", "report")
+    __slots__ = ("durations", "errors", "plain", "report")
 
     def __init__(self, plain: PlainRoute, report: RouteReport) -> None:
         self.plain = plain
         self.report = report
         self.durations: dict[tuple[int, str, int], list[int]] = {}
+        self.errors: dict[tuple[int, str, int], Counter[ErrorKind]] = {}
 
 
 class _Reading:
@@ -197,6 +198,9 @@ class _Reading:
         if durations is None:
             durations = route.durations[window] = []
         durations.append(record.duration_us)
+        if record.status >= ERROR_FROM:
+            kind = ErrorKind(record.status, record.error_type or "")
+            route.errors.setdefault(window, Counter())[kind] += 1
         lot = route.plain.take(record, index) if self._takes_plain and route.plain.is_plain else None
         if lot is None:
             self._map(record, index, route.report)
@@ -216,7 +220,7 @@ class _Reading:
         event_id = f"{self._found.slot_id}-{self._sequence}-{index}"
         mapped = map_request(record, event_id=event_id, route=self._reader.route(record))
         self._found.counts.update(mapped.counts)
-        if record.status < _ERROR_FROM:
+        if record.status < ERROR_FROM:
             report.answers += 1
             if mapped.counts.get("no_prediction"):
                 report.without_prediction += 1
@@ -267,7 +271,8 @@ class _Reading:
         for (model, method, path), route in self._routes.items():
             for (window, version, status), durations in route.durations.items():
                 key = TrafficKey(window * 10, host, model, version, route_name(method, path), code_class(status))
-                self._found.traffic.count_all(key, durations, failed=status >= _FAILED_FROM)
+                errors = route.errors.get((window, version, status), Counter())
+                self._found.traffic.count_all(key, durations, failed=status >= _FAILED_FROM, errors=errors)
             if route.report.answers == 0:
                 self._found.routes.pop(f"{model} {route_name(method, path)}", None)
 

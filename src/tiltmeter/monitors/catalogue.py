@@ -57,6 +57,7 @@ _SERVING = (
     Declared("serving.share_of_usual_traffic", "Share of usual traffic", Unit.SHARE, "Requests now against the same hours of the last four weeks.", "traffic", "serving_share_of_usual_traffic", low_is_bad=True),
     Declared("serving.error_rate", "Error rate", Unit.SHARE, "Share of requests that failed with 5xx or an unhandled exception.", "traffic", "serving_error_ratio"),
     Declared("serving.client_error_rate", "Client errors", Unit.SHARE, "Share of requests answered with 4xx.", "traffic", "serving_client_error_ratio"),
+    Declared("serving.error_answers", "Error answers", Unit.COUNT, "Requests of a route that were answered with 4xx or 5xx; its details count them by status and exception.", "traffic"),
     Declared("serving.requests", "Requests", Unit.COUNT, "Requests in the span.", "traffic", "serving_requests"),
 )
 _OUTCOMES = (

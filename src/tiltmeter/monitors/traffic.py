@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.domain.traffic import ErrorKind
 from tiltmeter.statistics.latency import percentile, share_within
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ROUTE = "http_route"
 """Segment key of one route's metrics."""
+
+ERROR_ANSWERS = "serving.error_answers"
+"""Answers of 4xx and 5xx of one route; exists where there are any."""
 
 CAPACITY_HORIZON = timedelta(days=30)
 CAPACITY_MINUTE_REQUESTS = 60
@@ -39,6 +43,8 @@ class _Sum:
     latency: Counter[int] = field(default_factory=Counter)
     error_routes: Counter[str] = field(default_factory=Counter)
     slow_routes: Counter[str] = field(default_factory=Counter)
+    error_kinds: Counter[ErrorKind] = field(default_factory=Counter)
+    exceptions: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, state: TrafficState) -> None:
         self.requests += state.requests
@@ -47,6 +53,10 @@ class _Sum:
             self.client_errors += state.requests
         for index, requests in state.latency.items():
             self.latency[index] += requests
+        for kind, requests in state.error_kinds.items():
+            self.error_kinds[kind] += requests
+            if kind.exception and state.errors:
+                self.exceptions[state.http_route][kind.exception] += requests
         if state.errors:
             self.error_routes[state.http_route] += state.errors
         self.slow_routes[state.http_route] += state.requests
@@ -71,10 +81,12 @@ def traffic_metrics(
         by_route[state.http_route].add(state)
         by_version[state.model_version].add(state)
     metrics = _metrics(total, Subject(model), window, latency_target)
-    if len(by_route) > 1:
-        for route, part in sorted(by_route.items()):
-            subject = Subject(model, segment_key=ROUTE, segment_value=route)
+    for route, part in sorted(by_route.items()):
+        subject = Subject(model, segment_key=ROUTE, segment_value=route)
+        if len(by_route) > 1:
             metrics.extend(_metrics(part, subject, window, latency_target))
+        if part.error_kinds:
+            metrics.append(_error_answers(part, subject, window))
     if len(by_version) > 1:
         for version, part in sorted(by_version.items()):
             metrics.extend(_metrics(part, Subject(model, model_version=version), window, latency_target))
@@ -91,6 +103,8 @@ def _metrics(total: _Sum, subject: Subject, window: Window, latency_target: time
     if total.error_routes:
         route, errors = total.error_routes.most_common(1)[0]
         details = {"top_route": route, "errors": errors, "requests": total.requests}
+        if total.exceptions[route]:
+            details["exception"] = total.exceptions[route].most_common(1)[0][0]
     elif total.slow_routes:
         details = {"top_route": total.slow_routes.most_common(1)[0][0], "requests": total.requests}
     n = total.requests
@@ -110,6 +124,27 @@ def _metrics(total: _Sum, subject: Subject, window: Window, latency_target: time
         Metric("serving.error_rate", subject, window, total.errors / n, n_current=n, details=details),
         Metric("serving.client_error_rate", subject, window, total.client_errors / n, n_current=n),
     ]
+
+
+MOST_KINDS_KEPT = 50
+"""Kinds of errors of a route and hour that are told apart; their sum is the metric's value."""
+
+
+def _error_answers(part: _Sum, subject: Subject, window: Window) -> Metric:
+    kinds = part.error_kinds.most_common(MOST_KINDS_KEPT)
+    lines = [f"{requests} {kind.status} {kind.exception}" for kind, requests in kinds]
+    total = float(part.error_kinds.total())
+    return Metric(ERROR_ANSWERS, subject, window, total, n_current=part.requests, details={"kinds": lines})
+
+
+def error_kinds_kept(metric: Metric) -> dict[ErrorKind, int]:
+    """What the details of a `serving.error_answers` say: requests by kind."""
+    lines = metric.details.get("kinds")
+    found: dict[ErrorKind, int] = {}
+    for line in lines if isinstance(lines, list) else ():
+        requests, status, exception = line.split(" ", 2)  # the name comes last, it may hold anything
+        found[ErrorKind(int(status), exception)] = int(requests)
+    return found
 
 
 _NEED_REQUESTS = (

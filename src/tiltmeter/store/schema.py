@@ -184,6 +184,9 @@ TRAFFIC = TableDefinition(
             ("errors", _COUNT),
             ("latency_bins", pa.list_(pa.int32())),
             ("latency_counts", pa.list_(_COUNT)),
+            ("error_statuses", pa.list_(pa.int32())),
+            ("error_exceptions", pa.list_(_TEXT)),
+            ("error_counts", pa.list_(_COUNT)),
         ]
     ),
     partition=("window_date",),

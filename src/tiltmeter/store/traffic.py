@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from tiltmeter.domain.traffic import LATENCY_EDGES_MS, TrafficState, latency_bin
+from tiltmeter.domain.request import route_name
+from tiltmeter.domain.traffic import LATENCY_EDGES_MS, ErrorKind, TrafficState, add_error_kinds, latency_bin
 from tiltmeter.store.schema import TRAFFIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 WINDOW = timedelta(seconds=10)
+ERROR_FROM = 400
+"""Least status of an answer that is counted by what it was."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +51,7 @@ class TrafficCounts:
         """Number of different keys."""
         return len(self._sums)
 
-    def count(self, key: TrafficKey, *, duration_ms: float, failed: bool) -> None:
+    def count(self, key: TrafficKey, *, duration_ms: float, failed: bool, error: ErrorKind | None = None) -> None:
         """One request more."""
         found = self._sums.get(key)
         if found is None:
@@ -54,30 +59,41 @@ class TrafficCounts:
         found.requests += 1
         found.errors += failed
         found.latency[latency_bin(duration_ms)] += 1
+        if error is not None:
+            add_error_kinds(found.error_kinds, {error: 1})
 
-    def count_all(self, key: TrafficKey, durations_us: Sequence[int], *, failed: bool) -> None:
+    def count_all(
+        self,
+        key: TrafficKey,
+        durations_us: Sequence[int],
+        *,
+        failed: bool,
+        errors: Mapping[ErrorKind, int] = MappingProxyType({}),
+    ) -> None:
         """Many requests of one key.
 
         Args:
             key: of all of them.
             durations_us: microseconds that each took.
             failed: whether they count as errors.
+            errors: of them, answers of 4xx and 5xx by what they were.
         """
         bins = np.searchsorted(LATENCY_EDGES_MS, np.asarray(durations_us, dtype=np.float64) / 1000.0, side="left")
         latency = {int(place): int(rows) for place, rows in zip(*np.unique(bins, return_counts=True), strict=True)}
         number = len(durations_us)
-        self._sums.setdefault(key, _Sum()).add(number, number if failed else 0, latency)
+        self._sums.setdefault(key, _Sum()).add(number, number if failed else 0, latency, errors)
 
     def add(self, other: TrafficCounts) -> None:
         """All requests of another count."""
         for key, theirs in other._sums.items():
-            self._sums.setdefault(key, _Sum()).add(theirs.requests, theirs.errors, theirs.latency)
+            self._sums.setdefault(key, _Sum()).add(theirs.requests, theirs.errors, theirs.latency, theirs.error_kinds)
 
     def add_state(self, state: TrafficState) -> None:
         """All requests of a state."""
         second = int((state.window_start - _EPOCH).total_seconds())
         key = TrafficKey(second, state.host, state.model_name, state.model_version, state.http_route, state.code_class)
-        self._sums.setdefault(key, _Sum()).add(state.requests, state.errors, state.latency)
+        found = self._sums.setdefault(key, _Sum())
+        found.add(state.requests, state.errors, state.latency, state.error_kinds)
 
     def forget_before(self, second: int) -> None:
         """Drop windows that start before an epoch second."""
@@ -96,24 +112,28 @@ class TrafficCounts:
                 requests=found.requests,
                 errors=found.errors,
                 latency=dict(found.latency),
+                error_kinds=dict(found.error_kinds),
             )
             for key, found in sorted(self._sums.items())
         ]
 
 
 class _Sum:
-    __slots__ = ("errors", "latency", "requests")
+    __slots__ = ("error_kinds", "errors", "latency", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
         self.errors = 0
         self.latency: Counter[int] = Counter()
+        self.error_kinds: dict[ErrorKind, int] = {}
 
-    def add(self, requests: int, errors: int, latency: Mapping[int, int]) -> None:
+    def add(self, requests: int, errors: int, latency: Mapping[int, int], error_kinds: Mapping[ErrorKind, int]) -> None:
         self.requests += requests
         self.errors += errors
         for position, rows in latency.items():
             self.latency[position] += rows
+        if error_kinds:
+            add_error_kinds(self.error_kinds, error_kinds)
 
 
 def window_second(time_us: int) -> int:
@@ -141,10 +161,30 @@ def traffic_table(states: Iterable[TrafficState]) -> pa.Table:
             "errors": state.errors,
             "latency_bins": sorted(state.latency),
             "latency_counts": [state.latency[position] for position in sorted(state.latency)],
+            **_error_columns(state),
         }
         for state in states
     ]
     return pa.Table.from_pylist(rows, schema=TRAFFIC.columns)
+
+
+def _error_columns(state: TrafficState) -> dict[str, list[int] | list[str]]:
+    if not state.error_kinds:
+        return {}
+    kinds = sorted(state.error_kinds)
+    return {
+        "error_statuses": [kind.status for kind in kinds],
+        "error_exceptions": [kind.exception for kind in kinds],
+        "error_counts": [state.error_kinds[kind] for kind in kinds],
+    }
+
+
+def error_kinds_of(row: Mapping[str, Any]) -> dict[ErrorKind, int]:
+    """What the errors of a row of the `traffic` table were; empty for rows of tables that did not know it yet."""
+    if not row.get("error_counts"):
+        return {}
+    kinds = map(ErrorKind, row["error_statuses"], row["error_exceptions"])
+    return dict(zip(kinds, row["error_counts"], strict=True))
 
 
 def states_of(batches: Iterable[pa.RecordBatch]) -> list[TrafficState]:
@@ -163,6 +203,7 @@ def states_of(batches: Iterable[pa.RecordBatch]) -> list[TrafficState]:
                     requests=row["requests"],
                     errors=row["errors"],
                     latency=dict(zip(row["latency_bins"], row["latency_counts"], strict=True)),
+                    error_kinds=error_kinds_of(row),
                 )
             )
     return counts.states()
@@ -172,8 +213,10 @@ DERIVED_COLUMNS = (
     "request_time",
     "model_name",
     "model_version",
+    "http_method",
     "http_route",
     "status_code",
+    "error_type",
     "execution_duration_ms",
     "record_index",
     "source",
@@ -186,15 +229,18 @@ def derive(batches: Iterable[pa.RecordBatch], host: str) -> TrafficCounts:
     counts = TrafficCounts()
     for row in _requests(batches):
         second = window_second((row["request_time"] - _EPOCH) // timedelta(microseconds=1))
+        status = row["status_code"]
         key = TrafficKey(
             second,
             host,
             row["model_name"],
             row["model_version"] or "",
-            row["http_route"],
-            code_class(row["status_code"]),
+            route_name(row["http_method"], row["http_route"]) if row["http_method"] else row["http_route"],
+            code_class(status),
         )
-        counts.count(key, duration_ms=row["execution_duration_ms"], failed=key.code_class == "5xx")
+        error = ErrorKind(status, row["error_type"] or "") if status is not None and status >= ERROR_FROM else None
+        failed = key.code_class == "5xx"
+        counts.count(key, duration_ms=row["execution_duration_ms"], failed=failed, error=error)
     return counts
 
 

@@ -68,7 +68,7 @@ def _stored_names(scope: Scope, filters: Mapping[str, object]) -> dict[str, obje
     if scope.segment[0]:
         given[scope.segment[0]] = scope.segment[1]
     prefix = FEATURE if source is None else ""
-    plain_columns = ("status_code", "http_route")
+    plain_columns = ("status_code", "error_type", "http_method", "http_route")
     wanted.update({name if name in plain_columns else prefix + name: value for name, value in given.items()})
     return wanted
 

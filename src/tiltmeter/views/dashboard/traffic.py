@@ -101,7 +101,8 @@ def routes(_world: World, scope: Scope) -> pd.DataFrame:
     )  # fmt: skip
     sums: dict[str, _Route] = defaultdict(_Route)
     for metric in _world.state.metrics(query):
-        if metric.subject.segment_key == ROUTE and metric.value is not None:
+        is_known = metric.name in _NAMES and metric.value is not None
+        if metric.subject.segment_key == ROUTE and is_known:
             sums[metric.subject.segment_value].add(metric)
     rows = [
         (name, r.requests, r.failed / max(r.requests, 1), r.refused / max(r.requests, 1), r.worst_p95)

@@ -8,9 +8,8 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.views.dashboard import cards, charts, jobs, pictures, queries, traffic
+from tiltmeter.views.dashboard import cards, charts, errors, jobs, pictures, queries, traffic
 from tiltmeter.views.dashboard.frame import header, live, plain, world
-from tiltmeter.views.dashboard.rows import sample_button
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +43,7 @@ def _page() -> None:
             _throughput(service, marks)
             _heat(scope)
         _routes(scope)
+        errors.draw(scope, service)
     _jobs(scope)
 
 
@@ -135,8 +135,6 @@ def _routes(scope: queries.Scope) -> None:
             "worst_p95": st.column_config.NumberColumn("P95 of the worst hour, ms", format="%.0f"),
         },
     )  # fmt: skip
-    if table["errors"].max() > 0:
-        sample_button(scope, scope.window, {"status_code": 500}, label="Show 20 failed requests", key="failed")
 
 
 def _jobs(scope: queries.Scope) -> None:

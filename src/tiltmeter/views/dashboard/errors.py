@@ -1,0 +1,167 @@
+"""Errors of the service for the pages: what answers of 4xx and 5xx were, by route, status and exception."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from tiltmeter.domain.request import method_name
+from tiltmeter.domain.window import Grain
+from tiltmeter.monitors.traffic import ERROR_ANSWERS, error_kinds_kept
+from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.frame import choice, world
+from tiltmeter.views.dashboard.queries import Scope, remembered
+from tiltmeter.views.dashboard.rows import sample_button
+from tiltmeter.views.dashboard.traffic import SHORT_SPAN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tiltmeter.domain.traffic import ErrorKind
+    from tiltmeter.ports import World
+
+ANSWERS = {"all": (400, 600), "failed (5xx)": (500, 600), "refused (4xx)": (400, 500)}
+"""What the selector shows: least status, and the one it stays below."""
+
+COLUMNS = ["answer", "exception", "route", "requests", "share", "last", "trend", "status", "words"]
+_BARS = 30
+_LIVE_STEP = timedelta(seconds=10)
+
+
+@remembered
+def error_table(_world: World, scope: Scope, requests: float) -> pd.DataFrame:
+    """One row an error, the most frequent first.
+
+    Args:
+        _world: what is read.
+        scope: what is shown; a span over 25 hours shows all versions together.
+        requests: all requests of the span, of which `share` is a share.
+
+    Returns:
+        `answer` (status in words), `exception` (None without one), `route`, `requests`, `share`, `last` (end of the
+        newest step with one), `trend` (requests in each of up to 30 equal parts of the span), `status`, and `words`
+        that name the error.
+    """
+    found: dict[tuple[str, ErrorKind], _Seen] = defaultdict(_Seen)
+    part = max((scope.end - scope.start) / _BARS, timedelta(minutes=10))
+    for route, at, kinds in _steps(_world, scope):
+        for kind, number in kinds.items():
+            found[route, kind].add(number, at, int((at - scope.start - timedelta(seconds=1)) / part))
+    bars = max(1, int((scope.end - scope.start) / part))
+    rows = [
+        (
+            _answer(kind.status), kind.exception or None, route, seen.requests, seen.requests / max(requests, 1.0),
+            seen.last, [seen.parts[place] for place in range(bars)], kind.status,
+            f"{kind.status} {kind.exception or _phrase(kind.status)} · {route}",
+        )
+        for (route, kind), seen in sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.assign(last=pd.to_datetime(table["last"], utc=True))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One error added up over the span."""
+
+    requests: int = 0
+    last: datetime | None = None
+    parts: Counter[int] = field(default_factory=Counter)
+
+    def add(self, requests: int, at: datetime, part: int) -> None:
+        self.requests += requests
+        self.last = at if self.last is None else max(self.last, at)
+        self.parts[max(part, 0)] += requests
+
+
+def _steps(world: World, scope: Scope) -> Iterator[tuple[str, datetime, Mapping[ErrorKind, int]]]:
+    """Route, end of a step, and its errors by kind: ten-second states of a short span, hours of a long one."""
+    if scope.end - scope.start <= SHORT_SPAN:
+        for state in world.log.traffic(scope.model.name, scope.window):
+            if state.error_kinds and (not scope.version or state.model_version == scope.version):
+                yield state.http_route, state.window_start + _LIVE_STEP, state.error_kinds
+        return
+    query = MetricQuery(
+        model=scope.model.name, metric=ERROR_ANSWERS, since=scope.start, until=scope.end, grain=Grain.HOUR, version="",
+    )  # fmt: skip
+    for metric in world.state.metrics(query):
+        yield metric.subject.segment_value, metric.window.end, error_kinds_kept(metric)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "unknown status"
+
+
+def _answer(status: int) -> str:
+    return f"{status} {_phrase(status)}"
+
+
+def draw(scope: Scope, service: pd.DataFrame) -> None:
+    """The table with its filters, and the rows of one error on a click.
+
+    Args:
+        scope: what is shown.
+        service: the table of `service_series` of the same scope.
+    """
+    st.markdown("**Errors by route and exception**")
+    of_steps = service["requests"].fillna(0.0)
+    requests = float(of_steps.sum())
+    table = error_table(world(), scope, requests)
+    untold = round(float((of_steps * service[["errors", "client_errors"]].fillna(0.0).sum(axis=1)).sum()))
+    untold -= int(table["requests"].sum())
+    if not len(table) and untold <= 0:
+        st.caption(f"○ No errors in this span: {requests:,.0f} requests, none was answered with 4xx or 5xx.")
+        return
+    shown = _filtered(table) if len(table) else table
+    if len(shown):
+        _draw_table(shown)
+    if untold > 0:
+        st.caption(f"{untold:,} further errors were counted without their kind, which older hours do not know.")
+    if len(shown) == 1:
+        sample_button(scope, scope.window, _row_filter(shown.iloc[0]), label="Show 20 of these requests", key="failed")
+    elif len(shown):
+        st.caption("Choose one error above to look at its requests.")
+
+
+def _filtered(table: pd.DataFrame) -> pd.DataFrame:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        least, below = ANSWERS[choice("Answers", "answers", list(ANSWERS), default="all", width=150)]
+        shown = table[(table["status"] >= least) & (table["status"] < below)]
+        chosen = choice("Error", "error", ["all", *shown["words"]], default="all", width=420)
+    if not len(shown):
+        st.caption("No such errors in this span.")
+    return shown if chosen == "all" else shown[shown["words"] == chosen]
+
+
+def _draw_table(shown: pd.DataFrame) -> None:
+    st.dataframe(
+        shown.drop(columns=["status", "words"]), hide_index=True, width="stretch", placeholder="–",
+        alt="Errors by status, exception and route, the most frequent first",
+        column_config={
+            "answer": "Answer",
+            "exception": "Exception",
+            "route": "Route",
+            "requests": st.column_config.NumberColumn("Requests", format="localized"),
+            "share": st.column_config.NumberColumn("Of all requests", format="percent"),
+            "last": st.column_config.DatetimeColumn("Last seen (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
+            "trend": st.column_config.BarChartColumn("Over the span", y_min=0),
+        },
+    )  # fmt: skip
+
+
+def _row_filter(row: pd.Series) -> dict[str, object]:
+    """Columns of the log that the requests of an error have; a route is kept there as method and template."""
+    wanted: dict[str, object] = {"status_code": int(row["status"]), "error_type": row["exception"]}
+    method, _, template = str(row["route"]).partition(" ")
+    if template and method_name(method) == method:
+        return {**wanted, "http_method": method, "http_route": template}
+    return {**wanted, "http_route": str(row["route"])}
