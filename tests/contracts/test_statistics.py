@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from golden.drift_values import GOLDEN, cells_of
 from tiltmeter.domain.metric import Unit
+from tiltmeter.domain.statistic import Block
 from tiltmeter.statistics.drift import STATISTICS
 
 _PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
@@ -159,3 +160,19 @@ def test_statistic_and_its_parts_are_documented(name):
     statistic, page = STATISTICS.load(name), _PAGE.read_text(encoding="utf-8")
     assert f"(`{name}`)" in page
     assert all(f"`{part}`" in page for part in statistic.parts)
+
+
+@every_statistic
+@given(sides=st.lists(counts(), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_many_features_at_once_give_what_each_gives_alone(name, sides):
+    statistic = STATISTICS.load(name)
+    kind = next(iter(statistic.kinds))
+    seen = tuple(replace(cells_of(*pair), kind=kind) for pair in sides)
+    together = statistic.measure(Block(seen))
+    apart = [statistic.compute(cells) for cells in seen]
+    assert [one.why for one in together] == [one.why for one in apart]
+    for one, other in zip(together, apart, strict=True):
+        assert set(one.parts) == set(other.parts)
+        for found, alone in [(one.value, other.value), *((one.parts[part], other.parts[part]) for part in one.parts)]:
+            assert found == (None if alone is None else pytest.approx(alone, rel=1e-12, abs=1e-15))

@@ -11,7 +11,7 @@ from tiltmeter.domain.comparison import Cell, FeatureComparison, SidePair
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile, TextProfile
 from tiltmeter.domain.severity import Severity
-from tiltmeter.domain.statistic import Cells
+from tiltmeter.domain.statistic import Block, Cells
 from tiltmeter.statistics.cells import cell_names, level_cells, numeric_cells
 from tiltmeter.statistics.edges import fine_bins, rows_below
 from tiltmeter.statistics.hints import apart, nothing_in_common, stand_in_level, stand_in_number
@@ -24,10 +24,12 @@ from tiltmeter.statistics.sides import described_side
 from tiltmeter.statistics.tested import MIN_ROWS, Tested
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiltmeter.domain.comparison import SideStatistics
     from tiltmeter.domain.feature import FeatureKind
     from tiltmeter.domain.profile import FeatureBins, FeatureProfile
-    from tiltmeter.domain.statistic import DriftStatistic
+    from tiltmeter.domain.statistic import DriftStatistic, Measured
     from tiltmeter.statistics.cells import ComparisonCells
     from tiltmeter.statistics.edges import FineBins
 
@@ -90,34 +92,75 @@ def fits(bins: FeatureBins, profile: FeatureProfile) -> bool:
     return isinstance(profile, TextProfile)
 
 
-def measure_feature(
-    bins: FeatureBins,
-    reference: FeatureProfile,
-    current: FeatureProfile,
-    tested: Tested,
-    statistics: tuple[DriftStatistic, ...],
-) -> FeatureNumbers:
-    """Every number of one feature but those that need the other features too.
+@dataclass(frozen=True, slots=True, eq=False)
+class DescribedFeature:
+    """A feature on both sides, all but its drift statistics.
+
+    Args:
+        numbers: what is known so far.
+        cells: what drift statistics see; None for text, which has none.
+        only_other: whether every level was too rare to keep a cell.
+    """
+
+    numbers: FeatureNumbers
+    cells: Cells | None = None
+    only_other: bool = False
+
+
+def describe_feature(
+    bins: FeatureBins, reference: FeatureProfile, current: FeatureProfile, tested: Tested
+) -> DescribedFeature:
+    """Every number of one feature but its drift statistics and those that need the other features too.
 
     Args:
         bins: the feature's frozen cells.
         reference: the reference rows in them.
         current: the window's rows in them.
         tested: rows as tests count them.
-        statistics: drift statistics to compute where the kind allows.
     """
     numbers = FeatureNumbers()
-    numbers.fields["missing_change"], numbers.fields["missing_p_value"] = _missing(reference, current, tested)
+    change, p_value = _missing(reference, current, tested)
     match bins.cells, reference, current:
         case NumericBins() as cells, NumericProfile() as before, NumericProfile() as after:
-            sides = _numeric(bins, cells, (before, after), tested, statistics, numbers)
+            sides, described = _numeric(bins, cells, (before, after), tested, numbers)
         case LevelBins() as cells, LevelProfile() as before, LevelProfile() as after:
-            sides = _levels(bins, cells, (before, after), tested, statistics, numbers)
+            sides, described = _levels(bins, cells, (before, after), tested, numbers)
         case _:
-            sides = _sides(bins, (reference, current), tested, numbers)
-    numbers.fields.update(name=bins.name, kind=bins.kind, status=_status(reference, current, sides, tested))
-    numbers.fields.update(severity=Severity.NONE, reference=sides[0], current=sides[1])
-    return numbers
+            sides, described = _sides(bins, (reference, current), tested, numbers), DescribedFeature(numbers)
+    numbers.fields.update(
+        name=bins.name,
+        kind=bins.kind,
+        status=_status(reference, current, sides, tested),
+        severity=Severity.NONE,
+        reference=sides[0],
+        current=sides[1],
+        missing_change=change,
+        missing_p_value=p_value,
+    )
+    return described
+
+
+def measure_drift(features: Sequence[DescribedFeature], statistics: Sequence[DriftStatistic]) -> None:
+    """Add the drift statistics to features of one kind; a new statistic needs no line here.
+
+    Args:
+        features: all of one kind, all with cells.
+        statistics: those that do not apply to the kind are passed over.
+    """
+    block = Block(tuple(feature.cells for feature in features if feature.cells is not None))
+    for statistic in statistics:
+        if block.cells[0].kind in statistic.kinds:
+            for feature, measured in zip(features, statistic.measure(block), strict=True):
+                _keep(feature, statistic, measured)
+
+
+def _keep(feature: DescribedFeature, statistic: DriftStatistic, measured: Measured) -> None:
+    # A single cell of everything rare says nothing; statistics of the order (KS) read the fine bins instead.
+    lost = feature.only_other and not statistic.order_matters and measured.value is not None
+    why = "levels_too_rare" if lost else measured.why
+    feature.numbers.keep(statistic.name, None if lost else measured.value, why)
+    for name in statistic.parts:
+        feature.numbers.keep(name, None if lost and name != "psi_bins" else measured.parts.get(name), why)
 
 
 def absent_feature(
@@ -168,9 +211,8 @@ def _numeric(
     cells: NumericBins,
     profiles: tuple[NumericProfile, NumericProfile],
     tested: Tested,
-    statistics: tuple[DriftStatistic, ...],
     numbers: FeatureNumbers,
-) -> tuple[SideStatistics, SideStatistics]:
+) -> tuple[tuple[SideStatistics, SideStatistics], DescribedFeature]:
     below = rows_below(profiles)
     fine = fine_bins(cells, profiles, below)
     sides = _sides(bins, profiles, tested, numbers, fine)
@@ -191,12 +233,11 @@ def _numeric(
         minimum=min(minima, default=None),
         maximum=max(maxima, default=None),
     )
-    _measure(seen, pooled, statistics, numbers)
     _fences(cells, below, (profiles[0].rows, profiles[1].rows), tested, numbers)
     names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
     numbers.fields["cells"] = _pictured(names, pooled)
     numbers.fields["hints"] = stand_in_number(bins.name, fine) + apart(*sides)
-    return sides
+    return sides, DescribedFeature(numbers, seen, pooled.only_other)
 
 
 def _fences(
@@ -223,9 +264,8 @@ def _levels(
     cells: LevelBins,
     profiles: tuple[LevelProfile, LevelProfile],
     tested: Tested,
-    statistics: tuple[DriftStatistic, ...],
     numbers: FeatureNumbers,
-) -> tuple[SideStatistics, SideStatistics]:
+) -> tuple[tuple[SideStatistics, SideStatistics], DescribedFeature]:
     sides = _sides(bins, profiles, tested, numbers)
     pooled = level_cells(profiles, (tested.m, tested.n))
     seen = Cells(
@@ -239,30 +279,13 @@ def _levels(
         m=tested.m,
         kind=bins.kind,
     )
-    _measure(seen, pooled, statistics, numbers)
     new = new_levels(cells, profiles[0], profiles[1], n=tested.n, m=tested.m)
     if new is not None:
         numbers.fields.update(new_levels=new.change, new_level_excess=new.excess, new_level_p_value=new.p_value)
     numbers.fields["lost_levels"] = lost_levels(cells, profiles[0], profiles[1])
     numbers.fields["cells"] = _pictured(cell_names(cells, pooled), pooled)
     numbers.fields["hints"] = stand_in_level(bins.name, cells, profiles) + nothing_in_common(*profiles)
-    return sides
-
-
-def _measure(
-    seen: Cells, pooled: ComparisonCells, statistics: tuple[DriftStatistic, ...], numbers: FeatureNumbers
-) -> None:
-    """Compute every statistic that the kind allows; a new one needs no line here."""
-    for statistic in statistics:
-        if seen.kind not in statistic.kinds:
-            continue
-        measured = statistic.compute(seen)
-        # A single cell of everything rare says nothing; statistics of the order (KS) read the fine bins instead.
-        lost = pooled.only_other and not statistic.order_matters and measured.value is not None
-        why = "levels_too_rare" if lost else measured.why
-        numbers.keep(statistic.name, None if lost else measured.value, why)
-        for name in statistic.parts:
-            numbers.keep(name, None if lost and name != "psi_bins" else measured.parts.get(name), why)
+    return sides, DescribedFeature(numbers, seen, pooled.only_other)
 
 
 def _missing(reference: FeatureProfile, current: FeatureProfile, tested: Tested) -> tuple[float | None, float | None]:

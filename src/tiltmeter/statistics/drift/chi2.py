@@ -11,35 +11,41 @@ from scipy.special import chdtrc
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Unit
 from tiltmeter.domain.statistic import DriftStatistic, Measured
-from tiltmeter.statistics.shares import has_rows
+from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.statistic import Cells
+    from tiltmeter.domain.statistic import Block
 
 _PARTS = ("chi2_p_value", "chi2_df", "cramers_v")
 
 
-def _compute(cells: Cells) -> Measured:
-    if not has_rows(cells.current, cells.reference) or cells.n < 1 or cells.m < 1:
-        return Measured(None, dict.fromkeys(_PARTS), "no_rows")
-    both = (cells.current + cells.reference).astype(np.float64)
-    filled = both > 0
-    both = both[filled]
-    rows_current, rows_reference = float(np.add.reduce(cells.current)), float(np.add.reduce(cells.reference))
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, filled = Measured(None, dict.fromkeys(_PARTS), "no_rows"), block.once(filled_cells)
+    if filled is None:
+        return [nothing] * len(block.cells)
+    total, spread = filled.stretches.total, filled.stretches.spread
+    both = filled.current + filled.reference
+    rows_current, rows_reference = total(filled.current), total(filled.reference)
     rows = rows_current + rows_reference
-    expected_current, expected_reference = both * (rows_current / rows), both * (rows_reference / rows)
-    value = float(
-        np.add.reduce((cells.current[filled] - expected_current) ** 2 / expected_current)
-        + np.add.reduce((cells.reference[filled] - expected_reference) ** 2 / expected_reference)
-    )
-    freedom = both.size - 1
-    if freedom < 1:
-        return Measured(0.0, {"chi2_p_value": None, "chi2_df": 0, "cramers_v": None}, "one_cell")
+    # A cell without rows expects none and adds nothing.
+    expected_current, expected_reference = both * spread(rows_current / rows), both * spread(rows_reference / rows)
+    divisors = np.where(both > 0, expected_current, 1.0), np.where(both > 0, expected_reference, 1.0)
+    value = total((filled.current - expected_current) ** 2 / divisors[0])
+    value += total((filled.reference - expected_reference) ** 2 / divisors[1])
+    freedom = total((both > 0).astype(np.int64)) - 1
     # The table holds rows; the test counts each entity once. Without an entity id both factors are the same number.
     by_rows = rows_current * rows_reference / rows
-    by_entities = float(cells.n) * float(cells.m) / (float(cells.n) + float(cells.m))
-    p_value = float(chdtrc(freedom, value * (by_entities / by_rows)))
-    strength = min(1.0, math.sqrt(value / rows))
+    by_entities = filled.n * filled.m / np.maximum(filled.n + filled.m, 1.0)
+    p_values = chdtrc(np.maximum(1, freedom), value * (by_entities / by_rows))
+    strengths = np.minimum(1.0, np.sqrt(value / rows))
+    columns = (value, p_values, freedom, strengths, np.minimum(filled.n, filled.m))
+    found = zip(*(column.tolist() for column in columns), strict=True)
+    return answered(block, filled.members, (_measured(*row) if row[-1] >= 1 else nothing for row in found), nothing)
+
+
+def _measured(value: float, p_value: float, freedom: int, strength: float, _rows: float) -> Measured:
+    if freedom < 1:
+        return Measured(0.0, {"chi2_p_value": None, "chi2_df": 0, "cramers_v": None}, "one_cell")
     return Measured(value, {"chi2_p_value": p_value, "chi2_df": freedom, "cramers_v": strength})
 
 
@@ -56,5 +62,6 @@ CHI2 = DriftStatistic(
     ),
     source="Pearson 1900, Phil. Mag. 50, 157-175; Cramér 1946, Mathematical Methods of Statistics, section 21.9",
     parts=_PARTS,
-    compute=_compute,
+    compute=alone(_compute_block),
+    compute_block=_compute_block,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,21 +9,22 @@ import numpy as np
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Unit
 from tiltmeter.domain.statistic import DriftStatistic, Measured
-from tiltmeter.statistics.shares import has_rows, shares
+from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.statistic import Cells
+    from tiltmeter.domain.statistic import Block
 
 
-def _compute(cells: Cells) -> Measured:
-    if not has_rows(cells.current, cells.reference):
-        return Measured(None, {}, "no_rows")
-    current, reference = shares(cells.current, cells.reference)
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, filled = Measured(None, {}, "no_rows"), block.once(filled_cells)
+    if filled is None:
+        return [nothing] * len(block.cells)
+    current, reference = filled.shares
     middle = (current + reference) / 2.0
-    divergence = float(
-        np.add.reduce(current * np.log2(current / middle)) + np.add.reduce(reference * np.log2(reference / middle))
-    )
-    return Measured(math.sqrt(min(1.0, max(0.0, divergence / 2.0))), {})
+    total = filled.stretches.total
+    divergences = total(current * np.log2(current / middle)) + total(reference * np.log2(reference / middle))
+    distances = np.sqrt(np.minimum(1.0, np.maximum(0.0, divergences / 2.0)))
+    return answered(block, filled.members, (Measured(value, {}) for value in distances.tolist()), nothing)
 
 
 JS = DriftStatistic(
@@ -40,5 +40,6 @@ JS = DriftStatistic(
     ),
     source="Endres and Schindelin 2003, IEEE Trans. Inf. Theory 49, 1858-1860",
     parts=(),
-    compute=_compute,
+    compute=alone(_compute_block),
+    compute_block=_compute_block,
 )

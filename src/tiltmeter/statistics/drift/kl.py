@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Unit
 from tiltmeter.domain.statistic import DriftStatistic, Measured
-from tiltmeter.statistics.shares import has_rows, shares
+from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.statistic import Cells
+    from tiltmeter.domain.statistic import Block
 
 
-def _compute(cells: Cells) -> Measured:
-    if not has_rows(cells.current, cells.reference):
-        return Measured(None, {}, "no_rows")
-    current, reference = shares(cells.current, cells.reference)
-    return Measured(max(0.0, float(np.add.reduce(current * np.log(current / reference)))), {})
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, filled = Measured(None, {}, "no_rows"), block.once(filled_cells)
+    if filled is None:
+        return [nothing] * len(block.cells)
+    found = filled.stretches.total(filled.shares[0] * filled.logs)
+    return answered(block, filled.members, (Measured(max(0.0, value), {}) for value in found.tolist()), nothing)
 
 
 KL = DriftStatistic(
@@ -36,5 +35,6 @@ KL = DriftStatistic(
     ),
     source="Kullback and Leibler 1951, Ann. Math. Statist. 22, 79-86",
     parts=(),
-    compute=_compute,
+    compute=alone(_compute_block),
+    compute_block=_compute_block,
 )

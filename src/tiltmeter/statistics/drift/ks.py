@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +10,13 @@ from scipy.special import kolmogorov
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Unit
 from tiltmeter.domain.statistic import DriftStatistic, Measured
+from tiltmeter.statistics.blocks import alone, answered, fine_gaps
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.statistic import Cells
+    from tiltmeter.domain.statistic import Block, Cells
+    from tiltmeter.statistics.blocks import FineGaps
 
 _PARTS = ("ks_upper", "ks_p_value")
-_SAFE_PRODUCT = 2**62
-"""Up to here products of counts stay exact in 64 bits."""
 
 
 def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
@@ -26,35 +25,41 @@ def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
     return values * (tests_count / rows) if rows > tests_count else float(values)
 
 
-def _from_zero(below: np.ndarray) -> np.ndarray:
-    """Rows up to each limit of a bin, the lower limit of the first one included."""
-    whole = np.zeros(below.size + 1, dtype=below.dtype)
-    whole[1:] = below
-    return whole
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, fine = Measured(None, dict.fromkeys(_PARTS), "no_values"), block.once(fine_gaps)
+    if fine is None:
+        return [nothing] * len(block.cells)
+    chosen = [block.cells[member] for member in fine.members]
+    rows = [n * m for n, m in fine.values]
+    widest = [int(gap) for gap in fine.widest.tolist()]
+    inside = [int(gap) for gap in fine.stretches.greatest(_inside(fine, chosen)).tolist()]
+    ks = [gap / of for gap, of in zip(widest, rows, strict=True)]
+    upper = [max(gap, within) / of for gap, within, of in zip(widest, inside, rows, strict=True)]
+    p_values = kolmogorov(np.array(ks) * np.sqrt([_weight(*pair) for pair in zip(fine.values, chosen, strict=True)]))
+    found = zip(ks, upper, p_values.tolist(), strict=True)
+    return answered(
+        block,
+        fine.members,
+        (Measured(value, {"ks_upper": limit, "ks_p_value": p_value}) for value, limit, p_value in found),
+        nothing,
+    )
 
 
-def _compute(cells: Cells) -> Measured:
-    n, m = cells.values
-    if n < 1 or m < 1:
-        return Measured(None, dict.fromkeys(_PARTS), "no_values")
-    exact = np.int64 if n * m <= _SAFE_PRODUCT else object
-    # Gaps in whole rows² at the upper limit of every bin: floats would break the bound in the last digit.
-    current = _from_zero(cells.current_below.astype(exact, copy=False) * m)
-    reference = _from_zero(cells.reference_below.astype(exact, copy=False) * n)
-    gaps = current - reference
-    widest = max(int(np.maximum.reduce(gaps)), -int(np.minimum.reduce(gaps)))
-    shared = (~cells.single_valued).nonzero()[0]
-    inside = widest
-    if shared.size:
-        # One side's limit of the bin against the other side's start of it.
-        ends = shared + 1
-        above = current.take(ends) - reference.take(shared)
-        below = reference.take(ends) - current.take(shared)
-        inside = max(int(np.maximum.reduce(above)), int(np.maximum.reduce(below)))
-    ks = widest / (n * m)
-    n_test, m_test = _effective(n, cells.current, cells.n), _effective(m, cells.reference, cells.m)
-    p_value = float(kolmogorov(ks * math.sqrt(n_test * m_test / (n_test + m_test))))
-    return Measured(ks, {"ks_upper": max(widest, inside) / (n * m), "ks_p_value": p_value})
+def _inside(fine: FineGaps, chosen: list[Cells]) -> np.ndarray:
+    """The widest gap that values inside each bin could make, in whole rows²; 0 where the bin holds one double."""
+    shared = np.zeros(fine.gaps.size, dtype=bool)
+    for start, cells in zip(fine.stretches.starts.tolist(), chosen, strict=True):
+        np.logical_not(cells.single_valued, out=shared[start : start + cells.single_valued.size])
+    # One side's end of the bin against the other side's start of it: D at an end and the bin's own rows beside it.
+    widest = np.zeros(fine.gaps.size, dtype=fine.gaps.dtype)
+    np.maximum(fine.gaps[1:], -fine.gaps[:-1], out=widest[:-1])
+    widest[:-1] += fine.reference[1:] - fine.reference[:-1]
+    return np.where(shared, widest, 0)
+
+
+def _weight(values: tuple[int, int], cells: Cells) -> float:
+    n, m = _effective(values[0], cells.current, cells.n), _effective(values[1], cells.reference, cells.m)
+    return n * m / (n + m)
 
 
 KS = DriftStatistic(
@@ -71,6 +76,7 @@ KS = DriftStatistic(
     ),
     source="Smirnov 1948, Ann. Math. Statist. 19, 279-281; Massey 1951, J. Amer. Statist. Assoc. 46, 68-78",
     parts=_PARTS,
-    compute=_compute,
+    compute=alone(_compute_block),
+    compute_block=_compute_block,
     order_matters=True,
 )

@@ -11,49 +11,58 @@ from scipy.special import chdtrc
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Unit
 from tiltmeter.domain.statistic import DriftStatistic, Measured
-from tiltmeter.statistics.shares import has_rows, shares
+from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
-    from tiltmeter.domain.statistic import Cells
+    from tiltmeter.domain.statistic import Block
+    from tiltmeter.statistics.blocks import FilledCells
 
 _PARTS = ("psi_p_value", "psi_noise_floor", "psi_lower", "psi_bins")
 _ONE_SIDED_95 = 1.645
 """Standard normal quantile at 95 %."""
 
 
-def _index(current: np.ndarray, reference: np.ndarray) -> float:
-    # max: the terms are >= 0 each, but the last digits of a sum over equal shares may not be.
-    return max(0.0, float(np.add.reduce((current - reference) * np.log(current / reference))))
+def _indices(filled: FilledCells, current: np.ndarray, reference: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    # maximum: the terms are >= 0 each, but the last digits of a sum over equal shares may not be.
+    return np.asarray(np.maximum(0.0, filled.stretches.total((current - reference) * logs)))
 
 
-def _variance(current: np.ndarray, reference: np.ndarray, n: int, m: int) -> float:
-    """Delta-method variance of PSI, plus the variance it keeps when nothing moved."""
+def _variances(filled: FilledCells, freedom: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Delta-method variances of PSI, plus the variance it keeps when nothing moved."""
+    (current, reference), logs, total = filled.shares, filled.logs, filled.stretches.total
     ratio = current / reference
-    logs = np.log(ratio)
     by_current = logs + 1.0 - 1.0 / ratio
     by_reference = 1.0 - logs - ratio
-    spread_current = float(current @ by_current**2 - (current @ by_current) ** 2)
-    spread_reference = float(reference @ by_reference**2 - (reference @ by_reference) ** 2)
-    both = 1.0 / n + 1.0 / m
-    return max(0.0, spread_current) / n + max(0.0, spread_reference) / m + 2.0 * (current.size - 1) * both**2
+    spread_current = total(current * by_current**2) - total(current * by_current) ** 2
+    spread_reference = total(reference * by_reference**2) - total(reference * by_reference) ** 2
+    n, m = np.maximum(filled.n, 1.0), np.maximum(filled.m, 1.0)
+    moved = np.maximum(0.0, spread_current) / n + np.maximum(0.0, spread_reference) / m
+    return np.asarray(moved + 2.0 * freedom * both**2)
 
 
-def _compute(cells: Cells) -> Measured:
-    if not has_rows(cells.current, cells.reference) or cells.n < 1 or cells.m < 1:
-        return Measured(None, dict.fromkeys(_PARTS), "no_rows")
-    freedom = cells.current.size - 1
-    current, reference = shares(cells.current, cells.reference)
-    index = _index(current, reference)
-    both = 1.0 / cells.n + 1.0 / cells.m
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, filled = Measured(None, dict.fromkeys(_PARTS), "no_rows"), block.once(filled_cells)
+    if filled is None:
+        return [nothing] * len(block.cells)
+    freedom = filled.stretches.sizes - 1
+    both = 1.0 / np.maximum(filled.n, 1.0) + 1.0 / np.maximum(filled.m, 1.0)
+    index = _indices(filled, *filled.shares, filled.logs)
     floor = freedom * both
-    p_value = None
-    if freedom > 0:
-        halved = _index(*shares(cells.current, cells.reference, always=True))
-        p_value = float(chdtrc(freedom, halved / both))
-    spread = math.sqrt(_variance(current, reference, cells.n, cells.m))
-    lower = max(0.0, index - floor - _ONE_SIDED_95 * spread)
+    current, reference = filled.halved_shares
+    halved = _indices(filled, current, reference, np.log(current / reference))
+    p_values = chdtrc(np.maximum(1, freedom), halved / both)
+    spread = np.sqrt(_variances(filled, freedom, both))
+    lower = np.maximum(0.0, index - floor - _ONE_SIDED_95 * spread)
+    columns = (index, p_values, floor, lower, freedom, np.minimum(filled.n, filled.m))
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return answered(block, filled.members, (_measured(*row) if row[-1] >= 1 else nothing for row in rows), nothing)
+
+
+def _measured(index: float, p_value: float, floor: float, lower: float, freedom: int, _rows: float) -> Measured:
     parts = {"psi_p_value": p_value, "psi_noise_floor": floor, "psi_lower": lower, "psi_bins": freedom + 1}
-    return Measured(index, parts, "one_cell" if p_value is None else "")
+    if freedom < 1:
+        return Measured(index, {**parts, "psi_p_value": None}, "one_cell")
+    return Measured(index, parts)
 
 
 PSI = DriftStatistic(
@@ -73,5 +82,6 @@ PSI = DriftStatistic(
         "Yurdakul and Naranjo 2020, J. Risk Model Validation 14(4)"
     ),
     parts=_PARTS,
-    compute=_compute,
+    compute=alone(_compute_block),
+    compute_block=_compute_block,
 )
