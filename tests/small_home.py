@@ -37,7 +37,7 @@ routes:
 """
 
 
-def build(folder, *, model="lead-scoring", size="company_size", level="partner-x", level_score=0.3):
+def build(folder, *, model="lead-scoring", size="company_size", level="partner-x", level_score=0.3, end=END):
     """Write configuration and tables, judge every window of the past five days.
 
     Args:
@@ -46,6 +46,7 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
         size: name of the numeric feature.
         level: the new level of the last day.
         level_score: score of its leads; all others have 0.3.
+        end: a midnight; the five days end there.
 
     Returns:
         Path of its configuration.
@@ -58,33 +59,33 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
     table = pa.table({size: [s for s, _ in training], "source": [s for _, s in training], "score": [0.3] * 2_000})
     pyarrow.csv.write_csv(table, folder / "training.csv")
     configuration = load_settings(path, environ={})
-    clock = FakeClock(END)
+    clock = FakeClock(end)
     log = stored_log(configuration, clock, configuration.models)
-    log.append("predictions", _predictions(chance, model, size, level, level_score))
-    log.append("traffic", _traffic(model))
-    log.append("batch_runs", _nights())
+    log.append("predictions", _predictions(chance, model, size, level, level_score, end))
+    log.append("traffic", _traffic(model, end))
+    log.append("batch_runs", _nights(end))
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     observe(world.models[model], world)
-    _judge_all(world, world.models[model], clock)
+    _judge_all(world, world.models[model], clock, end)
     world.state.close()
     return path
 
 
-def _judge_all(world, model, clock):
-    start = END - timedelta(days=DAYS)
-    for grain, first in ((Grain.HOUR, END - timedelta(hours=12)), (Grain.DAY, start)):
-        for window in windows_between(first, END, grain, world.zone):
+def _judge_all(world, model, clock, end):
+    start = end - timedelta(days=DAYS)
+    for grain, first in ((Grain.HOUR, end - timedelta(hours=12)), (Grain.DAY, start)):
+        for window in windows_between(first, end, grain, world.zone):
             clock.at = window.end
             for monitor in SCHEDULE[grain]:
                 judge(MONITORS.load(monitor), model, window, world)
 
 
-def _predictions(chance, model, size, level, level_score):
-    start = END - timedelta(days=DAYS)
+def _predictions(chance, model, size, level, level_score, end):
+    start = end - timedelta(days=DAYS)
     rows = []
     for place in range(DAYS * 24 * HOURLY):
         at = start + timedelta(hours=place // HOURLY, seconds=place % HOURLY)
-        is_last_day = at >= END - timedelta(days=1)
+        is_last_day = at >= end - timedelta(days=1)
         source = level if is_last_day and place % 4 == 0 else chance.choice(("web", "mail", "fair"))
         rows.append(
             {
@@ -99,10 +100,10 @@ def _predictions(chance, model, size, level, level_score):
     return pa.Table.from_pylist(rows, schema=columns)
 
 
-def _traffic(model):
+def _traffic(model, end):
     rows = []
     for step in range(24 * 12):
-        at = END - timedelta(days=1) + timedelta(minutes=5 * step)
+        at = end - timedelta(days=1) + timedelta(minutes=5 * step)
         is_bad = step > 24 * 12 - 7
         rows.append(
             {
@@ -115,10 +116,10 @@ def _traffic(model):
     return pa.Table.from_pylist(rows, schema=TRAFFIC.columns)
 
 
-def _nights():
+def _nights(end):
     rows = []
     for day in range(DAYS):
-        at = END - timedelta(days=day, hours=22)
+        at = end - timedelta(days=day, hours=22)
         rows.append(
             {
                 "workspace": "w", "job_id": "1", "job_name": "nightly", "run_id": f"run-{day}", "attempt": 0,

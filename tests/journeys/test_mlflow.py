@@ -3,22 +3,26 @@
 import json
 import os
 import socket
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from deltalake import write_deltalake
 
 import small_home
+from gate import Gate
 from mlflow_server import FOLDER, mlflow_server
 from tables import FakeClock
 from tiltmeter.api import Baseline
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import StoreError, UsageError
 from tiltmeter.domain.window import Grain
-from tiltmeter.ingest.mlflow import Tracking, clean_names
+from tiltmeter.ingest.mlflow import Tracking, clean_names, reference_of
 from tiltmeter.monitors.registered import judged_mark
-from tiltmeter.service.mlflow_runs import MlflowRuns
+from tiltmeter.service.mlflow_runs import LEASE_TIME, MlflowRuns
+from tiltmeter.service.running import Service
 from tiltmeter.wiring import build_world
 
 MODEL = "lead-scoring"
@@ -81,7 +85,7 @@ def test_judged_days_are_there_once_however_often_they_are_published(uri, client
     MlflowRuns(world, Tracking(uri)).turn(small_home.END)  # a crash before the mark was kept
     world.state.close()
     summaries = runs_of(client, "summary", model)
-    assert [run.info.run_name for run in summaries] == [f"day 2026-03-0{day}" for day in range(4, 9)]
+    assert [run.data.tags["tiltmeter.window"] for run in summaries] == [f"day 2026-03-0{day}" for day in range(4, 9)]
     assert {run.info.status for run in summaries} == {"FINISHED"}
     (series,) = runs_of(client, "series", model)
     points = client.get_metric_history(series.info.run_id, "drift_psi/source")
@@ -89,6 +93,15 @@ def test_judged_days_are_there_once_however_often_they_are_published(uri, client
     assert points[-1].value > 0.25 > points[0].value  # the planted level
     assert series.data.metrics["0_overview/rows"] == 24 * small_home.HOURLY
     assert summaries[-1].data.tags["severity"] in ("warning", "critical")
+    assert summaries[0].info.run_name.startswith("day 2026-03-04 ")
+    last = summaries[-1].data.tags["severity"]
+    assert summaries[-1].info.run_name.endswith(last)
+    assert summaries[-1].data.tags["mlflow.note.content"].split("**")[1] == last
+    said = {one.tags[0].value: one.dataset for one in summaries[-1].inputs.dataset_inputs}
+    assert said["scored"].name == model
+    assert json.loads(said["scored"].profile) == {"num_rows": 24 * small_home.HOURLY}
+    assert said["baseline"].name == "baseline training"
+    assert series.data.tags["mlflow.note.content"].startswith("2026-03-08: ")
 
 
 @pytest.mark.slow
@@ -109,13 +122,12 @@ def test_a_summary_brings_table_states_and_report(uri, client, world, tmp_path):
 def test_a_summary_that_a_crash_left_is_written_anew(uri, client, world):
     tracking = Tracking(uri)
     tags = {"tiltmeter.kind": "summary", "tiltmeter.model": MODEL, "tiltmeter.window": "day 2026-03-08"}
-    done = tracking.find_run(f"{MODEL}/monitoring", tags)
-    if done is not None:
+    for done in tracking.find_runs(f"{MODEL}/monitoring", tags):
         tracking.delete_run(done.info.run_id)
     tracking.start_run(f"{MODEL}/monitoring", "day 2026-03-08", tags, 1)
     world.state.set_watermark(f"mlflow:day:{MODEL}", (small_home.END - timedelta(days=1)).isoformat())
     assert MlflowRuns(world, tracking).turn(small_home.END) == 1
-    (run,) = [r for r in runs_of(client, "summary") if r.info.run_name == "day 2026-03-08"]
+    (run,) = [r for r in runs_of(client, "summary") if r.data.tags["tiltmeter.window"] == "day 2026-03-08"]
     assert run.info.status == "FINISHED"
 
 
@@ -196,3 +208,161 @@ def test_hostile_names_become_names_that_mlflow_takes():
     long = clean_names({"a" * 300: 1.0, "a" * 299 + "b": 2.0})
     assert len(long) == 2
     assert max(map(len, long)) <= 250
+
+
+class Deeds:
+    """The stop signal of a publisher that ends after some waits; before each turn something is done."""
+
+    def __init__(self, *deeds):
+        self.deeds, self.seconds, self.is_over = list(deeds), [], False
+
+    def is_set(self):
+        return self.is_over
+
+    def wait(self, seconds):
+        self.seconds.append(seconds)
+        if self.deeds:
+            self.deeds.pop(0)()
+        else:
+            self.is_over = True
+
+
+def points_of(client, model, metric="0_overview/rows"):
+    (series,) = runs_of(client, "series", model)
+    return [point.step for point in client.get_metric_history(series.info.run_id, metric)]
+
+
+FIVE_DAYS = [20516 + day for day in range(5)]
+
+
+@pytest.mark.slow
+@needs_server
+def test_a_server_that_was_away_is_caught_up_with_when_it_is_back(uri, client, tmp_path):
+    gate, model = Gate(uri), "was-away"
+    world = world_of(small_home.build(tmp_path / "home", model=model), model)
+    stop = Deeds(lambda: None, gate.open)
+    MlflowRuns(world, Tracking(gate.uri)).run(stop)
+    gate.shut()
+    assert stop.seconds == [120.0, 240.0, 60.0]  # asked less and less often, and every minute once it answers
+    assert len(runs_of(client, "summary", model)) == 5
+    assert points_of(client, model) == FIVE_DAYS
+    assert world.state.watermark(f"mlflow:day:{model}") == small_home.END.isoformat()
+    world.state.close()
+
+
+@pytest.mark.slow
+@needs_server
+def test_an_answer_that_is_lost_makes_no_run_and_no_point_twice(uri, client, tmp_path):
+    """The server did what it was asked and the publisher never heard of it, at a place that moves through its calls."""
+    gate, model = Gate(uri), "answers-lost"
+    world = world_of(small_home.build(tmp_path / "home", model=model), model)
+    stop = Deeds(*(lambda answers=answers: gate.open(answers=answers) for answers in range(1, 14)), gate.open)
+    MlflowRuns(world, Tracking(gate.uri)).run(stop)
+    gate.shut()
+    assert stop.seconds[0] == 120.0
+    summaries = runs_of(client, "summary", model)
+    assert [run.data.tags["tiltmeter.window"] for run in summaries] == [f"day 2026-03-0{day}" for day in range(4, 9)]
+    assert {run.info.status for run in summaries} == {"FINISHED"}
+    assert points_of(client, model) == FIVE_DAYS
+    world.state.close()
+
+
+@pytest.mark.slow
+@needs_server
+def test_of_two_processes_on_one_state_only_the_one_with_the_lease_publishes(uri, client, tmp_path):
+    model = "two-processes"
+    world = world_of(small_home.build(tmp_path / "home", model=model), model)
+    one, other = (MlflowRuns(world, Tracking(uri), holder) for holder in ("one", "other"))
+    assert one.turn(small_home.END) == 5
+    world.state.set_watermark(f"mlflow:day:{model}", (small_home.END - timedelta(days=3)).isoformat())
+    assert other.turn(small_home.END) == 0
+    assert world.state.watermark(f"mlflow:day:{model}") != small_home.END.isoformat()  # it did not even look
+    later = small_home.END + 2 * LEASE_TIME  # the first one died
+    other.turn(later)
+    assert world.state.watermark(f"mlflow:day:{model}") == small_home.END.isoformat()
+    one.turn(later + 2 * LEASE_TIME)  # and is back, with what it remembers from before
+    assert points_of(client, model) == FIVE_DAYS
+    assert len(runs_of(client, "summary", model)) == 5
+    world.state.close()
+
+
+@pytest.mark.slow
+@needs_server
+def test_a_running_service_publishes_and_its_successor_publishes_nothing_twice(uri, client, tmp_path):
+    model, end = "in-serve", datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    path = small_home.build(tmp_path / "home", model=model, end=end)
+    path.write_text(f"{path.read_text()}mlflow: {{tracking_uri: {uri}}}\n")
+    configuration = load_settings(path, environ={})
+    mark = f"mlflow:day:{model}"
+    for begin in (None, end - timedelta(days=3)):  # the second finds a mark as a crash would have left it
+        world = build_world(configuration, with_channels=False)
+        world.state.set_watermark(judged_mark("drift", model, Grain.DAY), end.isoformat())
+        if begin is not None:
+            world.state.set_watermark(mark, begin.isoformat())
+        service = Service(configuration, port=0)
+        service.start()
+        try:
+            until(lambda world=world: world.state.watermark(mark) == end.isoformat())
+        finally:
+            service.stop()
+            world.state.close()
+    summaries = runs_of(client, "summary", model)
+    days = [(end - timedelta(days=back)).strftime("day %Y-%m-%d") for back in range(5, 0, -1)]
+    windows = [run.data.tags["tiltmeter.window"] for run in summaries]
+    assert [window for window in windows if window.startswith("day")] == days
+    assert {run.info.status for run in summaries} == {"FINISHED"}
+    assert len(points_of(client, model)) == 5
+
+
+def until(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@needs_server
+@pytest.mark.filterwarnings("ignore:The specified dataset source can be interpreted:UserWarning")
+@pytest.mark.parametrize("kind", ["file", "delta"])
+def test_a_version_without_a_baseline_is_judged_against_the_data_its_training_named(uri, client, tmp_path, kind):
+    import mlflow
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+
+    name = f"named-its-data-{kind}"
+    path = small_home.build(tmp_path / "home", model=name)
+    frame = pd.read_csv(path.parent / "training.csv")
+    source = str(path.parent / "training.csv")
+    if kind == "delta":
+        other = frame.assign(company_size=frame.company_size * 3)
+        for rows in (other, frame, other):  # the training named the second version
+            write_deltalake(str(tmp_path / "table"), rows, mode="overwrite")
+        source = DeltaDatasetSource(path=str(tmp_path / "table"), delta_table_version=1)
+    registered = f'{{training: {{mlflow: "models:/{name}@champion"}}}}'
+    text = path.read_text().replace("{training: {data: training.csv}}", registered)
+    path.write_text(f"{text}mlflow: {{tracking_uri: {uri}}}\n")
+    mlflow.set_tracking_uri(uri)
+    client.create_registered_model(name)
+    with mlflow.start_run() as run:
+        mlflow.log_input(mlflow.data.from_pandas(frame, source=source), context="training")
+    client.create_model_version(name, f"runs:/{run.info.run_id}/model", run.info.run_id)
+    client.set_registered_model_alias(name, "champion", "1")
+    world = world_of(path, name)
+    bins = world.baselines.bins(world.models[name], small_home.END)
+    world.state.close()
+    expected = Baseline.fit(frame, score="score").reference.bins
+    assert bins.features["company_size"].cells.edges.tolist() == expected.features["company_size"].cells.edges.tolist()
+    assert set(bins.features) == {"company_size", "source", "__score"}
+
+
+@pytest.mark.slow
+@needs_server
+def test_a_version_that_names_neither_says_what_its_training_has_to_log(uri, client, tmp_path):
+    name = "names-nothing"
+    client.create_registered_model(name)
+    run_id = client.create_run("0").info.run_id
+    client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+    tracking = Tracking(uri)
+    with pytest.raises(StoreError, match="version 1 of names-nothing brings no baseline") as caught:
+        reference_of(tracking, tracking.registered(f"models:/{name}/1"), lambda place: pytest.fail(place))  # noqa: PLW0108
+    assert "tiltmeter.log_baseline" in caught.value.hint

@@ -60,6 +60,23 @@ class RegisteredVersion:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """Data that a run is about: named, not copied.
+
+    Args:
+        name: for people.
+        digest: differs where the data differ.
+        rows: how many.
+        source: where they lie.
+    """
+
+    name: str
+    digest: str
+    rows: int
+    source: Mapping[str, str]
+
+
 @dataclass(slots=True, eq=False)
 class Tracking:
     """One MLflow server.
@@ -147,16 +164,17 @@ class Tracking:
         with self._errors(self.uri):
             return bool(self._if_there(tagged))
 
-    def find_run(self, experiment: str, tags: Mapping[str, str]) -> Any | None:  # noqa: ANN401 - an mlflow Run
-        """The newest run that carries all tags.
+    def find_runs(self, experiment: str, tags: Mapping[str, str]) -> list[Any]:
+        """Runs that carry all tags, the newest first.
+
+        There may be several: a request whose answer was lost is sent again by the library, and the server did it twice.
 
         Raises:
             StoreError: the server does not answer.
         """
         wanted = " and ".join(f"tags.`{key}` = '{_quoted(value)}'" for key, value in tags.items())
         with self._errors(self.uri):
-            found = self._ask().search_runs([self._experiment(experiment)], wanted, max_results=1)
-        return found[0] if found else None
+            return list(self._ask().search_runs([self._experiment(experiment)], wanted, max_results=10))
 
     def start_run(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> str:
         """A new run; its id.
@@ -197,6 +215,38 @@ class Tracking:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
             self._ask().log_artifacts(run_id, scratch)
+
+    def name_data(self, run_id: str, datasets: Mapping[str, RunData]) -> None:
+        """Say which data a run is about, as MLflow's column "Dataset" shows it.
+
+        Args:
+            run_id: of the run.
+            datasets: by what they are for, such as `baseline`.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(data.name, data.digest, "tiltmeter", json.dumps(dict(data.source)), None,
+                        json.dumps({"num_rows": data.rows})),
+                [InputTag("mlflow.data.context", purpose)],
+            )
+            for purpose, data in datasets.items()
+        ]  # fmt: skip
+        with self._errors(self.uri):
+            self._ask().log_inputs(run_id, inputs)
+
+    def describe(self, experiment: str, text: str) -> None:
+        """The note that stands above the runs of an experiment.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        with self._errors(self.uri):
+            self._ask().set_experiment_tag(self._experiment(experiment), "mlflow.note.content", text)
 
     def end_run(self, run_id: str, end_ms: int) -> None:
         """Mark a run as finished.

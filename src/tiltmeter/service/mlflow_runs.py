@@ -1,14 +1,17 @@
 """What was judged, in MLflow: a series run for each model version, a summary run for each day and week.
 
 The experiment `<model>/monitoring` holds both. A thread of its own publishes what was judged meanwhile, so a server
-that is away delays nothing: what it missed, up to `CATCH_UP` windows, is published when it is back.
+that is away delays nothing: what it missed, up to `CATCH_UP` windows, is published when it is back. Of two processes
+on one state database only the one with the lease publishes: the server would keep a point that comes twice.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,8 +20,10 @@ from tiltmeter.api.period import newest_complete, period_of
 from tiltmeter.api.period_story import period_sentence
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import TiltmeterError
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, windows_between
-from tiltmeter.ingest.mlflow import model_name
+from tiltmeter.drawing.style import SEVERITY_MARKS
+from tiltmeter.ingest.mlflow import RunData, model_name
 from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.profiling.codec import encode_baseline
 from tiltmeter.statistics.comparison import compare
@@ -29,15 +34,20 @@ if TYPE_CHECKING:
     from threading import Event
 
     from tiltmeter.api.period import Period
+    from tiltmeter.api.result import Result
     from tiltmeter.domain.comparison import Comparison
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Window
     from tiltmeter.ingest.mlflow import Tracking
-    from tiltmeter.ports import World
+    from tiltmeter.ports import Lease, World
 
 EVERY = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
 """Between two tries while the server is away."""
+
+LEASE = "mlflow"
+LEASE_TIME = timedelta(minutes=35)
+"""Outlives the longest wait; a service that stops gives it back, and its successor takes over what a dead one held."""
 
 CATCH_UP = 35
 """Days that are made up for after the server was away."""
@@ -52,6 +62,14 @@ _SIDE = {
     "stat_median": "median", "stat_zero": "zero_share",
 }  # fmt: skip
 
+_MARKDOWN = re.compile(r"[^\w\s.,;:%()+-]|_")
+_GUIDE = (
+    "Made by Tiltmeter. **Day by day**: one run for each model version, a point a day; filter with "
+    "`tags.tiltmeter.kind = 'series'`, open *Model metrics* and set the x-axis to *Time (wall)*. "
+    "**Summaries**: one run for each day and week with its verdict, numbers, tables and report; filter with "
+    "`tags.severity = 'critical'`."
+)
+
 log = structlog.get_logger()
 
 
@@ -62,19 +80,26 @@ class MlflowRuns:
     Args:
         world: metrics, states and incidents; only read, but for the marks of what was published.
         tracking: the server.
+        holder: name of this process.
     """
 
     world: World
     tracking: Tracking
+    holder: str = ""
+    _lease: Lease | None = None
     _published: dict[str, datetime] = field(default_factory=dict)
     _series: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
     def turn(self, now: datetime) -> int:
         """Publish every judged day and week that is not there yet; the number of summary runs.
 
+        Nothing where another process publishes.
+
         Raises:
-            StoreError: the server does not answer.
+            StoreError: the server or the state database does not answer.
         """
+        if not self._holds_lease(now):
+            return 0
         self._follow_aliases()
         made = 0
         for model in list(self.world.models.values()):
@@ -85,9 +110,9 @@ class MlflowRuns:
         return made
 
     def run(self, stop: Event) -> None:
-        """Look every minute until told to stop; less and less often while the server is away."""
+        """Look now and every minute until told to stop; less and less often while the server is away."""
         wait = EVERY
-        while not stop.wait(wait.total_seconds()):
+        while not stop.is_set():
             try:
                 made = self.turn(self.world.clock.now())
             except TiltmeterError as error:
@@ -97,6 +122,17 @@ class MlflowRuns:
                 wait = EVERY
                 if made:
                     log.info("mlflow_published", runs=made)
+            stop.wait(wait.total_seconds())
+        if self._lease is not None:
+            self.world.state.release_lease(self._lease)
+
+    def _holds_lease(self, now: datetime) -> bool:
+        taken = self.world.state.take_lease(LEASE, self.holder, now=now, ttl=LEASE_TIME)
+        if taken is None or self._lease is None or taken.fencing != self._lease.fencing:
+            self._published.clear()  # somebody else may have published in between
+            self._series.clear()
+        self._lease = taken
+        return taken is not None
 
     # ---- what is due
 
@@ -146,8 +182,10 @@ class MlflowRuns:
             return False
         series = self._versions(model, window, found)
         if window.grain is Grain.DAY:
+            said = f"{_when(window, self.world)}: {_verdict(found)}"
             for version, comparison in series.items():
-                self.extend_series(model, window, version, {**_overview(found, comparison), **_features(comparison)})
+                numbers = {**_overview(found, comparison), **_features(comparison)}
+                self.extend_series(model, window, version, numbers, said=said)
             self._tag_versions(model, window, found, series)
         return self._summarise(model, window, found)
 
@@ -165,7 +203,9 @@ class MlflowRuns:
                 compared[version] = compare(result.reference, profile, weights=model.weights, now=window.end)
         return compared or {"": result.comparison}
 
-    def extend_series(self, model: Model, window: Window, version: str, numbers: Mapping[str, float]) -> None:
+    def extend_series(
+        self, model: Model, window: Window, version: str, numbers: Mapping[str, float], *, said: str = ""
+    ) -> None:
         """Add a day to the series run of a version; a day that is there already changes nothing.
 
         Args:
@@ -173,6 +213,7 @@ class MlflowRuns:
             window: the day.
             version: of the model, empty where rows name none.
             numbers: value by metric name, as MLflow groups them.
+            said: the day in a sentence; becomes the description of the run.
 
         Raises:
             StoreError: the server does not answer.
@@ -183,40 +224,47 @@ class MlflowRuns:
         end_ms = _milliseconds(window.end)
         if until_ms < end_ms:  # MLflow would add the same points again
             step = _milliseconds(window.start) // _A_DAY_MS
-            self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags={"tiltmeter.until": str(end_ms)})
+            tags = {"tiltmeter.until": str(end_ms), "mlflow.note.content": said}
+            self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=tags)
         # Kept only after the server took it: where it did not, the next try asks what is there.
         self._series[key] = run_id, max(until_ms, end_ms)
 
     def _find_series(self, model: Model, window: Window, version: str) -> tuple[str, int]:
         tags = {"tiltmeter.kind": "series", "tiltmeter.model": model.name, "tiltmeter.model_version": version or "none"}
-        run = self.tracking.find_run(_experiment(model), tags)
-        if run is not None:
-            return run.info.run_id, int(run.data.tags.get("tiltmeter.until", "0"))
-        name = f"version {version}" if version else "all rows"
+        found = self.tracking.find_runs(_experiment(model), tags)
+        if found:
+            longest = max(found, key=_until_ms)
+            for other in found:
+                if other is not longest and not _until_ms(other):
+                    self.tracking.delete_run(other.info.run_id)
+            return longest.info.run_id, _until_ms(longest)
+        self.tracking.describe(_experiment(model), _GUIDE)
+        name = f"version {version}, day by day" if version else "all rows, day by day"
         return self.tracking.start_run(_experiment(model), name, tags, _milliseconds(window.start)), 0
 
     def _summarise(self, model: Model, window: Window, found: Period) -> bool:
         result = found.against_baseline
         if result is None:
             return False
-        local = window.start.astimezone(self.world.zone)
-        when = f"{local:%Y-%m-%d}" if window.grain is Grain.DAY else f"{local:%G-W%V}"
-        name = f"{window.grain} {when}"
+        name = f"{window.grain} {_when(window, self.world)}"
         tags = {"tiltmeter.kind": "summary", "tiltmeter.model": model.name, "tiltmeter.window": name}
-        before = self.tracking.find_run(_experiment(model), tags)
-        if before is not None:
-            if before.info.status == "FINISHED":
-                return False
-            self.tracking.delete_run(before.info.run_id)  # a crash left it half written
+        before = self.tracking.find_runs(_experiment(model), tags)
+        for run in before:
+            if run.info.status != "FINISHED":
+                self.tracking.delete_run(run.info.run_id)  # a crash left it half written
+        if any(run.info.status == "FINISHED" for run in before):
+            return False
         told = tags | {
             "severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200],
-            "mlflow.source.name": "tiltmeter", "mlflow.note.content": f"{period_sentence(found)}.",
+            "mlflow.source.name": "tiltmeter", "mlflow.note.content": _verdict(found),
         }  # fmt: skip
-        run_id = self.tracking.start_run(_experiment(model), name, told, _milliseconds(window.start))
+        title = f"{name} {SEVERITY_MARKS[found.severity]} {_word(found.severity)}"
+        run_id = self.tracking.start_run(_experiment(model), title, told, _milliseconds(window.start))
         numbers = {**_overview(found, result.comparison), **_features(result.comparison)}
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
         shown = {"mlflow.loggedArtifacts": json.dumps([{"path": "features.json", "type": "table"}])}
         self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=shown)
+        self.tracking.name_data(run_id, _data_of(model, window, result))
         window_state = Reference(name, "", result.reference.bins, result.current)
         self.tracking.upload(
             run_id,
@@ -251,6 +299,42 @@ def _mark(model: Model, grain: Grain) -> str:
 
 def _experiment(model: Model) -> str:
     return f"{model.name}/monitoring"
+
+
+def _when(window: Window, world: World) -> str:
+    local = window.start.astimezone(world.zone)
+    return f"{local:%Y-%m-%d}" if window.grain is Grain.DAY else f"{local:%G-W%V}"
+
+
+def _word(severity: Severity) -> str:
+    return "ok" if severity is Severity.NONE else severity.word
+
+
+def _verdict(found: Period) -> str:
+    """How bad, then what happened: MLflow reads Markdown, so names stand in it letter by letter."""
+    return f"{SEVERITY_MARKS[found.severity]} **{_word(found.severity)}** · {_plain(period_sentence(found))}."
+
+
+def _plain(text: str) -> str:
+    return _MARKDOWN.sub(lambda sign: f"&#{ord(sign[0])};", text)
+
+
+def _data_of(model: Model, window: Window, result: Result) -> dict[str, RunData]:
+    reference = result.reference
+    scored = {"table": "predictions", "start": window.start.isoformat(), "end": window.end.isoformat()}
+    rows = result.comparison.rows_current
+    digest = blake2b(f"{window.start}{window.end}{rows}".encode(), digest_size=4).hexdigest()
+    return {
+        "scored": RunData(model.name, digest, rows, scored),
+        "baseline": RunData(
+            f"baseline {reference.name}"[:200], reference.baseline_id[:8] or reference.bins.bins_id[:8],
+            reference.profile.rows, {"baseline": reference.name},
+        ),
+    }  # fmt: skip
+
+
+def _until_ms(run: Any) -> int:  # noqa: ANN401 - an mlflow Run
+    return int(run.data.tags.get("tiltmeter.until", "0"))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -153,7 +153,7 @@ class Service:
         receivers = {"daily": report.daily.to, "weekly": report.weekly.to}
         self._thread("reports", Reports(world, self.configuration.placed("reports"), receivers).run, self._stop)
         if (tracking := tracking_of(self.configuration)) is not None:
-            self._thread("mlflow", MlflowRuns(world, tracking).run, self._stop)
+            self._thread("mlflow", MlflowRuns(world, tracking, lock.holder).run, self._stop)
         self._serve(create_app(world, operations, access, links, posts), listening)
         self._release.append(world.state.close)  # type: ignore[attr-defined]  # the SQL store holds connections
         write_ports(home, serve=self.address, pid=str(os.getpid()))
