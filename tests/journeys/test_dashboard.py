@@ -47,3 +47,12 @@ def test_a_click_on_the_heatmap_opens_the_feature(browser, address):
     visit.page.wait_for_url("**/feature?*", timeout=PATIENCE_MS)
     visit.page.get_by_text("How did this one change").wait_for(timeout=PATIENCE_MS)
     visit.close()
+
+
+def test_the_name_of_the_first_page_leads_to_it_with_its_filters(browser, address):
+    visit = Visit(browser, ours=address)
+    visit.goto(f"{address}/overview?span=7%20d")
+    visit.page.get_by_text("Is the model healthy now?").wait_for(timeout=PATIENCE_MS)
+    visit.page.wait_for_url(lambda url: "/overview" not in url and "span=7" in url, timeout=PATIENCE_MS)
+    assert visit.page.get_by_text("Page not found").count() == 0
+    visit.close()

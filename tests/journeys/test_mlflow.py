@@ -93,7 +93,7 @@ def test_judged_days_are_there_once_however_often_they_are_published(uri, client
     assert points[-1].value > 0.25 > points[0].value  # the planted level
     assert series.data.metrics["0_overview/rows"] == 24 * small_home.HOURLY
     assert summaries[-1].data.tags["severity"] in ("warning", "critical")
-    assert summaries[0].info.run_name.startswith("day 2026-03-04 ")
+    assert summaries[0].info.run_name.startswith("2026-03-04 ")
     last = summaries[-1].data.tags["severity"]
     assert summaries[-1].info.run_name.endswith(last)
     assert summaries[-1].data.tags["mlflow.note.content"].split("**")[1] == last

@@ -28,7 +28,7 @@ def plain_number(value: float) -> str:
     """A number as a person writes it: four significant digits, thousands separated."""
     if value == 0:
         return "0"
-    if abs(value) >= 1e7 or abs(value) < 1e-4:
+    if abs(value) >= 1e12 or abs(value) < 1e-4:
         return f"{value:.3g}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
@@ -101,7 +101,10 @@ def _location(feature: FeatureComparison) -> str:
     if abs(current.median - reference.median) > 0.1 * spread:
         return _changed("median", reference.median, current.median, feature.kind)
     if reference.std and current.std and not 0.8 < current.std / reference.std < 1.25:
-        return f"spread × {current.std / reference.std:.2g}"
+        ratio = current.std / reference.std
+        return (
+            f"spread {plain_number(float(f'{max(ratio, 1 / ratio):.2g}'))} times {'larger' if ratio > 1 else 'smaller'}"
+        )
     return ""
 
 

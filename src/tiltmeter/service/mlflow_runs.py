@@ -258,7 +258,7 @@ class MlflowRuns:
             "severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200],
             "mlflow.source.name": "tiltmeter", "mlflow.note.content": _verdict(found),
         }  # fmt: skip
-        title = f"{name} {SEVERITY_MARKS[found.severity]} {_word(found.severity)}"
+        title = f"{_when(window, self.world)} {SEVERITY_MARKS[found.severity]} {_word(found.severity)}"
         run_id = self.tracking.start_run(_experiment(model), title, told, _milliseconds(window.start))
         numbers = {**_overview(found, result.comparison), **_features(result.comparison)}
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
@@ -376,6 +376,11 @@ def _features(comparison: Comparison) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items() if value is not None}
 
 
+def _short(value: float | None) -> float | None:
+    """Five significant digits: a table for people, whose columns MLflow cuts; the metrics have every digit."""
+    return None if value is None else float(f"{value:.5g}")
+
+
 _COLUMNS = ("psi", "psi_q_value", "kl", "js_distance", "ks", "chi2", "missing_change", "out_of_range")
 
 
@@ -384,9 +389,10 @@ def _table(comparison: Comparison) -> dict[str, Any]:
     order = sorted(comparison.features.values(), key=lambda f: (-f.severity, -(f.psi or 0.0), f.name))
     rows = [
         [
-            one.name, str(one.kind), one.severity.word, str(one.status), *(getattr(one, name) for name in _COLUMNS),
-            *(getattr(side, "mean", None) for side in (one.reference, one.current)),
-            *(getattr(side, "missing_share", None) for side in (one.reference, one.current)),
+            one.name, str(one.kind), one.severity.word, str(one.status),
+            *(_short(getattr(one, name)) for name in _COLUMNS),
+            *(_short(getattr(side, "mean", None)) for side in (one.reference, one.current)),
+            *(_short(getattr(side, "missing_share", None)) for side in (one.reference, one.current)),
         ]
         for one in order
     ]  # fmt: skip

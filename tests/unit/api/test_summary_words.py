@@ -73,7 +73,7 @@ def test_values_out_of_range_are_said_to_be():
     after = pa.table({"pdays": [999] * 900 + [3] * 100, "age": [*range(20, 60)] * 24 + [95] * 40})
     found = tiltmeter.compare(before, after)
     assert effect(found["pdays"]) == "10 % other than 999"
-    assert effect(found["age"]) == "spread × 1.4, 4 % outside 20 – 59"
+    assert effect(found["age"]) == "spread 1.4 times larger, 4 % outside 20 – 59"
 
 
 def test_missing_values_where_there_were_none_are_said_to_be_new():

@@ -227,3 +227,9 @@ def test_an_address_that_others_reach_shows_nothing_without_a_key(page, small, n
     assert "nothing protects it" in shown.error[0].value
     assert not shown.metric
     assert not shown.subheader
+
+
+@pytest.mark.slow
+def test_nothing_judged_is_not_called_healthy(page, tmp_path):
+    card = next(m for m in page("overview", young_home(tmp_path / "home", rows=140)).metric if m.label == "Health")
+    assert (card.value, card.delta) == ("–", "○ nothing judged yet")

@@ -76,7 +76,8 @@ def admitted(configuration: Configuration) -> Right:
     st.subheader("Tiltmeter", anchor=False)
     if given:
         st.error("That key opens nothing here.")
-    st.text_input("Key", type="password", key="entered-key", on_change=_keep_key, help="A read or operate key.")
+    st.caption("Who is there? A read key lets you look, an operate key acknowledge and silence as well.")
+    st.text_input("Key", type="password", key="entered-key", on_change=_keep_key, width=420)
     st.stop()
     return Right.NONE
 

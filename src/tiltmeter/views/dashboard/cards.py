@@ -73,14 +73,16 @@ def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[
     """
     service = service_series(here, scope)
     return [
-        _health(scope, touching),
+        _health(scope, touching, is_judged=len(service) > 0 or len(drift_heatmap(here, scope)) > 0),
         *(_of_service(service, measure) for measure in _SERVICE),
         _drifting(here, scope),
         _conversion(here, scope),
     ]
 
 
-def _health(scope: Scope, touching: list[Incident]) -> Card:
+def _health(scope: Scope, touching: list[Incident], *, is_judged: bool) -> Card:
+    if not touching and not is_judged:
+        return Card("Health", "–", "nothing judged yet", Severity.NONE)
     open_now = [i for i in touching if i.resolved_at is None]
     worst = max((i.severity for i in open_now), default=Severity.NONE)
     days = max(2, (scope.end - scope.start).days + 1)

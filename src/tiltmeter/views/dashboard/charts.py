@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 BLUE, GREY, ORANGE = "#0072B2", "#9AA3AE", "#E69F00"
 """Okabe-Ito: told apart with any kind of colour vision."""
@@ -71,7 +72,10 @@ def latency(
         )
     )
     limits = {"target": target_ms, "warning": limit_ms}
-    return finished([lines, *_limits(limits, form="{:g} ms"), *_marks(marks)], height=190)
+    shown = [ms for ms in [long["ms"].min(), long["ms"].max(), *limits.values()] if ms > 0]
+    decades = math.log10(max(shown) / min(shown)) or 1.0
+    drawn = _limits(limits, gap=lambda a, b: 190 * abs(math.log10(b / a)) / decades, form="{:g} ms")
+    return finished([lines, *drawn, *_marks(marks)], height=190)
 
 
 def throughput(table: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> alt.LayerChart:
@@ -153,7 +157,9 @@ def metric_line(
             ],
         )
     )
-    return finished([*layers, *_limits(limits or {}), *_marks(marks)], height=height)
+    top = max([float(table["value"].max()), *(limits or {}).values()]) or 1.0
+    drawn = _limits(limits or {}, gap=lambda a, b: height * abs(b - a) / top)
+    return finished([*layers, *drawn, *_marks(marks)], height=height)
 
 
 def _value_scale(table: pd.DataFrame, form: str, *, from_zero: bool) -> alt.Scale:
@@ -178,9 +184,27 @@ def finished(layers: Sequence[Any], *, height: int) -> alt.LayerChart:
     )
 
 
-def _limits(limits: Mapping[str, float], form: str = "{:g}") -> list[alt.Chart]:
+_LABEL_HEIGHT = 15
+"""Pixels that the label of a limit needs."""
+
+
+def _limits(
+    limits: Mapping[str, float], *, gap: Callable[[float, float], float], form: str = "{:g}"
+) -> list[alt.Chart]:
+    """Thresholds as dashed lines with their names at the right end.
+
+    Args:
+        limits: word -> value, ascending.
+        gap: pixels between two values.
+        form: of the value in the name.
+    """
     layers: list[alt.Chart] = []
-    for place, (word, value) in enumerate(limits.items()):
+    place, below = 0, 0.0
+    for word, value in limits.items():
+        # Side by side, so that two limits that lie close do not write over each other; else all at the end, where
+        # curves and alerts cross them least.
+        place = place + 1 if layers and gap(below, value) < _LABEL_HEIGHT else 0
+        below = value
         ink = _INK.get(word, "#64748b")
         data = pd.DataFrame({"value": [value], "label": [f"{word} {form.format(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")

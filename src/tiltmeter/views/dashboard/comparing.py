@@ -156,7 +156,7 @@ def said(found: FeatureComparison) -> str:
 
 _QUANTILES = (
     ("Least", "min"), ("5 %", "q05"), ("25 %", "q25"), ("Median", "median"), ("75 %", "q75"), ("95 %", "q95"),
-    ("Greatest", "max"), ("Standard deviation", "std"),
+    ("Greatest", "max"), ("Spread (std)", "std"),
 )  # fmt: skip
 
 

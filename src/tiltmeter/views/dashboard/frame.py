@@ -50,8 +50,12 @@ _STYLE = """
 .st-key-verdict-critical {border-left-color: #b91c1c !important; background: rgba(185,28,28,.12) !important;}
 [data-testid=stMain] [data-testid=stPageLink-NavLink] {padding-left: 0;}
 [data-testid=stMarkdownContainer], [data-testid=stPageLink] {overflow-wrap: anywhere;}
+/* What a card says under its number is read whole, on two lines where one does not hold it. */
+[data-testid=stMetricDelta], [data-testid=stMetricDelta] * {white-space: normal !important; overflow: visible;
+  text-overflow: clip; line-height: 1.25; height: auto;}
 @media (max-width: 640px) {
-  .stMainBlockContainer {padding: 3.2rem 0.8rem 2rem 0.8rem;}
+  [data-testid=stElementToolbar] {display: none;}
+  .stMainBlockContainer {padding: 3.8rem 0.8rem 2rem 0.8rem;}
   [data-testid=stMetricValue] {font-size: 1.35rem;}
 }
 </style>

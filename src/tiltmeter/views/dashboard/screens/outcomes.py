@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.metric import Metric
 
+_REVENUE = "outcomes.revenue_per_lead"
 _NUMBERS = (
     ("Conversion", "outcomes.conversion_rate", "{:.1%}"),
     ("Precision", "outcomes.precision", "{:.1%}"),
     ("Recall", "outcomes.recall", "{:.1%}"),
     ("AUC", "outcomes.auc", "{:.3f}"),
     ("Calibration", "outcomes.calibration", "{:.2f}"),
-    ("Revenue per lead", "outcomes.revenue_per_lead", "{:,.2f}"),
+    ("Revenue per lead", _REVENUE, "{:,.2f}"),
 )
 
 
@@ -136,8 +137,7 @@ def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
     judged = "" if str(rate.status) == "ok" else ", not judged"
     st.caption(
         f"Newest matured cohort: leads scored {start:%d %b} to {end:%d %b %Y}, n = {rate.n_current or 0:,}{judged} · "
-        f"a score from {scope.model.threshold:g} predicts a customer · revenue in "
-        f"{plain(scope.model.outcomes.currency)}"
+        f"a score from {scope.model.threshold:g} predicts a customer"
     )
     grid = st.grid(6, min_column_width=150)
     for title, name, form in _NUMBERS:
@@ -147,7 +147,8 @@ def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
             note, value = (metric.why_missing if metric else "") or "no data", "–"
         else:
             before = table["value"].iloc[-1 - _A_WEEK] if len(table) > _A_WEEK else None
-            value = form.format(metric.value)
+            unit = f" {scope.model.outcomes.currency}" if name == _REVENUE else ""
+            value = form.format(metric.value) + unit
             note = "no cohort a week earlier" if before is None else f"a week earlier {form.format(before)}"
         grid.metric(
             title, value, delta=note, delta_color="off", delta_arrow="off", border=True, height="stretch",
