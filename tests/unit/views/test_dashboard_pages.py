@@ -233,3 +233,9 @@ def test_an_address_that_others_reach_shows_nothing_without_a_key(page, small, n
 def test_nothing_judged_is_not_called_healthy(page, tmp_path):
     card = next(m for m in page("overview", young_home(tmp_path / "home", rows=140)).metric if m.label == "Health")
     assert (card.value, card.delta) == ("–", "○ nothing judged yet")
+
+
+@pytest.mark.slow
+def test_while_an_alert_is_open_a_feature_opens_with_what_it_looks_like_now(page, small):
+    assert page("feature", small, f="source").query_params["day"] == "newest 24 hours"
+    assert page("feature", small, f="company_size").query_params["day"] != "newest 24 hours"

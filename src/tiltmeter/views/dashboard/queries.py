@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import STEPS as PSI_STEPS
@@ -228,6 +229,12 @@ def version_starts(_world: World, scope: Scope) -> dict[str, datetime]:
     # The oldest version did not arrive: it was there when the history began.
     began = min(first.values(), default=scope.end)
     return {version: start for version, start in sorted(first.items()) if start > max(began, scope.start)}
+
+
+def is_alerting(world: World, scope: Scope, feature: str) -> bool:
+    """Whether an alert of the feature is firing now."""
+    open_now = world.state.alerts(scope.model.name).values()
+    return any(alert.state is AlertState.FIRING and _is_about(alert, feature) for alert in open_now)
 
 
 def _is_about(alert: Alert, feature: str) -> bool:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.comparison import FeatureComparison
 
 WHOLE = "whole span"
+NEWEST = "newest 24 hours"
 ANY_VALUE = "any value"
 NUMERIC_PANELS = (
     ("Missing", "features.missing_share", ".1%"),
@@ -67,7 +68,7 @@ def _page() -> None:
     heat = queries.drift_heatmap(here, scope)
     with st.container(horizontal=True, gap="small"):
         feature = choice("Feature (most moved first)", "f", names, width=330)
-        day = _day(heat[heat["feature"] == feature])
+        day = _day(heat[heat["feature"] == feature], is_alerting=queries.is_alerting(here, scope, feature))
     window = _window(scope, heat, day)
     found = comparing.feature_of(comparing.against_baseline(here, scope, window.start, window.end), feature)
     if found is not None:
@@ -75,12 +76,15 @@ def _page() -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _distribution(scope, feature, window, day)
-        if found is not None:
+        if found is not None and _moved(found):
             _parts(found, feature)
+        elif found is not None:
+            _beside(found)
     with right:
         _drift(scope, feature)
         if found is not None:
-            _beside(found)
+            if _moved(found):
+                _beside(found)
             _segments(scope, window, feature)
     _history(scope, feature)
     _rows(scope, window, feature, found)
@@ -90,17 +94,21 @@ def _page() -> None:
     )  # fmt: skip
 
 
-def _day(mine: pd.DataFrame) -> str:
+def _day(mine: pd.DataFrame, *, is_alerting: bool) -> str:
+    """The day that moved most; while an alert of the feature is open, what it looks like now."""
     if not len(mine):
         return WHOLE
     days = mine.sort_values("end", ascending=False)
     judged = mine[mine["step"] != "not judged"]
     moved = judged[judged["psi"] > PSI_STEPS[0]]
     worst = (moved.sort_values("psi", ascending=False) if len(moved) else days)["day"].iloc[0]
-    return choice("Shown against the baseline", "day", [*days["day"], WHOLE], default=str(worst), width=200)
+    default = NEWEST if is_alerting else str(worst)
+    return choice("Shown against the baseline", "day", [NEWEST, *days["day"], WHOLE], default=default, width=200)
 
 
 def _window(scope: queries.Scope, heat: pd.DataFrame, day: str) -> Window:
+    if day == NEWEST:
+        return Window(scope.end - timedelta(days=1), scope.end, Grain.DAY)
     if day == WHOLE or not len(heat):
         return scope.window
     end: datetime = heat.loc[heat["day"] == day, "end"].iloc[0].to_pydatetime()
@@ -110,7 +118,8 @@ def _window(scope: queries.Scope, heat: pd.DataFrame, day: str) -> Window:
 def _first_view(found: FeatureComparison, feature: str, day: str) -> None:
     words = comparing.said(found) or "nothing about it moved that is worth saying"
     with st.container(key=f"verdict-{found.severity.word}"):
-        st.markdown(f"{badge(found.severity)} · **{plain(feature)}** on {plain(day)}: {plain(words)}")
+        when = f"over the {day}" if day in (WHOLE, NEWEST) else f"on {day}"
+        st.markdown(f"{badge(found.severity)} · **{plain(feature)}** {plain(when)}: {plain(words)}")
     grid = st.grid(6, min_column_width=150)
     for fact in comparing.facts(found):
         icon = f"{ICONS[fact.severity]} " if fact.severity > Severity.NONE else ""
@@ -121,7 +130,7 @@ def _first_view(found: FeatureComparison, feature: str, day: str) -> None:
 
 
 def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) -> None:
-    st.markdown(f"**Baseline (grey) and {'the whole span' if day == WHOLE else plain(day)} (blue)**")
+    st.markdown(f"**Baseline (grey) and {f'the {day}' if day in (WHOLE, NEWEST) else plain(day)} (blue)**")
     found = sides(world(), scope, window)
     name = (
         found[0].bins.score if found and feature == queries.SCORE and feature not in found[0].bins.features else feature
@@ -159,9 +168,11 @@ def _drift(scope: queries.Scope, feature: str) -> None:
     st.caption(f"dotted red: an alert fired ({fired})" if fired else "no alert of this feature in the span")
 
 
+def _moved(found: FeatureComparison) -> bool:
+    return found.psi is not None and found.psi > PSI_STEPS[0]
+
+
 def _parts(found: FeatureComparison, feature: str) -> None:
-    if found.psi is None or found.psi <= PSI_STEPS[0]:
-        return
     parts = comparing.psi_parts(found)
     st.markdown("**Which values make up the PSI**")
     st.altair_chart(pictures.psi_parts(parts), width="stretch", alt=f"Parts of the PSI of {feature} by value")
