@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.traffic import ErrorKind
     from tiltmeter.ports import World
 
 _STEPS = {Grain.WEEK: Grain.DAY, Grain.DAY: Grain.HOUR}
@@ -91,6 +92,7 @@ class Period:
         service: per step; empty where no request log is connected.
         service_total: of the whole period.
         service_before: of the period before.
+        errors: answers of 4xx and 5xx by route and kind, the most frequent first.
         outcomes: newest number of the period by metric.
         outcomes_before: newest number before the period by metric.
         incidents: open at some time of the period, oldest first.
@@ -109,6 +111,7 @@ class Period:
     service: Sequence[ServiceStep]
     service_total: ServiceStep
     service_before: ServiceStep
+    errors: Sequence[tuple[str, ErrorKind, int]]
     outcomes: Mapping[str, Metric]
     outcomes_before: Mapping[str, Metric]
     incidents: Sequence[Incident]
@@ -173,6 +176,7 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         service=service if any(step.requests for step in service) else (),
         service_total=_service(world, model, window),
         service_before=_service(world, model, earlier),
+        errors=_errors(world, model, window),
         outcomes=_outcomes(world, model, window),
         outcomes_before=_outcomes(world, model, earlier),
         incidents=incidents,
@@ -237,6 +241,14 @@ def _service(world: World, model: Model, window: Window) -> ServiceStep:
     return ServiceStep(
         int(found["requests"] or 0), found["latency_ms.p95"], found["error_rate"], found["share_within_target"]
     )
+
+
+def _errors(world: World, model: Model, window: Window) -> list[tuple[str, ErrorKind, int]]:
+    found: Counter[tuple[str, ErrorKind]] = Counter()
+    for state in world.log.traffic(model.name, window):
+        for kind, requests in state.error_kinds.items():
+            found[state.http_route, kind] += requests
+    return [(route, kind, found[route, kind]) for route, kind in sorted(found, key=lambda key: (-found[key], key))]
 
 
 def _outcomes(world: World, model: Model, window: Window) -> dict[str, Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 UNMATCHED = "(unmatched)"
 """Route of requests that no route matched: the raw path would make a new series for every scan of the internet."""
@@ -28,6 +29,14 @@ def trace_of(traceparent: bytes) -> tuple[str | None, str | None]:
 def plain_id(value: bytes) -> str | None:
     """An id a client sent, None when it is longer than 128 characters or holds anything but visible ASCII."""
     return value.decode() if _PLAIN.fullmatch(value) else None
+
+
+def answer_name(status: int) -> str:
+    """A status code with its words: "503 Service Unavailable"."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} unknown status"
 
 
 def code_class(status: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from tiltmeter.drawing.markup import Markup, coordinate, element, empty
@@ -89,9 +90,13 @@ def _axis(histogram: Histogram, left: float, right: float, write: Callable[[floa
         (histogram.low + value_inset, left + inset, "middle" if inset > 12 else "start"),
         (histogram.high - value_inset, right - inset, "middle" if inset > 12 else "end"),
     ]
-    if not histogram.centred:
-        places.append(((histogram.low + histogram.high) / 2, (left + right) / 2, "middle"))
-    return [element("text", write(value), x=float(x), y=_HEIGHT - 3, text_anchor=anchor) for value, x, anchor in places]
+    words = [(write(value), x, anchor) for value, x, anchor in places]
+    middle = (left + right) / 2
+    if histogram.is_logarithmic:
+        words.append((f"{write(math.sqrt(histogram.low * histogram.high))} · log scale", middle, "middle"))
+    elif not histogram.centred:
+        words.append((write((histogram.low + histogram.high) / 2), middle, "middle"))
+    return [element("text", text, x=float(x), y=_HEIGHT - 3, text_anchor=anchor) for text, x, anchor in words]
 
 
 def _steps(shares: np.ndarray, left: float, right: float, y: Callable[[float], float]) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _LABEL = 150
 _CELL_HEIGHT = 18
+_NAME_POINTS = 6.0
+"""Width of a letter below a picture."""
+
 _LEAST_CELL, _MOST_CELL = 3.0, 34.0
 
 
@@ -121,15 +124,18 @@ def _dot(
 
 
 def _names_below(names: Sequence[str], x: Callable[[int], float], y: float) -> list[Markup]:
-    """First, last and about four names between them."""
+    """First, last and about four names between them, as many as there is room for."""
     if not names:
         return []
-    every = max(1, -(-len(names) // 6))
-    shown = list(range(0, len(names), every))
     last = len(names) - 1
+    # The outer names lie within the ends, so that they need half as much again.
+    room = 1.5 * (_NAME_POINTS * max(map(len, names)) + 8)
+    fitting = max(1, min(6, int((x(last) - x(0)) / room)))
+    every = max(1, -(-len(names) // fitting))
+    shown = list(range(0, len(names), every))
     if shown[-1] != last:
         # The one before the last gives way where the two would touch.
-        shown = [*(position for position in shown if last - position >= every / 2), last]
+        shown = [*(p for p in shown if last - p >= every / 2 and x(last) - x(p) >= room), last]
     anchors = {0: "start", last: "end"} if last else {0: "middle"}
     return [
         element("text", names[position], x=x(position), y=y, text_anchor=anchors.get(position, "middle"))
@@ -144,6 +150,7 @@ def heatmap(
     label: str,
     write: Callable[[str], str] = str,
     width: int = 760,
+    explains: bool = True,
 ) -> Markup:
     """PSI by feature and window, coloured in the steps of the thresholds; empty where nothing was judged.
 
@@ -153,10 +160,11 @@ def heatmap(
         label: what the picture shows, in words.
         write: how names are shortened.
         width: in points.
+        explains: whether each cell says its number when it is pointed at.
     """
     cell = max(_LEAST_CELL, min(_MOST_CELL, (width - _LABEL) / max(1, len(windows))))
     lines = [
-        _heat_row(name, write(name), values, windows, top=position * _CELL_HEIGHT, cell=cell)
+        _heat_row(name, write(name), values, windows if explains else None, top=position * _CELL_HEIGHT, cell=cell)
         for position, (name, values) in enumerate(rows.items())
     ]
     bottom = len(rows) * _CELL_HEIGHT
@@ -168,17 +176,17 @@ def heatmap(
 
 
 def _heat_row(
-    name: str, shown: str, values: Sequence[float | None], windows: Sequence[str], *, top: int, cell: float
+    name: str, shown: str, values: Sequence[float | None], windows: Sequence[str] | None, *, top: int, cell: float
 ) -> Markup:
     cells = "".join(
-        _heat_cell(name, window, value, _LABEL + position * cell, top, cell)
-        for position, (window, value) in enumerate(zip(windows, values, strict=True))
+        _heat_cell(f"{name}, {windows[position]}" if windows else "", value, _LABEL + position * cell, top, cell)
+        for position, value in enumerate(values)
     )
     words = element("text", element("title", name), shown, class_="t", x=_LABEL - 6, y=top + 13, text_anchor="end")
     return Markup(words + cells)
 
 
-def _heat_cell(name: str, window: str, value: float | None, x: float, y: int, cell: float) -> str:
+def _heat_cell(subject: str, value: float | None, x: float, y: int, cell: float) -> str:
     gap = 1.0 if cell > 6 else 0.0
     if value is None:
         kind, words = "x", "not judged"
@@ -188,5 +196,5 @@ def _heat_cell(name: str, window: str, value: float | None, x: float, y: int, ce
     # Written by hand: thousands of cells, and `element` would take most of a page's time.
     return (
         f'<rect class="h{kind}" x="{coordinate(x)}" y="{y + 1}" width="{coordinate(cell - gap)}" '
-        f'height="{_CELL_HEIGHT - 2}"><title>{safe(f"{name}, {window}: {words}")}</title></rect>'
+        f'height="{_CELL_HEIGHT - 2}"' + (f"><title>{safe(f'{subject}: {words}')}</title></rect>" if subject else "/>")
     )

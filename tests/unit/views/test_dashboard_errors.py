@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 
 from tables import FakeClock
+from tiltmeter.api.period import period_of
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.fastapi import Capture
 from tiltmeter.capture.spool import SpoolWriter
@@ -123,3 +124,17 @@ def test_no_error_is_said_in_a_sentence(page, tmp_path):
 def test_errors_of_which_only_the_number_is_known_are_not_hidden(page, small):
     said = [caption.value for caption in page("service", small, span="24 h").caption]
     assert any(caption.startswith("180 further errors were counted without their kind") for caption in said)
+
+
+def test_the_report_of_a_day_counts_errors_by_route_and_exception(failing):
+    configuration = load_settings(failing, environ={})
+    day = window_at(datetime.fromtimestamp(failing.stat().st_mtime, UTC), Grain.DAY, configuration.zone)
+    world = build_world(configuration, clock=FakeClock(day.end), with_channels=False)
+    found = period_of(world, world.models["lead-scoring"], day)
+    world.state.close()
+    assert {(kind.exception, requests) for _, kind, requests in found.errors} == {
+        (HOSTILE, 4), ("KeyError", 3), ("HTTPException", 2),
+    }  # fmt: skip
+    page = found.to_html()
+    assert "500 Internal Server Error" in page
+    assert "<script>" not in page

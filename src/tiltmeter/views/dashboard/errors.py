@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from tiltmeter.domain.request import method_name
+from tiltmeter.domain.request import answer_name, method_name
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.traffic import ERROR_ANSWERS, error_kinds_kept
 from tiltmeter.ports import MetricQuery
@@ -56,9 +55,9 @@ def error_table(_world: World, scope: Scope, requests: float) -> pd.DataFrame:
     bars = max(1, int((scope.end - scope.start) / part))
     rows = [
         (
-            _answer(kind.status), kind.exception or None, route, seen.requests, seen.requests / max(requests, 1.0),
+            answer_name(kind.status), kind.exception or None, route, seen.requests, seen.requests / max(requests, 1.0),
             seen.last, [seen.parts[place] for place in range(bars)], kind.status,
-            f"{kind.status} {kind.exception or _phrase(kind.status)} · {route}",
+            f"{f'{kind.status} {kind.exception}' if kind.exception else answer_name(kind.status)} · {route}",
         )
         for (route, kind), seen in sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
     ]  # fmt: skip
@@ -92,17 +91,6 @@ def _steps(world: World, scope: Scope) -> Iterator[tuple[str, datetime, Mapping[
     )  # fmt: skip
     for metric in world.state.metrics(query):
         yield metric.subject.segment_value, metric.window.end, error_kinds_kept(metric)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "unknown status"
-
-
-def _answer(status: int) -> str:
-    return f"{status} {_phrase(status)}"
 
 
 def draw(scope: Scope, service: pd.DataFrame) -> None:

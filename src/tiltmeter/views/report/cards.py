@@ -56,8 +56,8 @@ def picture_of(result: Result, feature: FeatureComparison) -> Markup | None:
             return None
         if not isinstance(after, NumericProfile):
             return None
-        bars = histogram(bins.cells, (before, after))
         kind = feature.kind
+        bars = histogram(bins.cells, (before, after), may_be_logarithmic=kind is FeatureKind.NUMERIC)
         return None if bars is None else overlay_histogram(bars, label=label, write=lambda v: value_text(v, kind))
     if feature.cells:
         return level_bars(feature.cells, label=label, write=_level_name)

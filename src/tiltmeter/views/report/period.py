@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.period import OUTCOMES
 from tiltmeter.api.period_story import outcome_text, period_sentence, period_title, step_name
-from tiltmeter.api.summary import effect, moved, number, percent, ranked
+from tiltmeter.api.summary import effect, moved, percent, ranked
+from tiltmeter.domain.request import answer_name
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
 from tiltmeter.drawing.timelines import heatmap, timeline
@@ -15,7 +16,7 @@ from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.cards import feature_card
 from tiltmeter.views.report.rules import limit_of, rule_words
-from tiltmeter.views.report.shell import answer, badge, box, grid, legend, page, tiles
+from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, grid, legend, page, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from tiltmeter.domain.comparison import FeatureComparison
 
 _MOST_ROWS = 30
+_LEAST_PSI = 0.001
 _MOST_INCIDENTS = 50
-_WIDTH = 1060
+_MOST_ERRORS = 10
 
 
 def period_page(found: Period) -> str:
@@ -109,19 +111,24 @@ def _drift(found: Period, names: Sequence[str]) -> Markup | None:
         return None
     order = sorted(found.psi, key=lambda name: (-max((v or 0.0 for v in found.psi[name]), default=0.0), name))
     rules = found.against_baseline.rules if found.against_baseline is not None else ()
-    line = timeline(
-        found.overall_psi, names, label="Overall PSI by step", width=_WIDTH, height=150,
-        warning=limit_of(rules, "drift.overall_psi", Severity.WARNING),
-        critical=limit_of(rules, "drift.overall_psi", Severity.CRITICAL),
+    line = fitting(
+        lambda width: timeline(
+            found.overall_psi, names, label="Overall PSI by step", width=width, height=150,
+            warning=limit_of(rules, "drift.overall_psi", Severity.WARNING),
+            critical=limit_of(rules, "drift.overall_psi", Severity.CRITICAL),
+        )
     )  # fmt: skip
     rows = {name: found.psi[name] for name in order[:_MOST_ROWS]}
-    heat = heatmap(rows, names, label="PSI by feature and step", write=shortened, width=_WIDTH)
+    heat = fitting(
+        lambda width: heatmap(
+            rows, names, label="PSI by feature and step", write=shortened, width=width, explains=width == BROAD
+        )
+    )
     left = len(order) - len(rows)
     more = element("p", f"{left} further features stayed below these.", class_="faint") if left > 0 else None
     return joined(
         [
-            element("h2", "Overall PSI"), element("div", line, class_="wide"),
-            element("h2", "PSI by feature"), element("div", heat, class_="wide"), more,
+            element("h2", "Overall PSI"), line, element("h2", "PSI by feature"), heat, more,
         ]
     )  # fmt: skip
 
@@ -142,10 +149,14 @@ def _moved(found: Period) -> Markup | None:
     folded = element(
         "details",
         element("summary", f"{len(quiet)} features that are quiet or were not judged"),
-        grid(("feature", "PSI", "what changed"), [[shortened(f.name), number(f.psi), effect(f)] for f in quiet],
+        grid(("feature", "PSI", "what changed"), [[shortened(f.name), _quiet_psi(f.psi), effect(f)] for f in quiet],
              numbers=("PSI",)),
     )  # fmt: skip
     return joined([element("h2", "What moved against the baseline"), shown, folded if quiet else None])
+
+
+def _quiet_psi(psi: float | None) -> str:
+    return "–" if psi is None else f"{psi:.3f}" if psi >= _LEAST_PSI else f"< {_LEAST_PSI:g}"
 
 
 def _outcomes(found: Period) -> Markup:
@@ -182,9 +193,11 @@ def _service(found: Period, names: Sequence[str]) -> Markup:
     if not found.service:
         return joined([heading, element("p", "No request log is connected, or there were no requests.")])
     target_ms = found.model.latency_target.total_seconds() * 1000
-    line = timeline(
-        [step.p95_ms for step in found.service], names, label="P95 latency by step", warning=target_ms,
-        warning_word="target", width=_WIDTH, height=140, write="{:,.0f} ms".format,
+    line = fitting(
+        lambda width: timeline(
+            [step.p95_ms for step in found.service], names, label="P95 latency by step", warning=target_ms,
+            warning_word="target", width=width, height=140, write="{:,.0f} ms".format,
+        )
     )  # fmt: skip
     rows = [
         [name, f"{step.requests:,}", "–" if step.p95_ms is None else f"{step.p95_ms:,.0f} ms", percent(step.error_rate),
@@ -194,10 +207,24 @@ def _service(found: Period, names: Sequence[str]) -> Markup:
     titles = ("", "requests", "P95", "errors", f"within {target_ms:g} ms")
     return joined(
         [
-            heading, element("div", line, class_="wide"),
+            heading, line,
             grid(titles, rows, numbers=titles[1:]),
+            _errors(found),
         ]
     )  # fmt: skip
+
+
+def _errors(found: Period) -> Markup:
+    heading = element("h2", "Errors by route and exception")
+    if not found.errors:
+        return joined([heading, element("p", "No request was answered with 4xx or 5xx.")])
+    rows = [
+        [answer_name(kind.status), shortened(kind.exception) or "–", shortened(route), f"{requests:,}"]
+        for route, kind, requests in found.errors[:_MOST_ERRORS]
+    ]
+    left = sum(requests for *_, requests in found.errors[_MOST_ERRORS:])
+    more = element("p", f"{left:,} further errors of rarer kinds.", class_="faint") if left else None
+    return joined([heading, grid(("answer", "exception", "route", "requests"), rows, numbers=("requests",)), more])
 
 
 def _quality(found: Period) -> Markup | None:

@@ -10,7 +10,7 @@ from tiltmeter.drawing.markup import Markup, element, joined, safe
 from tiltmeter.drawing.style import SEVERITY_MARKS, style_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 # What a page may load: nothing. Even a hostile name that got through the escaping could fetch or run nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -49,7 +49,7 @@ break-inside:avoid;min-width:0}
 .tm .card svg{width:100%}
 .tm .card table{margin-top:8px;font-size:12px}
 .tm .card td,.tm .card th{padding:2px 6px 2px 0;border:0}
-.tm .wide{overflow-x:auto}
+.tm .wide{overflow-x:auto}.tm .slim{display:none}
 .tm details{margin-top:26px}
 .tm details>summary{cursor:pointer;font-weight:600;padding:6px 0}
 .tm .box{border:1px solid var(--tm-grid);border-radius:8px;padding:10px 16px;margin-top:30px;font-size:13px;
@@ -76,6 +76,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm .b2{background:#fdf0d3;color:#7a4a00}.tm .b3{background:#fbe3e3;color:#8f1414}}
 @media screen and (max-width:720px){body.tm{padding:16px 12px}.tm .cards{grid-template-columns:1fr}
 .tm .tile:last-child:nth-child(odd){grid-column:1/-1}.tm .wide>svg{min-width:680px}
+.tm .broad{display:none}.tm .slim{display:block}
 .tm .rows,.tm .rows tbody{display:block}.tm .rows thead{display:none}
 .tm .rows tr{display:grid;grid-template-columns:1fr auto;gap:2px 12px;padding:10px 0;
 border-bottom:1px solid var(--tm-grid)}
@@ -114,6 +115,19 @@ def fragment(*body: object) -> str:
     """Part of somebody else's page, such as a notebook: colours and layout hold for it alone."""
     style = Markup(f"<style>{style_sheet(scope='.tm')}{_LAYOUT}</style>")
     return element("div", style, body, class_="tm", style="padding:12px 14px")
+
+
+BROAD, SLIM = 1060, 360
+"""Points of a picture on a desk and on paper, and on a phone."""
+
+
+def fitting(draw: Callable[[int], Markup]) -> Markup:
+    """A picture drawn for a desk and once more for a phone: shrunk or cut, its words could not be read there.
+
+    Args:
+        draw: makes it, given the width in points.
+    """
+    return joined([element("div", draw(BROAD), class_="broad"), element("div", draw(SLIM), class_="slim")])
 
 
 def answer(sentence: str, severity: Severity) -> Markup:

@@ -1,0 +1,48 @@
+"""Pictures over time say what they show at every width, and write no name over another."""
+
+import itertools
+import re
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiltmeter.drawing.histogram import Histogram
+from tiltmeter.drawing.pictures import overlay_histogram
+from tiltmeter.drawing.timelines import heatmap, timeline
+
+LETTER = 6.0
+_BELOW = re.compile(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">(\d\d:\d\d)<')
+
+
+@given(st.integers(1, 200), st.integers(200, 1100), st.booleans())
+def test_names_below_a_picture_never_touch(windows, width, is_heatmap):
+    names = [f"{place % 24:02d}:00" for place in range(windows)]
+    values = [0.1] * windows
+    picture = (
+        heatmap({"a": values}, names, label="x", width=width)
+        if is_heatmap
+        else timeline(values, names, label="x", width=width)
+    )
+    found = [(float(x), anchor, word) for x, _, anchor, word in _BELOW.findall(picture)]
+    assert found
+    shift = {"start": 0.0, "middle": 0.5, "end": 1.0}
+    stretches = sorted(
+        (x - shift[anchor] * LETTER * len(word), x + (1 - shift[anchor]) * LETTER * len(word))
+        for x, anchor, word in found
+    )
+    assert all(left[1] <= right[0] for left, right in itertools.pairwise(stretches))
+
+
+def test_a_heatmap_that_nobody_points_at_keeps_its_colours_and_says_no_numbers():
+    rows = {"a": [0.3, None], "b": [0.0, 0.7]}
+    spoken, quiet = (heatmap(rows, ["x", "y"], label="z", explains=says) for says in (True, False))
+    assert "a, x: PSI 0.3, warning" in spoken
+    assert "PSI 0.3" not in quiet
+    assert re.findall(r'class="(h\w)"', spoken) == re.findall(r'class="(h\w)"', quiet)
+
+
+def test_a_logarithmic_picture_says_so_under_the_value_in_its_middle():
+    shares = np.full((2, 4), 0.25)
+    bars = Histogram(1.0, 10_000.0, shares, ((0, 0), (0, 0)), is_logarithmic=True)
+    assert ">100 · log scale<" in overlay_histogram(bars, label="x", write="{:,.0f}".format)
