@@ -13,8 +13,9 @@ from tiltmeter.capture.context import Note, current_note
 from tiltmeter.capture.options import REQUEST_IDS
 from tiltmeter.capture.record import LoggedFields, RequestRecord, encode_record
 from tiltmeter.capture.report import report
+from tiltmeter.capture.swift import COMPILED, Passage, connect
 from tiltmeter.capture.writer import SpoolRefused, SpoolWriter
-from tiltmeter.domain.request import UNMATCHED, method_name, plain_id, trace_of
+from tiltmeter.domain.request import METHODS, UNMATCHED, method_name, plain_id, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -123,7 +124,7 @@ class Exchange(Note):
                 self._see_piece(message)
                 if not message.get("more_body"):
                     self.done = True
-                    self._keep(self._status, handled_error() if self._status >= ERROR_FROM else None)
+                    self._keep_answer()
         return self._send(message)
 
     def _see_piece(self, message: Message) -> None:
@@ -176,15 +177,22 @@ class Exchange(Note):
                 self._is_plain = False
         return named
 
+    def _keep_answer(self) -> None:
+        self._keep(self._status, handled_error() if self._status >= ERROR_FROM else None)
+
     def _keep(self, status: int, error_type: str | None) -> None:
         payload = self._payload(status, error_type)
         if payload is None:
             return
         try:
             self._writer.put(payload)
-        except SpoolRefused as refusal:
-            self._count(refusal)
         except Exception as error:  # noqa: BLE001 - capture boundary: the answer goes out whatever goes wrong here
+            self._went_wrong(error)
+
+    def _went_wrong(self, error: Exception) -> None:
+        if isinstance(error, SpoolRefused):
+            self._count(error)
+        else:
             self._trouble("record_failed", error)
 
     def _count(self, refusal: SpoolRefused) -> None:
@@ -295,6 +303,18 @@ class Exchange(Note):
         return request, response, [privacy.logged(one) for one in said] if said else None
 
 
+class SwiftExchange(Passage, Exchange):
+    """An exchange whose plain course is compiled; every other course is that of `Exchange`, on the same attributes."""
+
+    _send_slowly = Exchange.send
+
+    def _reduced_bodies(self) -> tuple[bytes, bytes]:
+        """Both bodies, which came whole, as they may be stored."""
+        request, response = self._body, self._answer
+        sizes = (len(request), len(response))
+        return self._reduced(self._status, request, response, None, sizes)[:2]
+
+
 class _Pieces:
     """A body that came in pieces, or beyond the cap."""
 
@@ -352,3 +372,8 @@ def route_template(scope: Scope, outer_root: str) -> str:
         parts = [f"{{{by_value[part]}}}" if part in by_value else part for part in mounted.split("/")]
         path = "/".join(parts) + path
     return path or UNMATCHED
+
+
+connect(current_note, _new_ids, new_id, METHODS)
+SWIFTEST = SwiftExchange if COMPILED else Exchange
+"""What watches a request whose answer never waits."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.context import count_here
-from tiltmeter.capture.exchange import Exchange
+from tiltmeter.capture.exchange import SWIFTEST
 from tiltmeter.capture.options import EXCLUDED_PATHS, CaptureOptions, spool_folder
 from tiltmeter.capture.patient import PatientExchange
 from tiltmeter.capture.privacy import HASH_KEY, Privacy
@@ -109,7 +109,7 @@ class Capture:
             spool_folder(spool), durability=durability, budget=Budget(max_bytes=max_bytes, min_free=min_free)
         )
         may_wait = on_full != "drop" or self.writer.durability == "disk"
-        self._exchange = PatientExchange if may_wait else Exchange
+        self._exchange = PatientExchange if may_wait else SWIFTEST
         if spool is None and writer is None:
             sys.stderr.write(f"tiltmeter: requests are recorded in {self.writer.spool.absolute()}\n")
         self._excluded = frozenset(self._options.exclude_paths)

@@ -30,6 +30,8 @@ _HEAD = Struct("<II")
 _FRAME = Struct("<8sIII")
 _pack_crc, _pack_head = _CRC.pack, _HEAD.pack
 HEADER_BYTES = _HEADER.size + _CRC.size
+FRAME_BYTES = _FRAME.size
+"""Of a frame, before its payload."""
 NO_LIMIT = 2**64 - 1
 CLOSING = 2**32 - 1
 _COUNT = Struct("<QI")

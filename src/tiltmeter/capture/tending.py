@@ -8,7 +8,6 @@ import threading
 import time
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,9 @@ from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.counters import Counters
 from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.report import report
-from tiltmeter.capture.segment import SegmentHeader, encode_closing, frame_seed
+from tiltmeter.capture.segment import FRAME_BYTES, SegmentHeader, encode_closing, frame_seed
 from tiltmeter.capture.slot import OwnedSlot, claim_slot, host_name, open_segment, seal_segment
+from tiltmeter.capture.swift import BegunSegment, Pen
 from tiltmeter.capture.waiting import Waiting
 from tiltmeter.domain.errors import ConfigError, StoreError
 
@@ -46,36 +46,7 @@ class SpoolRefused(StoreError):
         self.counter = counter
 
 
-@dataclass(slots=True, eq=False)
-class BegunSegment:
-    """A segment that this process began.
-
-    Args:
-        number: in its slot.
-        fd: descriptor; -1 once closed.
-        size: bytes in it.
-        seed: of its checksums.
-        count: records in it.
-        begun: monotonic time of the first record.
-        synced: bytes known to be on the disk.
-        unsynced: payloads behind them.
-        position: of its last record, set when the next segment takes over.
-        given_up: its sync failed and its records could not be written again.
-    """
-
-    number: int
-    fd: int
-    size: int
-    seed: int
-    count: int = 0
-    begun: float = 0.0
-    synced: int = 0
-    unsynced: list[bytes] = field(default_factory=list)
-    position: int = 0
-    given_up: bool = False
-
-
-class TendedSpool:
+class TendedSpool(Pen):
     """One slot of the spool and the thread that tends it; `SpoolWriter` tells the arguments and adds the writing."""
 
     def __init__(
@@ -173,10 +144,10 @@ class TendedSpool:
     def _next_segment(self, abandoned: BegunSegment | None = None) -> BegunSegment:
         """A new segment, on the disk; with the unsynced records of an abandoned one, which it cuts off there."""
         slot, number = self._owned(), self._last_number + 1
-        header, payloads, closing = SegmentHeader(slot.identity, number), [], {}
+        header, payloads, closing = SegmentHeader(slot.identity, number), list[bytes](), {}
         if abandoned is not None:
             header = SegmentHeader(slot.identity, number, limited=abandoned.number, limit=abandoned.synced)
-            payloads = abandoned.unsynced
+            payloads = [frame[FRAME_BYTES:] for frame in abandoned.unsynced]
             closing = {abandoned.number: abandoned.count - len(payloads)}
         fd, size = open_segment(self._files, slot.folder, header, closing=closing, payloads=payloads)
         self._last_number = number
@@ -213,7 +184,7 @@ class TendedSpool:
             segment = self._open
             if segment is None:
                 return
-            size, position, payloads = segment.size, self._position, len(segment.unsynced)
+            size, position, frames = segment.size, self._position, len(segment.unsynced)
         begun = self._monotonic()
         try:
             self._files.sync(segment.fd)
@@ -222,10 +193,10 @@ class TendedSpool:
             return
         with self._lock:
             segment.synced = size
-            del segment.unsynced[:payloads]
+            del segment.unsynced[:frames]
         # Whoever is released comes back at about the same time: with many of them it pays to wait for the last one.
         took = self._monotonic() - begun
-        self._linger = min(took * _LINGER_SHARE, _LINGER_MOST_SECONDS) if payloads >= _LINGER_FROM else 0.0
+        self._linger = min(took * _LINGER_SHARE, _LINGER_MOST_SECONDS) if frames >= _LINGER_FROM else 0.0
         self._waiting.release(position)
 
     def _rotate(self) -> None:

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NoReturn
+
 from tiltmeter.capture.segment import MAX_PAYLOAD, encode_frame
-from tiltmeter.capture.tending import FRAME_ROOM, ROOM_SECONDS_WHEN_FULL, BegunSegment, SpoolRefused, TendedSpool
+from tiltmeter.capture.swift import COMPILED, BegunSegment
+from tiltmeter.capture.tending import FRAME_ROOM, ROOM_SECONDS_WHEN_FULL, SpoolRefused, TendedSpool
 from tiltmeter.domain.errors import StoreError
 
 __all__ = ["SpoolRefused", "SpoolWriter"]
@@ -37,7 +40,7 @@ class SpoolWriter(TendedSpool):
             return False
         return True
 
-    def put(self, payload: bytes) -> int:
+    def _put(self, payload: bytes) -> int:
         """Append one record; it survives the death of the process when this returns.
 
         Args:
@@ -60,14 +63,12 @@ class SpoolWriter(TendedSpool):
             try:
                 written = self._write(segment.fd, frame)
             except OSError as error:
-                self._undo(segment)
-                raise self._refusal(f"the disk refused a record ({error.strerror})", "dropped_disk") from error
+                self._torn(segment, error)
             if written != len(frame):
-                self._undo(segment)
-                raise self._refusal("the disk refused a record (no space left)", "dropped_disk")
+                self._torn(segment, None)
             segment.size = size = segment.size + written
             segment.count = count + 1
-            segment.unsynced.append(payload)
+            segment.unsynced.append(frame)
             self._room -= written
             self._position = position = self._position + 1
             if count == 0:
@@ -76,6 +77,15 @@ class SpoolWriter(TendedSpool):
             elif size >= self._seal_bytes:
                 self._wake.set()
             return position
+
+    if TYPE_CHECKING or not COMPILED:  # the compiled form has the plain case, and asks `_put` for every other
+        put = _put
+
+    def _torn(self, segment: BegunSegment, error: OSError | None) -> NoReturn:
+        """After a refused or short write, with the lock held."""
+        self._undo(segment)
+        why = error.strerror if error else "no space left"
+        raise self._refusal(f"the disk refused a record ({why})", "dropped_disk") from error
 
     def _undo(self, segment: BegunSegment) -> None:
         # A torn frame in the middle would cost every reader a search, so it is cut off again. Where even that fails,

@@ -8,14 +8,14 @@ from http import HTTPStatus
 UNMATCHED = "(unmatched)"
 """Route of requests that no route matched: the raw path would make a new series for every scan of the internet."""
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _PLAIN = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 def method_name(method: str) -> str:
     """The method, or OTHER for one a client made up."""
-    return method if method in _METHODS else "OTHER"
+    return method if method in METHODS else "OTHER"
 
 
 def trace_of(traceparent: bytes) -> tuple[str | None, str | None]:
