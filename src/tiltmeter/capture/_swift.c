@@ -20,7 +20,7 @@ static PyObject *s_acquire, *s_release, *s_set, *s_type, *s_status, *s_headers, 
 static PyObject *s_route, *s_root_path, *s_fastapi, *s_method, *s_path, *s_methods, *s_effective, *s_original_route;
 static PyObject *s_path_format, *s_looked_for, *s_max_body, *s_model, *s_models, *s_fixed_version, *s_reduces, *s_sampling;
 static PyObject *s_put, *s_torn, *s_sent_id, *s_begin_answer, *s_see_piece, *s_send_slowly, *s_keep_answer, *s_went_wrong;
-static PyObject *s_reduced_bodies, *s_id_header, *s_unmatched, *s_empty_text, *s_empty_bytes;
+static PyObject *s_see_body, *s_receive_slowly, *s_reduced_bodies, *s_id_header, *s_unmatched, *s_empty_text, *s_empty_bytes;
 static PyObject *current_note, *new_ids, *new_id, *method_names;
 
 /* CRC-32 as zlib has it, eight bytes a step. */
@@ -687,20 +687,25 @@ static int went_wrong(Passage *self)
     return told ? 1 : -1;
 }
 
+/* Bytes that are kept of one body; -1 when that cannot be said. */
+static Py_ssize_t most_of(Passage *self)
+{
+    PyObject *most = PyObject_GetAttr(self->options, s_max_body);
+    Py_ssize_t limit = most ? PyLong_AsSsize_t(most) : -1;
+    Py_XDECREF(most);
+    if (PyErr_Occurred())
+        PyErr_Clear();
+    return limit;
+}
+
 /* Take one piece of the answer; with the last one the record is kept. -1 on an error. */
 static int see_piece(Passage *self, PyObject *message)
 {
     PyObject *body = PyDict_GetItemWithError(message, s_body);
-    if (body && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(self->answer) == 0) {
-        PyObject *most = PyObject_GetAttr(self->options, s_max_body);
-        Py_ssize_t limit = most ? PyLong_AsSsize_t(most) : -1;
-        Py_XDECREF(most);
-        if (PyErr_Occurred())
-            PyErr_Clear();
-        if (PyBytes_GET_SIZE(body) <= limit) {
-            replace_object(&self->answer, body);
-            body = NULL;
-        }
+    if (body && PyBytes_CheckExact(body) && PyBytes_GET_SIZE(self->answer) == 0
+        && PyBytes_GET_SIZE(body) <= most_of(self)) {
+        replace_object(&self->answer, body);
+        body = NULL;
     }
     if (body) {
         PyObject *seen = PyObject_CallMethodOneArg((PyObject *)self, s_see_piece, message);
@@ -754,6 +759,159 @@ static PyObject *passage_send(Passage *self, PyObject *message)
     return PyObject_CallOneArg(self->send, message);
 }
 
+/* What `receive` gives: awaits the server's message, and looks at it. Everything else is passed on to the server's. */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *passage, *inner;
+} Reception;
+
+static int see_body(Passage *self, PyObject *message)
+{
+    PyObject *body = PyDict_CheckExact(message) ? PyDict_GetItemWithError(message, s_body) : NULL;
+    if (body && PyBytes_CheckExact(body)) {
+        if (PyBytes_GET_SIZE(body) == 0)
+            return 0;
+        if (self->body && PyBytes_GET_SIZE(self->body) == 0 && PyBytes_GET_SIZE(body) <= most_of(self)) {
+            replace_object(&self->body, body);
+            return 0;
+        }
+    }
+    PyObject *seen = PyObject_CallMethodOneArg((PyObject *)self, s_see_body, message);
+    Py_XDECREF(seen);
+    return seen ? 0 : -1;
+}
+
+static PyObject *reception_step(Reception *self, PyObject *value)
+{
+    PyObject *given = NULL;
+    PySendResult how = PyIter_Send(self->inner, value, &given);
+    if (how != PYGEN_RETURN)
+        return given;
+    int seen = see_body((Passage *)self->passage, given);
+    if (seen == 0) {  /* as the interpreter does it: a message must not be taken for arguments */
+        PyObject *end = PyObject_CallOneArg(PyExc_StopIteration, given);
+        if (end)
+            PyErr_SetObject(PyExc_StopIteration, end);
+        Py_XDECREF(end);
+    }
+    Py_DECREF(given);
+    return NULL;
+}
+
+static PySendResult reception_am_send(Reception *self, PyObject *value, PyObject **given)
+{
+    PySendResult how = PyIter_Send(self->inner, value, given);
+    if (how == PYGEN_RETURN && see_body((Passage *)self->passage, *given) < 0) {
+        Py_CLEAR(*given);
+        return PYGEN_ERROR;
+    }
+    return how;
+}
+
+static PyObject *reception_next(Reception *self)
+{
+    return reception_step(self, Py_None);
+}
+
+static PyObject *reception_throw(Reception *self, PyObject *args)
+{
+    PyObject *method = PyObject_GetAttrString(self->inner, "throw");
+    PyObject *given = method ? PyObject_CallObject(method, args) : NULL;
+    Py_XDECREF(method);
+    if (given || !PyErr_ExceptionMatches(PyExc_StopIteration))
+        return given;
+    PyObject *type, *end, *trace;
+    PyErr_Fetch(&type, &end, &trace);
+    PyErr_NormalizeException(&type, &end, &trace);
+    PyObject *message = PyObject_GetAttrString(end, "value");  /* the server caught it and answered after all */
+    if (message && see_body((Passage *)self->passage, message) == 0)
+        PyErr_Restore(type, end, trace);
+    else {
+        Py_XDECREF(type);
+        Py_XDECREF(end);
+        Py_XDECREF(trace);
+    }
+    Py_XDECREF(message);
+    return NULL;
+}
+
+static PyObject *reception_close(Reception *self, PyObject *none)
+{
+    return PyObject_CallMethod(self->inner, "close", NULL);
+}
+
+static int reception_traverse(Reception *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->passage);
+    Py_VISIT(self->inner);
+    return 0;
+}
+
+static int reception_clear(Reception *self)
+{
+    Py_CLEAR(self->passage);
+    Py_CLEAR(self->inner);
+    return 0;
+}
+
+static void reception_dealloc(Reception *self)
+{
+    PyObject_GC_UnTrack(self);
+    reception_clear(self);
+    PyObject_GC_Del(self);
+}
+
+static PyObject *itself(PyObject *self)
+{
+    Py_INCREF(self);
+    return self;
+}
+
+static PyAsyncMethods reception_async = {.am_await = itself, .am_send = (sendfunc)reception_am_send};
+
+static PyMethodDef reception_methods[] = {
+    {"send", (PyCFunction)reception_step, METH_O, "As a coroutine."},
+    {"throw", (PyCFunction)reception_throw, METH_VARARGS, "As a coroutine."},
+    {"close", (PyCFunction)reception_close, METH_NOARGS, "As a coroutine."}, {NULL}};
+
+static PyTypeObject ReceptionType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "tiltmeter.capture._swift.Reception",
+    .tp_doc = "A coroutine that gives the server's next message.",
+    .tp_basicsize = sizeof(Reception),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_traverse = (traverseproc)reception_traverse,
+    .tp_clear = (inquiry)reception_clear,
+    .tp_dealloc = (destructor)reception_dealloc,
+    .tp_as_async = &reception_async,
+    .tp_iter = itself,
+    .tp_iternext = (iternextfunc)reception_next,
+    .tp_methods = reception_methods,
+};
+
+static PyObject *passage_receive(Passage *self, PyObject *none)
+{
+    PyObject *inner = PyObject_CallNoArgs(self->receive);
+    if (!inner)
+        return NULL;
+    if (!PyCoro_CheckExact(inner)) {  /* some other awaitable: Python knows them all */
+        PyObject *awaited = PyObject_CallMethodOneArg((PyObject *)self, s_receive_slowly, inner);
+        Py_DECREF(inner);
+        return awaited;
+    }
+    Reception *reception = PyObject_GC_New(Reception, &ReceptionType);
+    if (!reception) {
+        Py_DECREF(inner);
+        return NULL;
+    }
+    Py_INCREF(self);
+    reception->passage = (PyObject *)self;
+    reception->inner = inner;
+    PyObject_GC_Track(reception);
+    return (PyObject *)reception;
+}
+
 static int passage_traverse(Passage *self, visitproc visit, void *arg)
 {
 #define VISIT(name) Py_VISIT(self->name);
@@ -784,6 +942,7 @@ static PyMemberDef passage_members[] = {
     TRUTH(Passage, "open", open), TRUTH(Passage, "_is_plain", is_plain), {NULL}};
 
 static PyMethodDef passage_methods[] = {
+    {"receive", (PyCFunction)passage_receive, METH_NOARGS, "The server's next message; see Exchange."},
     {"send", (PyCFunction)passage_send, METH_O, "Pass the application's message on; see Exchange."}, {NULL}};
 
 static PyTypeObject PassageType = {
@@ -832,6 +991,7 @@ static const struct { PyObject **place; const char *text; } NAMES[] = {
     {&s_reduces, "reduces"}, {&s_sampling, "sampling"}, {&s_put, "_put"}, {&s_torn, "_torn"},
     {&s_sent_id, "_sent_id"}, {&s_begin_answer, "_begin_answer"}, {&s_see_piece, "_see_piece"},
     {&s_send_slowly, "_send_slowly"}, {&s_keep_answer, "_keep_answer"}, {&s_went_wrong, "_went_wrong"},
+    {&s_see_body, "_see_body"}, {&s_receive_slowly, "_receive_slowly"},
     {&s_reduced_bodies, "_reduced_bodies"}, {&s_unmatched, "(unmatched)"}, {&s_empty_text, ""}};
 
 PyMODINIT_FUNC PyInit__swift(void)
@@ -842,7 +1002,8 @@ PyMODINIT_FUNC PyInit__swift(void)
             return NULL;
     if (!(s_id_header = PyBytes_FromString("x-request-id")) || !(s_empty_bytes = PyBytes_FromString("")))
         return NULL;
-    if (PyType_Ready(&SegmentType) < 0 || PyType_Ready(&PenType) < 0 || PyType_Ready(&PassageType) < 0)
+    if (PyType_Ready(&SegmentType) < 0 || PyType_Ready(&PenType) < 0 || PyType_Ready(&PassageType) < 0
+        || PyType_Ready(&ReceptionType) < 0)
         return NULL;
     PyObject *module = PyModule_Create(&module_definition);
     if (!module || PyModule_AddObjectRef(module, "BegunSegment", (PyObject *)&SegmentType) < 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tiltmeter.capture.record import LoggedFields
 from tiltmeter.capture.report import report
@@ -19,16 +19,16 @@ MOST_LOGGED = 10_000
 """Calls of one request that are kept: a list body has one a lead."""
 
 
-class Note:
+class Note(Protocol):
     """What was logged during one request. `open` ends with the record."""
 
-    open: bool = True
-    said: list[LoggedFields] | None = None
+    open: bool
+    said: list[LoggedFields] | None
 
     @property
     def counters(self) -> Counters:
         """Of the writer that gets the record."""
-        raise NotImplementedError
+        ...
 
 
 current_note: ContextVar[Note | None] = ContextVar("tiltmeter_request", default=None)

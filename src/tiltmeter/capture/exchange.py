@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from tiltmeter.capture.context import Note, current_note
+from tiltmeter.capture.context import current_note
 from tiltmeter.capture.options import REQUEST_IDS
 from tiltmeter.capture.record import LoggedFields, RequestRecord, encode_record
 from tiltmeter.capture.report import report
@@ -40,7 +40,7 @@ _IDS_AT_ONCE = 64
 os.register_at_fork(after_in_child=_new_ids.clear)  # a child must not hand out its parent's ids
 
 
-class Exchange(Note):
+class Exchange:
     """Stands between the server and the application for one request.
 
     Every microsecond here is paid by every request of the customer, and in a service that does other work in between
@@ -59,6 +59,8 @@ class Exchange(Note):
     _long_body: _Pieces | None = None
     _long_answer: _Pieces | None = None
     _status: int = 0
+    open: bool = True  # until the record is made
+    said: list[LoggedFields] | None
     _encoding: str = ""
     _client_id: str | None = None
     _traceparent: bytes = b""
@@ -104,6 +106,10 @@ class Exchange(Note):
     async def receive(self) -> Message:
         """The server's next message; bodies are kept up to the cap."""
         message = await self._receive()
+        self._see_body(message)
+        return message
+
+    def _see_body(self, message: Message) -> None:
         body = message.get("body")
         if body:
             if type(body) is bytes and not self._body and len(body) <= self._options.max_body:
@@ -112,7 +118,6 @@ class Exchange(Note):
                 self._long_body = self._long_body or _Pieces(self._body)
                 self._body = self._long_body.add(body, self._options.max_body)
                 self._is_plain = False
-        return message
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass the application's message on; the record is kept before the last byte of the answer."""
@@ -307,6 +312,11 @@ class SwiftExchange(Passage, Exchange):
     """An exchange whose plain course is compiled; every other course is that of `Exchange`, on the same attributes."""
 
     _send_slowly = Exchange.send
+
+    async def _receive_slowly(self, coming: Awaitable[Message]) -> Message:
+        message = await coming
+        self._see_body(message)
+        return message
 
     def _reduced_bodies(self) -> tuple[bytes, bytes]:
         """Both bodies, which came whole, as they may be stored."""

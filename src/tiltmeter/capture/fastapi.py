@@ -112,6 +112,7 @@ class Capture:
         self._exchange = PatientExchange if may_wait else SWIFTEST
         if spool is None and writer is None:
             sys.stderr.write(f"tiltmeter: requests are recorded in {self.writer.spool.absolute()}\n")
+        self._samples = sampling < 1.0
         self._excluded = frozenset(self._options.exclude_paths)
         self._excluded_below = tuple(f"{path.rstrip('/')}/" for path in self._options.exclude_paths)
         count_here(self.writer.counters)
@@ -139,7 +140,11 @@ class Capture:
         exchange = None
         try:
             path = scope["path"]
-            if not (path in self._excluded or path.startswith(self._excluded_below) or self._is_left_out()):
+            if not (
+                path in self._excluded
+                or path.startswith(self._excluded_below)
+                or (self._samples and self._is_left_out())
+            ):
                 exchange = self._exchange(self._options, self.writer, scope, receive, send)
         except Exception as error:  # noqa: BLE001 - capture boundary: the request is served whatever goes wrong here
             self.writer.counters.add("capture_errors")
@@ -156,8 +161,7 @@ class Capture:
             exchange.end()
 
     def _is_left_out(self) -> bool:
-        sampling = self._options.sampling
-        return sampling < 1.0 and self._options.chance() >= sampling
+        return self._options.chance() >= self._options.sampling
 
     def close(self) -> None:
         """Seal the spool and give the slot back; otherwise done when the process ends."""

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
+from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.service.capture_findings import spool_findings, table_findings
 from tiltmeter.service.findings import Finding, State
@@ -55,7 +56,9 @@ def _versions(_: World, __: Path) -> Iterator[Finding]:
         except PackageNotFoundError:
             found.append(f"{package} missing")
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("versions", State.OK, f"tiltmeter {__version__}, Python {python}, {', '.join(found)}")
+    yield Finding(
+        "versions", State.OK, f"tiltmeter {__version__} (capture {FORM}), Python {python}, {', '.join(found)}"
+    )
 
 
 def _models(world: World, _: Path) -> Iterator[Finding]:
