@@ -178,7 +178,6 @@ def main():
         raise SystemExit("wrk is not installed: apt-get install wrk")
     sys.path.insert(0, str(Path(__file__).parent))
     import capture as apps
-
     from tiltmeter.capture.swift import FORM
 
     with tempfile.TemporaryDirectory(prefix="bench-http-") as folder:
