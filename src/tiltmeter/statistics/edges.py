@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,22 +99,33 @@ def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile], below: np.n
         below: their rows up to the end of each bin, if they were summed before.
     """
     below = rows_below(profiles) if below is None else below
-    edges = bins.edges
-    if bins.fine.size < edges.size:
-        ends = _with_last(bins.fine, edges.size)
-        edges, below = edges.take(ends[:-1]), below.take(ends, axis=1)
-    if edges.size == 0 or not any(profile.low_tail or profile.high_tail for profile in profiles):
-        return FineBins(edges, below)
-    high_edges, high = _tail([profile.high_tail for profile in profiles], below[:, -1] - below[:, -2], bins.scale)
-    low_edges, low = _tail([profile.low_tail for profile in profiles], below[:, 0], bins.scale)
-    if high_edges.size == 0 and low_edges.size == 0:
-        return FineBins(edges, below)
-    with np.errstate(over="ignore"):  # an edge beyond the doubles is dropped below
-        outside = edges[0] - low_edges[::-1], edges[-1] + high_edges
-    outer = np.add.accumulate(low[:, ::-1], axis=1), below[:, -2:-1] + np.add.accumulate(high, axis=1)
-    return _without_repeats(
-        np.concatenate((outside[0], edges, outside[1])), np.concatenate((outer[0], below[:, 1:-1], outer[1]), axis=1)
-    )
+    ends = _with_last(bins.fine, bins.edges.size)
+    if bins.fine.size == 0 or not any(profile.low_tail or profile.high_tail for profile in profiles):
+        return FineBins(bins.edges.take(bins.fine), below.take(ends, axis=1))
+    outer = below[:, ends[0]].tolist(), (below[:, -1] - below[:, ends[-2]]).tolist()
+    low = _tail([profile.low_tail for profile in profiles], outer[0], bins.scale)
+    high = _tail([profile.high_tail for profile in profiles], outer[1], bins.scale)
+    return _with_tails(bins.edges, below, ends, low, high)
+
+
+def _with_tails(edges: np.ndarray, below: np.ndarray, ends: np.ndarray, low: _Tail, high: _Tail) -> FineBins:
+    first, last = float(edges[ends[0]]), float(edges[ends[-2]])
+    lower = [first - distance for distance in reversed(low.distances)]
+    upper = [last + distance for distance in high.distances]
+    start, stop = len(lower), len(lower) + ends.size - 1
+    whole = np.empty(stop + len(upper))
+    whole[:start] = lower
+    # `clip` writes straight into the given array; all positions are in it.
+    edges.take(ends[:-1], out=whole[start:stop], mode="clip")
+    whole[stop:] = upper
+    rows = np.empty((below.shape[0], whole.size + 1), dtype=np.int64)
+    for row, (side, before, after) in enumerate(zip(below, low.rows, high.rows, strict=True)):
+        rows[row, : start + 1] = list(accumulate(reversed(before)))
+        side.take(ends[1:-1], out=rows[row, start + 1 : stop], mode="clip")
+        rows[row, stop:] = list(accumulate(after, initial=int(side[ends[-2]])))[1:]
+    limits = [*pairwise((-math.inf, *lower, first)), *pairwise((last, *upper, math.inf))]
+    grows = all(one < other for one, other in limits)
+    return FineBins(whole, rows) if grows else _without_repeats(whole, rows)
 
 
 def _with_last(ends: np.ndarray, last: int) -> np.ndarray:
@@ -129,22 +141,28 @@ def _steps(below: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _tail(tails: Iterable[Mapping[int, int]], outer: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the occupied log bins as distances, and the rows per bin between them, nearest first.
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """Occupied log bins beyond one end of the baseline's range, nearest first.
 
-    The last column holds what lies beyond the last end: the open bin, and infinities that no log bin counts.
+    Args:
+        distances: their ends, as distances from the range.
+        rows: per profile, rows in each bin; one more than ends: the open bin, and infinities that no log bin counts.
     """
+
+    distances: list[float]
+    rows: list[list[int]]
+
+
+def _tail(tails: Iterable[Mapping[int, int]], outer: Sequence[int], scale: float) -> _Tail:
     tails = list(tails)
     occupied = {index for tail in tails for index in tail if index < TAIL_STEPS}
-    if not occupied:
-        return np.empty(0), outer[:, np.newaxis]
     ends = sorted(occupied | {index - 1 for index in occupied if index > 0})
-    distances = np.array([tail_offset(index, scale) for index in ends])
-    rows = np.empty((len(tails), len(ends) + 1), dtype=np.int64)
-    for row, tail in enumerate(tails):
-        rows[row, :-1] = [tail.get(index, 0) for index in ends]
-    rows[:, -1] = outer - np.add.reduce(rows[:, :-1], axis=1)
-    return distances, rows
+    rows = []
+    for tail, total in zip(tails, outer, strict=True):
+        named = [tail.get(index, 0) for index in ends]
+        rows.append([*named, total - sum(named)])
+    return _Tail([tail_offset(index, scale) for index in ends], rows)
 
 
 def _without_repeats(edges: np.ndarray, below: np.ndarray) -> FineBins:
