@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 _MOST_PSI = 1.0
 """A feature counts at most this much in the weighted PSI: one of 30 going 1 → 2 alone would lift the mean to 0.61."""
 
-_BLOCK = 32
-"""Features whose drift statistics are computed at once: more would leave the processor's cache (2,000 bins each)."""
+_BLOCK = 16
+"""Features whose drift statistics are computed at once.
+
+Twice as many bins (2,000 a feature) leave the processor's cache, and the system takes freed memory of that size back:
+at 10,000 features it then hands out 120,000 new pages instead of 10,000.
+"""
 
 _SCHEMA = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
 
