@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiltmeter.domain.feature import FeatureKind
 
 if TYPE_CHECKING:
+    from tiltmeter.api.backtest import Episode, JudgedWindow
     from tiltmeter.domain.comparison import (
         Comparison,
         FeatureComparison,
@@ -163,4 +164,42 @@ def overall_json(overall: Overall) -> dict[str, Any]:
         "features_warning": overall.features_warning,
         "features_critical": overall.features_critical,
         "severity": overall.severity.word,
+    }
+
+
+def judged_window_json(judged: JudgedWindow) -> dict[str, Any]:
+    """One window of a history."""
+    rate = judged.conversion_rate
+    return {
+        "start": judged.window.start.isoformat(),
+        "end": judged.window.end.isoformat(),
+        "rows": judged.rows,
+        "status": judged.status.value,
+        "features": {
+            name: {
+                "psi": feature.psi,
+                "severity": feature.severity.word,
+                "status": feature.status.value,
+                "psi_q_value": feature.psi_q_value,
+                "missing_share": feature.missing_share,
+            }
+            for name, feature in judged.features.items()
+        },
+        "overall": overall_json(judged.overall) if judged.overall is not None else None,
+        "outcomes": {} if rate is None else {"conversion_rate": rate},
+    }
+
+
+def episode_json(episode: Episode) -> dict[str, Any]:
+    """One alert that a history would have raised."""
+    return {
+        "rule": episode.rule,
+        "severity": episode.severity.word,
+        "feature": episode.feature or None,
+        "since": episode.since.isoformat(),
+        "until": episode.until.isoformat() if episode.until is not None else None,
+        "windows": episode.windows,
+        "peak": episode.peak,
+        "effect": episode.effect,
+        "incident": episode.incident or None,
     }

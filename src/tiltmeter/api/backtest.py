@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.alerting.advance import RULE_ERROR, Situation, advance
 from tiltmeter.alerting.lifecycle import period
-from tiltmeter.api.as_json import DEFINITION, overall_json
+from tiltmeter.api.as_json import DEFINITION, episode_json, judged_window_json
 from tiltmeter.api.files import write_text
-from tiltmeter.api.judging import Judged, judge
+from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS
 from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.rule import Hold, Rule, RuleSet
 from tiltmeter.domain.severity import Severity
-from tiltmeter.monitors.drift import STEPS
+from tiltmeter.monitors.drift import STEPS, statistics_behind
 from tiltmeter.statistics.comparison import compare as compared
 from tiltmeter.statistics.steps import with_steps
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from tiltmeter.domain.comparison import Comparison, Overall
     from tiltmeter.domain.message import Message
     from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.statistic import DriftStatistic
     from tiltmeter.domain.window import Grain, Window
+    from tiltmeter.statistics.tested import DescribedSides
 
 SCHEMA = "tiltmeter.backtest/1"
 CONVERSION = "outcomes.conversion_rate"
@@ -168,8 +172,8 @@ class Backtest:
         """The document of `backtest --json`."""
         return {
             "schema": SCHEMA,
-            "windows": [_window_json(window) for window in self.windows],
-            "alerts": [_episode_json(episode) for episode in self.episodes],
+            "windows": [judged_window_json(window) for window in self.windows],
+            "alerts": [episode_json(episode) for episode in self.episodes],
             "summary": {
                 "windows": len(self.windows),
                 "judged": self.judged,
@@ -198,7 +202,7 @@ class Backtest:
 
 def replay(
     reference: Reference,
-    history: Sequence[tuple[Window, Profile | None]],
+    history: Iterable[tuple[Window, Profile | None]],
     rules: RuleSet,
     *,
     zone: ZoneInfo,
@@ -217,23 +221,61 @@ def replay(
         weights: importance of features in the weighted PSI.
         model: name of the model that rules may be limited to; empty judges all rules.
     """
-    name = model or "history"
-    has_label = bool(reference.bins.label)
-    judging = tuple(
-        at_grain(rule, history[0][0], keep_models=bool(model))
-        for rule in rules.rules
-        if history and is_measured(rule.metric, has_label=has_label)
-    )
-    course = _Course(replace(rules, rules=judging), name, zone)
-    windows = []
-    has_steps = any(rule.metric in STEPS for rule in judging)
-    before: Profile | None = None
-    for window, profile in history:
-        judged = _judged(reference, window, profile, judging, previous=before, weights=weights, model=name)
-        before = profile if has_steps else None
-        course.move(window, judged.verdicts if judged else ())
-        windows.append(JudgedWindow.of(window, judged.comparison if judged else None))
-    return Backtest(tuple(windows), course.episodes(), len(course.messages), judging, reference, source, zone)
+    return replays(reference, history, [rules], zone=zone, source=source, weights=weights, model=model)[0]
+
+
+def replays(
+    reference: Reference,
+    history: Iterable[tuple[Window, Profile | None]],
+    rules: Sequence[RuleSet],
+    *,
+    zone: ZoneInfo,
+    source: str = "history",
+    weights: Mapping[str, float] | None = None,
+    model: str = "",
+) -> list[Backtest]:
+    """As `replay`, once for each of several rule sets; the history is read and compared once."""
+    windows = iter(history)
+    first = next(windows, None)
+    if first is None:
+        return [Backtest((), (), 0, (), reference, source, zone) for _ in rules]
+    name, has_label = model or "history", bool(reference.bins.label)
+    courses = []
+    for one in rules:
+        chosen = [rule for rule in one.rules if is_measured(rule.metric, has_label=has_label)]
+        judging = tuple(at_grain(rule, first[0], keep_models=bool(model)) for rule in chosen)
+        courses.append(_Course(replace(one, rules=judging), name, zone))
+    comparer = _Comparer.of(reference, {rule.metric for course in courses for rule in course.rules.rules}, weights)
+    for window, profile in chain([first], windows):
+        comparison = comparer.compared(window, profile)
+        for course in courses:
+            course.judge(window, comparison)
+    return [course.outcome(reference, source) for course in courses]
+
+
+@dataclass(slots=True)
+class _Comparer:
+    """Holds windows against one reference; what the reference alone tells is found once."""
+
+    reference: Reference
+    statistics: tuple[DriftStatistic, ...]
+    has_steps: bool
+    weights: Mapping[str, float] | None
+    known: DescribedSides = field(default_factory=dict)
+    previous: Profile | None = None
+
+    @classmethod
+    def of(cls, reference: Reference, metrics: AbstractSet[str], weights: Mapping[str, float] | None) -> _Comparer:
+        return cls(reference, statistics_behind(metrics), not metrics.isdisjoint(STEPS), weights)
+
+    def compared(self, window: Window, profile: Profile | None) -> Comparison | None:
+        previous, self.previous = self.previous, profile
+        if profile is None or profile.rows == 0:
+            return None
+        comparison = compared(
+            self.reference, profile, weights=self.weights, now=window.end, statistics=self.statistics, known=self.known
+        )
+        return with_steps(comparison, self.reference.bins, previous) if self.has_steps else comparison
 
 
 def is_measured(metric: str, *, has_label: bool) -> bool:
@@ -241,28 +283,6 @@ def is_measured(metric: str, *, has_label: bool) -> bool:
     if metric == CONVERSION:
         return has_label
     return metric.startswith(("drift.", "features.")) and metric not in _ONLY_LIVE
-
-
-def _judged(
-    reference: Reference,
-    window: Window,
-    profile: Profile | None,
-    rules: Sequence[Rule],
-    *,
-    previous: Profile | None,
-    weights: Mapping[str, float] | None,
-    model: str,
-) -> Judged | None:
-    if profile is None or profile.rows == 0:
-        return None
-    comparison = compared(reference, profile, weights=weights, now=window.end)
-    comparison = with_steps(comparison, reference.bins, previous)
-    conversion = Metric(
-        CONVERSION, Subject(model), window, comparison.conversion_current,
-        n_reference=comparison.n_reference, n_current=comparison.n_current,
-    )  # fmt: skip
-    more = (conversion,) if comparison.conversion_current is not None else ()
-    return judge(comparison, rules, window=window, model=model, more=more)
 
 
 def at_grain(rule: Rule, window: Window, *, keep_models: bool = False) -> Rule:
@@ -293,6 +313,24 @@ class _Course:
     fired: dict[str, tuple[Alert, Severity, str]] = field(default_factory=dict)
     messages: set[tuple[str, str, datetime]] = field(default_factory=set)
     starts: dict[datetime, datetime] = field(default_factory=dict)
+    windows: list[JudgedWindow] = field(default_factory=list)
+
+    def judge(self, window: Window, comparison: Comparison | None) -> None:
+        """Judge one window, by the code that judges live."""
+        judged = None
+        if comparison is not None:
+            rate = comparison.conversion_current
+            rows = comparison.n_reference, comparison.n_current
+            conversion = Metric(CONVERSION, Subject(self.model), window, rate, n_reference=rows[0], n_current=rows[1])
+            more = (conversion,) if rate is not None else ()
+            judged = judge(comparison, self.rules.rules, window=window, model=self.model, more=more)
+        self.move(window, judged.verdicts if judged else ())
+        self.windows.append(JudgedWindow.of(window, judged.comparison if judged else None))
+
+    def outcome(self, reference: Reference, source: str) -> Backtest:
+        """What all windows came to."""
+        told = len(self.messages)
+        return Backtest(tuple(self.windows), self.episodes(), told, self.rules.rules, reference, source, self.zone)
 
     def move(self, window: Window, verdicts: Sequence[Verdict]) -> None:
         """One window on; people acknowledge at once, so nothing is repeated or escalated for want of an answer."""
@@ -335,39 +373,3 @@ class _Course:
 def _said(message: Message) -> tuple[str, str, datetime]:
     """What makes a message one for all of its channels."""
     return message.incident, message.kind.value, message.created_at
-
-
-def _window_json(judged: JudgedWindow) -> dict[str, Any]:
-    rate = judged.conversion_rate
-    return {
-        "start": judged.window.start.isoformat(),
-        "end": judged.window.end.isoformat(),
-        "rows": judged.rows,
-        "status": judged.status.value,
-        "features": {
-            name: {
-                "psi": feature.psi,
-                "severity": feature.severity.word,
-                "status": feature.status.value,
-                "psi_q_value": feature.psi_q_value,
-                "missing_share": feature.missing_share,
-            }
-            for name, feature in judged.features.items()
-        },
-        "overall": overall_json(judged.overall) if judged.overall is not None else None,
-        "outcomes": {} if rate is None else {"conversion_rate": rate},
-    }
-
-
-def _episode_json(episode: Episode) -> dict[str, Any]:
-    return {
-        "rule": episode.rule,
-        "severity": episode.severity.word,
-        "feature": episode.feature or None,
-        "since": episode.since.isoformat(),
-        "until": episode.until.isoformat() if episode.until is not None else None,
-        "windows": episode.windows,
-        "peak": episode.peak,
-        "effect": episode.effect,
-        "incident": episode.incident or None,
-    }

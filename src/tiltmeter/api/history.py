@@ -12,17 +12,21 @@ import pyarrow as pa
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.window import Grain, Window, windows_between
 from tiltmeter.profiling.hours import epoch_seconds
+from tiltmeter.profiling.progress import told
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from tiltmeter.domain.profile import Bins, Profile
-    from tiltmeter.ports import Engine, Rows
+    from tiltmeter.ports import Engine, ProfileStates, Rows
 
 MOST_WINDOWS = 50_000
 """Windows of one history: five years of hours. A single wrong time would otherwise make millions."""
+
+_WEEK = 168
+"""Hours that are read at once: one at a time costs a look at all files, a year at once would fill the memory."""
 
 _NO_TIME = np.iinfo(np.int64).min
 
@@ -127,6 +131,42 @@ def profiled_windows(
         raise EmptyWindow(f'no row to judge has a time in "{time}"', at=rows.name, hint="is it the right column?")
     moments = [*by_start, since] if since is not None else list(by_start)
     return [(window, by_start.get(window.start)) for window in _windows(moments, grain, zone, rows.name)]
+
+
+def told_windows(windows: Sequence[tuple[Window, Profile | None]]) -> Iterator[tuple[Window, Profile | None]]:
+    """The windows one after the other; whoever listens is told how many are judged."""
+    tell = told("judging windows")
+    for number, pair in enumerate(windows):
+        if tell is not None:
+            tell(number, len(windows))
+        yield pair
+
+
+def stored_windows(
+    states: ProfileStates, model: str, bins_id: str, windows: Sequence[Window]
+) -> Iterator[tuple[Window, Profile | None]]:
+    """Windows with their stored profiles, None where nothing is stored; hours are read a week at once.
+
+    Args:
+        states: where profiles are stored.
+        model: whose.
+        bins_id: cells of the profiles.
+        windows: of one grain, in order.
+    """
+    tell, done = told("judging windows"), 0
+    for start in range(0, len(windows), _WEEK):
+        some = windows[start : start + _WEEK]
+        hours: Mapping[datetime, Profile] = {}
+        if some[0].grain is Grain.HOUR:
+            hours = states.hours(model, bins_id, Window(some[0].start, some[-1].end, Grain.WEEK))
+        for window in some:
+            if tell is not None:
+                tell(done, len(windows))
+            done += 1
+            if window.grain is Grain.HOUR and not window.start.minute:
+                yield window, hours.get(window.start)
+            else:
+                yield window, states.total(model, bins_id, window)
 
 
 def _windows(moments: Sequence[datetime], grain: Grain, zone: ZoneInfo, name: str) -> list[Window]:

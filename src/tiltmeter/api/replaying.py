@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tiltmeter.api.backtest import Backtest, replay
+from tiltmeter.api.backtest import Backtest, replays
 from tiltmeter.api.baseline import Baseline, Notes
 from tiltmeter.api.columns import checked_names, share_columns
-from tiltmeter.api.history import TimeSlice, checked_time, profiled_windows
+from tiltmeter.api.history import TimeSlice, checked_time, profiled_windows, told_windows
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.engines.local import open_rows
 
@@ -140,4 +140,4 @@ def backtests_beside(
         baseline.engine, rows, baseline.bins, time=history.time, grain=grain, zone=zone, since=history.until
     )
     name, reference = history.rows.name, baseline.reference
-    return [replay(reference, windows, one, zone=zone, source=name, weights=weights, model=model) for one in rules]
+    return replays(reference, told_windows(windows), rules, zone=zone, source=name, weights=weights, model=model)

@@ -25,6 +25,7 @@ from tiltmeter.cli.options import (
     Weights,
 )
 from tiltmeter.cli.output import checked_output, console, print_json, read_weights, remark, table
+from tiltmeter.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,10 +104,11 @@ def backtest(  # noqa: PLR0917 - an option each
     history = History.of(data, time=time_column, until=until, baseline=baseline)
     columns = _completed(Columns(features, ignore, kind, missing, score, label, entity), data)
     roles = columns.roles(list(history.rows.schema.names), time=time_column)
-    replayed = backtests_beside(
-        history, roles, [one for _, one in tried],
-        grain=Grain(every.value), zone=zone, weights=weighted, engine=engine.value, model=model,
-    )  # fmt: skip
+    with shown_progress():
+        replayed = backtests_beside(
+            history, roles, [one for _, one in tried],
+            grain=Grain(every.value), zone=zone, weights=weighted, engine=engine.value, model=model,
+        )  # fmt: skip
     for line in history.notes.lines:
         remark(line)
     show([(name, one) for (name, _), one in zip(tried, replayed, strict=True)], html=html, as_json=as_json)

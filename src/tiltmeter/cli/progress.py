@@ -54,7 +54,7 @@ class _Bar:
             if what not in self._tasks:
                 for task in self._tasks.values():
                     self._progress.update(task, visible=False)
-                self._tasks[what] = self._progress.add_task(_short(what), total=total)
+                self._tasks[what] = self._progress.add_task(_short(what), total=total, unit=_unit(what))
             self._progress.update(self._tasks[what], completed=done, total=total)
 
     def close(self) -> None:
@@ -70,12 +70,16 @@ def _started() -> Progress:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("rows"),
+        TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=Console(stderr=True, markup=False, highlight=False), transient=True)
     progress.start()
     return progress
+
+
+def _unit(what: str) -> str:
+    return "windows" if what == "judging windows" else "rows"
 
 
 def _short(what: str) -> str:

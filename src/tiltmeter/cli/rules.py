@@ -12,6 +12,8 @@ from tiltmeter.cli.output import print_json, remark
 from tiltmeter.domain.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import Profile
@@ -98,8 +100,9 @@ def backtest(
     Example:
         tiltmeter rules backtest --rules now.yaml --rules stricter.yaml --from 2026-09-01
     """
-    from tiltmeter.api.backtest import replay
+    from tiltmeter.api.backtest import replays
     from tiltmeter.cli.backtest import show
+    from tiltmeter.cli.progress import shown_progress
     from tiltmeter.config.load import load_settings
     from tiltmeter.config.rules import load_rules
     from tiltmeter.wiring import build_world
@@ -109,14 +112,12 @@ def backtest(
     watched = _model(world, model)
     reference, history = _stored(world, watched, every, since, until)
     tried = [(str(path), load_rules(path)) for path in rules or []] or [("configured", world.rules)]
-    found = [
-        (
-            name,
-            replay(reference, history, one, zone=world.zone, source=name, weights=watched.weights, model=watched.name),
-        )
-        for name, one in tried
-    ]
-    show(found, html=html, as_json=as_json)
+    with shown_progress():
+        found = replays(
+            reference, history, [one for _, one in tried], zone=world.zone, source=watched.name,
+            weights=watched.weights, model=watched.name,
+        )  # fmt: skip
+    show([(name, one) for (name, _), one in zip(tried, found, strict=True)], html=html, as_json=as_json)
 
 
 def _model(world: World, name: str | None) -> Model:
@@ -133,8 +134,8 @@ def _model(world: World, name: str | None) -> Model:
 
 def _stored(
     world: World, model: Model, every: str, since: str | None, until: str | None
-) -> tuple[Reference, list[tuple[Window, Profile | None]]]:
-    from tiltmeter.api.history import moment_of
+) -> tuple[Reference, Iterator[tuple[Window, Profile | None]]]:
+    from tiltmeter.api.history import moment_of, stored_windows
     from tiltmeter.domain.errors import EmptyWindow, UsageError
     from tiltmeter.domain.window import Grain, windows_between
     from tiltmeter.registry import did_you_mean
@@ -152,4 +153,4 @@ def _stored(
     reference = world.baselines.judging(model, windows[-1]) if windows else None
     if reference is None:
         raise EmptyWindow("no whole window lies in that span", hint="choose --from and --to further apart")
-    return reference, [(window, world.states.total(model.name, bins.bins_id, window)) for window in windows]
+    return reference, stored_windows(world.states, model.name, bins.bins_id, windows)

@@ -10,12 +10,14 @@ from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.effects import effect_of, shortened, step_words
+from tiltmeter.statistics.comparison import registered
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from tiltmeter.domain.alert import Verdict
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
+    from tiltmeter.domain.statistic import DriftStatistic
     from tiltmeter.domain.window import Window
 
     _Details = dict[str, str | float | int | list[str]]
@@ -85,6 +87,18 @@ _SCORE_SIDE = {
     "features.q95": "q95",
 }  # fmt: skip
 """What is kept of the score's own distribution."""
+
+
+def statistics_behind(names: Collection[str]) -> tuple[DriftStatistic, ...]:
+    """The drift statistics that these metrics need, PSI always: a history is judged by three of six.
+
+    Args:
+        names: of metrics.
+    """
+    asked = {name.removeprefix("drift.") for name in names if name.startswith("drift.")}
+    if "test_q_value" in asked:
+        asked |= {"ks", "chi2"}
+    return tuple(one for one in registered() if one.name == "psi" or not asked.isdisjoint((one.name, *one.parts)))
 
 
 def drift_metrics(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.profile import FeatureBins, Profile
     from tiltmeter.domain.statistic import DriftStatistic
     from tiltmeter.statistics.features import FeatureNumbers
+    from tiltmeter.statistics.tested import DescribedSides
 
 _MOST_PSI = 1.0
 """A feature counts at most this much in the weighted PSI: one of 30 going 1 → 2 alone would lift the mean to 0.61."""
@@ -54,6 +55,7 @@ def compare(
     weights: Mapping[str, float] | None = None,
     now: datetime | None = None,
     statistics: Sequence[DriftStatistic] | None = None,
+    known: DescribedSides | None = None,
 ) -> Comparison:
     """Every number of a window against its reference; severities are left at none, rules decide them.
 
@@ -63,6 +65,7 @@ def compare(
         weights: importance of features in the weighted PSI; 1 where absent.
         now: moment that the freshness of datetime features is measured from.
         statistics: drift statistics to compute, None for all registered.
+        known: statistics of the reference by feature: give an empty dictionary, and the same one for its next windows.
 
     Raises:
         DataError: the window was counted in other bins.
@@ -73,7 +76,7 @@ def compare(
             f"profiles of bins {current.bins_id} and {reference.profile.bins_id} cannot be compared in {bins.bins_id}",
             hint="profile both sides with the bins of one baseline",
         )
-    tested = Tested(rows_tested(reference.profile), rows_tested(current), now)
+    tested = Tested(rows_tested(reference.profile), rows_tested(current), now, {} if known is None else known)
     chosen = registered() if statistics is None else tuple(statistics)
     measured = _measured(reference, current, tested, chosen)
     found = _across_features(measured, tested)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltmeter.domain.comparison import Cell, FeatureComparison, SidePair
+from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.profile import LevelBins, LevelProfile, NumericBins, NumericProfile, TextProfile
 from tiltmeter.domain.severity import Severity
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiltmeter.domain.comparison import SideStatistics
-    from tiltmeter.domain.feature import FeatureKind
     from tiltmeter.domain.profile import FeatureBins, FeatureProfile
     from tiltmeter.domain.statistic import DriftStatistic, Measured
     from tiltmeter.statistics.cells import ComparisonCells
@@ -199,7 +199,11 @@ def _sides(
     numbers: FeatureNumbers,
     fine: FineBins | None = None,
 ) -> tuple[SideStatistics, SideStatistics]:
-    before, why_before = described_side(bins, profiles[0], reference=True, now=tested.now, fine=fine, row=0)
+    before, why_before = tested.known.get(bins.name) or described_side(
+        bins, profiles[0], reference=True, now=tested.now, fine=fine, row=0
+    )
+    if bins.kind is not FeatureKind.DATETIME:  # whose freshness grows with the window's end
+        tested.known[bins.name] = before, why_before
     after, why_after = described_side(bins, profiles[1], now=tested.now, fine=fine, row=1)
     numbers.why.update({f"reference.{name}": reason for name, reason in why_before.items()})
     numbers.why.update({f"current.{name}": reason for name, reason in why_after.items()})

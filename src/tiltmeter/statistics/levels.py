@@ -12,7 +12,7 @@ import numpy as np
 from tiltmeter.domain.comparison import LevelChange
 from tiltmeter.domain.profile import capped_levels
 from tiltmeter.statistics.intervals import at_least_p_value
-from tiltmeter.statistics.sides import largest_positions
+from tiltmeter.statistics.sides import distinct_values, largest_positions
 
 if TYPE_CHECKING:
     from tiltmeter.domain.profile import LevelBins, LevelProfile
@@ -81,8 +81,8 @@ def _counted(current: LevelProfile, named: int) -> int:
     """Number of new levels: the named ones, or more where the window held more than it could name."""
     if current.new_rows <= sum(current.new.values()):
         return named
-    distinct, _ = current.distinct.estimate()
-    return max(named, distinct - int(np.count_nonzero(current.counts)))
+    distinct, _ = distinct_values(current)
+    return max(named, min(current.new_rows, distinct - int(np.count_nonzero(current.counts))))
 
 
 def _expected(reference: LevelProfile, m: int) -> tuple[float, float]:

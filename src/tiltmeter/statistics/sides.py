@@ -90,7 +90,7 @@ def _numeric(
         if reference:
             at[3] = _exact_median(at[3], bins.center, edges)
     values = profile.rows - profile.missing
-    distinct, error = profile.distinct.estimate()
+    distinct, error = distinct_values(profile)
     fresh = None
     if moment is not None and profile.maximum is not None and math.isfinite(moment - profile.maximum):
         fresh = moment - profile.maximum
@@ -127,8 +127,17 @@ def _exact_median(median: float | None, center: float, edges: np.ndarray) -> flo
     return center if mine == theirs else median
 
 
+def distinct_values(profile: FeatureProfile) -> tuple[int, float]:
+    """Different values and the relative standard error of that number, 0.0 while exact.
+
+    A sketch errs to both sides, but nothing has more values than rows that hold one.
+    """
+    found, error = profile.distinct.estimate()
+    return min(found, profile.rows - profile.missing), error
+
+
 def _levels(bins: LevelBins, profile: LevelProfile) -> SideStatistics:
-    distinct, error = profile.distinct.estimate()
+    distinct, error = distinct_values(profile)
     return SideStatistics(
         count=profile.rows,
         missing=profile.missing,
@@ -160,7 +169,7 @@ def largest_positions(counts: np.ndarray, most: int) -> np.ndarray:
 
 
 def _text(profile: FeatureProfile) -> tuple[SideStatistics, dict[str, str]]:
-    distinct, error = profile.distinct.estimate()
+    distinct, error = distinct_values(profile)
     values = profile.rows - profile.missing
     length = profile.length_sum / values if isinstance(profile, TextProfile) and values > 0 else None
     side = SideStatistics(

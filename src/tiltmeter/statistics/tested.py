@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tiltmeter.domain.comparison import SideStatistics
     from tiltmeter.domain.profile import Profile
+
+    DescribedSides = dict[str, tuple[SideStatistics, dict[str, str]]]
+    """Statistics of one side and the reasons of what they lack, by feature."""
 
 MIN_ROWS = 200
 """Rows that both sides need before anything is judged (`rule_defaults.min_rows`)."""
@@ -22,11 +26,13 @@ class Tested:
         m: of the reference.
         n: of the window.
         now: that freshness is measured from.
+        known: statistics of the reference, filled on the way and used again for its next window.
     """
 
     m: int
     n: int
     now: datetime | None = None
+    known: DescribedSides = field(default_factory=dict)
 
 
 def rows_tested(profile: Profile) -> int:

@@ -329,3 +329,17 @@ def test_a_comparison_without_features_is_no_error():
     reference = reference_of({})
     found = compare(reference, Profile("bins", 0, {}))
     assert (found.overall.psi, found.overall.features, found.features) == (None, 0, {})
+
+
+def test_what_is_known_of_the_reference_changes_nothing_but_the_work():
+    rng = np.random.default_rng(8)
+    columns = {"x": rng.normal(size=900), "c": rng.choice(["a", "b", "c"], 900)}
+    reference = reference_of(columns)
+    windows = [
+        window_of(reference.bins, {"x": rng.normal(shift, 1 + shift, 400), "c": rng.choice(["a", "b", "z"], 400)})
+        for shift in (0.0, 0.5, 40.0)
+    ]
+    known = {}
+    with_memory = [compare(reference, window, known=known) for window in windows]
+    assert set(known) == {"x", "c"}
+    assert with_memory == [compare(reference, window) for window in windows]

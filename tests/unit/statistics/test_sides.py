@@ -203,3 +203,34 @@ def test_a_profile_counted_before_gives_the_same_side():
     mine, _ = described_side(bins, other, fine=fine, row=1)
     alone = side_statistics(bins, other)
     assert replace(mine, median=None) == replace(alone, median=None)
+
+
+class _Sketch:
+    """Says a number as a sketch does: with an error, and now and then too many."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def estimate(self):
+        return self.found, 0.016
+
+    def __add__(self, other):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [(FeatureKind.NUMERIC, [1.0, 2.0, 3.0, math.nan]), (FeatureKind.CATEGORICAL, ["a", "b", "c", None])],
+)
+def test_there_are_never_more_different_values_than_rows_that_hold_one(kind, values):
+    bins = bins_of("f", values, kind)
+    profile = replace(profile_of(bins, values), distinct=_Sketch(4))
+    side = side_statistics(bins, profile)
+    assert (side.distinct, side.distinct_error) == (3, 0.016)
+    assert side_statistics(bins, replace(profile, distinct=_Sketch(2))).distinct == 2
+
+
+def test_text_never_has_more_different_values_than_rows_that_hold_one():
+    bins = bins_of("f", ["a", None], FeatureKind.TEXT)
+    profile = replace(profile_of(bins, ["a", None]), distinct=_Sketch(9))
+    assert side_statistics(bins, profile).distinct == 1

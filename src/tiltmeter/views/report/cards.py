@@ -102,5 +102,12 @@ def _lines(feature: FeatureComparison) -> list[tuple[str, Callable[[SideStatisti
     if kind is FeatureKind.TEXT:
         lines.append(("mean length", lambda side: value_text(side.length_mean, kind)))
     lines.append(("missing", lambda side: percent(side.missing_share)))
-    lines.append(("distinct", lambda side: "–" if side.distinct is None else f"{side.distinct:,}"))
+    lines.append(("distinct", _distinct))
     return lines
+
+
+def _distinct(side: SideStatistics) -> str:
+    if side.distinct is None:
+        return "–"
+    error = f" ± {100 * side.distinct_error:.1f} %" if side.distinct_error else ""
+    return f"{side.distinct:,}{error}"
