@@ -123,3 +123,21 @@ def test_a_body_says_the_same_as_its_value(body):
 
 def test_a_body_without_a_named_field_is_stored_as_it_came():
     assert Privacy(drop=["email"]).body(b'{ "x" : 1.50 }') == b'{ "x" : 1.50 }'
+
+
+PLAIN_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='"\\'), max_size=8)
+SCALARS = st.one_of(
+    PLAIN_TEXT, st.integers(-(2**60), 2**60), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.none()
+)
+NAMES = st.one_of(st.sampled_from(["email", "phone", "note", "e", 'm":', "a,b", "{", "["]), PLAIN_TEXT)
+
+
+@given(
+    body=st.dictionaries(NAMES, st.one_of(SCALARS, st.sampled_from(["email", "phone", "note"])), max_size=6),
+    rules=st.permutations(["email", "phone", "note", "a,b"]),
+    form=st.sampled_from([(None, (",", ":")), (None, (", ", " : ")), (2, None)]),
+)
+def test_a_body_cut_where_the_fields_stand_says_the_same_as_one_taken_apart(body, rules, form):
+    privacy = Privacy(drop=rules[:2], hash=rules[2:3], truncate={rules[3]: 3})
+    data = json.dumps(body, indent=form[0], separators=form[1], allow_nan=False).encode()
+    assert json.loads(privacy.body(data)) == privacy.json(json.loads(data))
