@@ -63,7 +63,7 @@ class Privacy:
             actions[name] = _drop
         self._anywhere = {name: action for name, action in actions.items() if "." not in name}
         self._paths = [(name.split("."), action) for name, action in actions.items() if "." in name]
-        self._keys = [_last_key(name) for name in actions]
+        self._any_key = re.compile(b"|".join(re.escape(_last_key(name)) for name in actions) or b"(?!)")
 
     def __bool__(self) -> bool:
         return bool(self._anywhere or self._paths)
@@ -75,7 +75,7 @@ class Privacy:
             ValueError: it is no JSON, so nobody knows what it holds: it must not be stored.
         """
         if self._is_open(data):
-            if not any(key in data for key in self._keys):
+            if self._any_key.search(data) is None:
                 return data
             if not self._paths and data.count(b"{") == 1 and b"[" not in data:
                 return self._spliced(data)
