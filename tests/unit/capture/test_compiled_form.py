@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tiltmeter.capture.budget import Budget
-from tiltmeter.capture.exchange import Exchange, SwiftExchange
+from tiltmeter.capture.exchange import SWIFTEST, Exchange, SwiftExchange
 from tiltmeter.capture.fastapi import Capture
 from tiltmeter.capture.record import decode_record
 from tiltmeter.capture.spool import SpoolWriter, read_segment, sealed_segments
@@ -94,3 +94,64 @@ def test_both_forms_write_the_same_records(tmp_path, options):
     compiled = records(tmp_path / "compiled", SwiftExchange, options, cases)
     assert len(compiled) == len(cases)
     assert compiled == records(tmp_path / "python", Exchange, options, cases)
+
+
+class FutureMessage:
+    """An awaitable of another make than `async def`."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def __await__(self):
+        yield from asyncio.sleep(0).__await__()
+        return self.message
+
+
+def watched_by(receive, folder):
+    writer = SpoolWriter(folder, budget=Budget(10**12, 0.0))
+    capture = Capture(lambda *_: None, model="m", writer=writer)
+    scope = {"type": "http", "method": "POST", "path": "/x", "root_path": "", "headers": []}
+    return SWIFTEST(capture._options, writer, scope, receive, receive)
+
+
+def test_receive_is_what_servers_and_frameworks_expect_of_a_coroutine(tmp_path):
+    async def look():
+        async def receive():
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": b"first"}
+
+        exchange = watched_by(receive, tmp_path / "a")
+        assert (await asyncio.create_task(exchange.receive()))["body"] == b"first"
+        assert exchange._body == b"first"
+
+        given = watched_by(lambda: FutureMessage({"type": "http.request", "body": b"other"}), tmp_path / "b")
+        assert (await given.receive())["body"] == b"other"
+        assert given._body == b"other"
+
+    asyncio.run(look())
+
+
+def test_a_cancelled_receive_reaches_the_server_and_what_the_server_makes_of_it_comes_back(tmp_path):
+    async def look():
+        async def patient():
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                return {"type": "http.disconnect"}
+
+        async def broken():
+            await asyncio.sleep(0)
+            raise ConnectionResetError
+
+        answered = asyncio.create_task(watched_by(patient, tmp_path / "a").receive())
+        await asyncio.sleep(0)
+        answered.cancel()
+        assert (await answered)["type"] == "http.disconnect"
+
+        with pytest.raises(ConnectionResetError):
+            await watched_by(broken, tmp_path / "b").receive()
+
+        left = watched_by(patient, tmp_path / "c").receive()
+        left.close()
+
+    asyncio.run(look())
