@@ -182,6 +182,8 @@ def _heat_row(
         _heat_cell(f"{name}, {windows[position]}" if windows else "", value, _LABEL + position * cell, top, cell)
         for position, value in enumerate(values)
     )
+    room = int((_LABEL - 6) / _NAME_POINTS)
+    shown = shown if len(shown) <= room else f"{shown[: room - 1]}…"
     words = element("text", element("title", name), shown, class_="t", x=_LABEL - 6, y=top + 13, text_anchor="end")
     return Markup(words + cells)
 

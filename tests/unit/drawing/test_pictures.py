@@ -124,3 +124,18 @@ def test_text_bars_fill_from_the_left(share, bar):
 def test_text_sparklines_have_a_character_a_value():
     assert text_sparkline([0.0, 0.5, 1.0, None]) == "▁▅█·"
     assert text_sparkline([None, None]) == "··"
+
+
+def test_names_of_a_heatmap_are_cut_to_their_room():
+    name = "a very long name that no label could hold"
+    label = next(one for one in kinds(heatmap({name: [0.1]}, ["w"], label="x"), "text") if len(one))
+    assert label[0].text == name
+    assert label[0].tail == "a very long name that n…"
+
+
+def test_long_values_of_an_axis_do_not_touch():
+    bars = Histogram(0.0, 4.0, np.array([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]), ((0, 0), (0, 0)))
+    short, dates = (
+        overlay_histogram(bars, label="x", write=lambda _, word=word: word) for word in ("2", "2026-09-01 00:14")
+    )
+    assert len(kinds(short, "text")) == len(kinds(dates, "text")) + 1

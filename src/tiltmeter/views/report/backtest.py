@@ -159,11 +159,17 @@ def _alerts(found: Backtest) -> Markup:
     )
 
 
+def _whole(episode: Episode, found: Backtest) -> str:
+    """What an alert without a feature speaks about: the overall PSI is the score's where there is a score."""
+    of_score = {rule.id for rule in found.rules if rule.metric in {"drift.overall_psi", "drift.score_psi"}}
+    return "score" if found.reference.bins.score and episode.rule in of_score else "all features"
+
+
 def _alert_row(episode: Episode, found: Backtest) -> list[object]:
     zone = found.zone
     until = "still open" if episode.until is None else f"{episode.until.astimezone(zone):%Y-%m-%d %H:%M}"
     return [
-        shortened(episode.feature) or "all features",
+        shortened(episode.feature) or _whole(episode, found),
         badge(episode.severity),
         element("span", episode.rule, class_="k"),
         element("span", f"{episode.since.astimezone(zone):%Y-%m-%d %H:%M}", class_="k"),

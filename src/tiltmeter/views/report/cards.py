@@ -93,11 +93,14 @@ def _lines(feature: FeatureComparison) -> list[tuple[str, Callable[[SideStatisti
     kind = feature.kind
     lines: list[tuple[str, Callable[[SideStatistics], str]]] = []
     if kind.is_binned:
+        lines.append(("median", lambda side: value_text(side.median, kind)))
+    if kind is FeatureKind.DATETIME:  # two dates beside each other are wider than a card
         lines += [
-            ("median", lambda side: value_text(side.median, kind)),
-            ("5 % – 95 %", lambda side: f"{value_text(side.q05, kind)} – {value_text(side.q95, kind)}"),
+            ("5 %", lambda side: value_text(side.q05, kind)),
+            ("95 %", lambda side: value_text(side.q95, kind)),
         ]
     if kind is FeatureKind.NUMERIC:
+        lines.append(("5 % – 95 %", lambda side: f"{value_text(side.q05, kind)} – {value_text(side.q95, kind)}"))
         lines.append(("mean ± std", lambda side: f"{value_text(side.mean, kind)} ± {value_text(side.std, kind)}"))
     if kind is FeatureKind.TEXT:
         lines.append(("mean length", lambda side: value_text(side.length_mean, kind)))

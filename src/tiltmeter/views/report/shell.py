@@ -49,6 +49,7 @@ break-inside:avoid;min-width:0}
 .tm .card svg{width:100%}
 .tm .card table{margin-top:8px;font-size:12px}
 .tm .card td,.tm .card th{padding:2px 6px 2px 0;border:0}
+.tm .card td.r{white-space:normal}.tm .card td:first-child{white-space:nowrap}
 .tm .wide{overflow-x:auto}.tm .slim{display:none}
 .tm details{margin-top:26px}
 .tm details>summary{cursor:pointer;font-weight:600;padding:6px 0}
