@@ -115,7 +115,7 @@ class Privacy:
                     data = _without(data, start, field.end())
                     start = data.find(key, max(0, start - 1))
                 else:
-                    kept = _encode(action(msgspec.json.decode(field[1])))
+                    kept = _encode(action(read_json(field[1])))
                     data = data[: field.start(1)] + kept + data[field.end(1) :]
                     start = data.find(key, field.start(1) + len(kept))
         return data

@@ -141,3 +141,12 @@ def test_a_body_cut_where_the_fields_stand_says_the_same_as_one_taken_apart(body
     privacy = Privacy(drop=rules[:2], hash=rules[2:3], truncate={rules[3]: 3})
     data = json.dumps(body, indent=form[0], separators=form[1], allow_nan=False).encode()
     assert json.loads(privacy.body(data)) == privacy.json(json.loads(data))
+
+
+@pytest.mark.parametrize("number", ["1E400", "-0", "1.50", "18446744073709551616", "12345678901234567890123"])
+def test_a_number_is_hashed_the_same_where_it_stands_and_taken_apart(number):
+    privacy = Privacy(hash=["phone"])
+    flat, nested = f'{{"phone": {number}, "x": 1}}', f'{{"phone": {number}, "x": [1]}}'
+    found = [json.loads(privacy.body(body.encode()))["phone"] for body in (flat, nested)]
+    assert found[0] == found[1]
+    assert found[0] is None or found[0].startswith("hmac:")
