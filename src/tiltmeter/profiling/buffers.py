@@ -6,10 +6,12 @@ a command.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,11 +36,18 @@ def numpy_of(array: pa.Array, fill: float | None = None) -> np.ndarray:
         fill: what null slots hold; anything where None.
     """
     if fill is not None and array.null_count:
-        return np.where(numpy_of(array.is_valid()), numpy_of(array), fill)
+        return numpy_of(pc.fill_null(array, _scalar(fill, array.type)))
     dtype = _DTYPES.get(array.type.id)
     if dtype is None:
         return values_as(array.cast(pa.uint8()), np.dtype("u1")).view(np.bool_)
     return values_as(array, dtype)
+
+
+@cache
+def _scalar(value: float, data_type: pa.DataType) -> pa.Scalar:
+    whole = isinstance(value, int)
+    held = pa.py_buffer(np.array([value], dtype=np.int64 if whole else np.float64))
+    return pa.Array.from_buffers(pa.int64() if whole else pa.float64(), 1, [None, held]).cast(data_type)[0]
 
 
 def values_as(array: pa.Array, dtype: np.dtype) -> np.ndarray:

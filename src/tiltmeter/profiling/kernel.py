@@ -7,11 +7,10 @@ import sys
 from collections import Counter as Multiset
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -32,7 +31,7 @@ from tiltmeter.profiling.columns import (
     label_flags,
 )
 from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
-from tiltmeter.profiling.progress import told
+from tiltmeter.profiling.progress import Told, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -286,6 +285,14 @@ class Partitioned(Rows, Protocol):
         ...
 
 
+class Portioned(Rows, Protocol):
+    """Rows that are best read a few columns at a time."""
+
+    def portions(self, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
+        """For some rows after others: batches that hold different columns of the same rows."""
+        ...
+
+
 def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, threads: int | None = None) -> Profile:
     """All rows as one profile.
 
@@ -335,30 +342,33 @@ def over_parts(
 
 def _part_profile(rows: Rows, counter: Counter, columns: list[str], tell: Told) -> Profile:
     profile = Profile(counter.bins.bins_id, 0, {})
-    for batch in rows.batches(columns):
-        if batch.num_rows:
-            profile = profile + counter.count(counter.plain(batch))
-            tell.done(batch.num_rows)
+    for portions in _in_portions(rows, columns):
+        counted = [counter.count(counter.plain(batch)) for batch in portions if batch.num_rows]
+        if counted:
+            profile = profile + _beside(counted)
+            tell.done(counted[0].rows)
     return profile
 
 
-class Told:
-    """Adds up the rows that all threads have done."""
+def _in_portions(rows: Rows, columns: list[str]) -> Iterator[Iterator[pa.RecordBatch]]:
+    if hasattr(rows, "portions"):
+        return cast(Portioned, rows).portions(columns)
+    return (iter([batch]) for batch in rows.batches(columns))
 
-    def __init__(self, progress: Progress | None, total: int | None) -> None:
-        """Nothing done yet of so many rows, where that is known."""
-        self._progress = progress
-        self._total = total
-        self._done = 0
-        self._lock = Lock()
 
-    def done(self, rows: int) -> None:
-        """So many more."""
-        if self._progress is None:
-            return
-        with self._lock:
-            self._done += rows
-            self._progress(self._done, self._total)
+def _beside(profiles: Sequence[Profile]) -> Profile:
+    """Profiles of different columns of the same rows as one."""
+    first, *others = profiles
+    for other in others:
+        first = replace(
+            first,
+            features={**first.features, **other.features},
+            entities=other.entities if first.entities is None else first.entities,
+            retyped={**first.retyped, **other.retyped},
+            converted=other.converted if first.converted is None else first.converted,
+            labelled=other.labelled if first.labelled is None else first.labelled,
+        )
+    return first
 
 
 def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) -> Profile:
@@ -374,7 +384,6 @@ __all__ = [
     "COMPILED_ROWS",
     "Counter",
     "PlainBatch",
-    "Told",
     "compiled_kernel",
     "over_parts",
     "pays_to_compile",

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from tiltmeter.ports import Rows
     from tiltmeter.profiling.columns import Column
-    from tiltmeter.profiling.kernel import PlainBatch, Told
+    from tiltmeter.profiling.kernel import PlainBatch
+    from tiltmeter.profiling.progress import Told
     from tiltmeter.statistics.segmenting import Segmentation
 
 _BITS = 26
