@@ -12,56 +12,61 @@ from tiltmeter.profiling.fixed_point import scale_of
 
 DECILES = 10
 FINE = 1024
+_GAPS = 32_768
+"""Gaps from the mean made at once: they stay in a cache."""
 POSITIONS = np.int16
 """Of positions in the edges: two for each atom and fine share at most, so that 10,000 features keep in 40 MB."""
 
 
-class Weighted(NamedTuple):
-    """Distinct finite values in ascending order, how often each occurs, and how many rows lie up to each."""
+class Atoms(NamedTuple):
+    """Values that fill a share alone, and their rows `[start, stop)` among all rows in ascending order."""
 
     values: np.ndarray
-    counts: np.ndarray
-    below: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
 
 
-def weighted(values: np.ndarray) -> Weighted:
-    """Distinct finite values of the array with their counts."""
-    ordered = values[np.isfinite(values)]
-    ordered.sort()
-    new = _differ_from_last(ordered)
-    if np.count_nonzero(new) == ordered.size:
-        return Weighted(ordered, np.ones(ordered.size, dtype=np.int64), np.arange(1, ordered.size + 1))
-    starts = np.flatnonzero(new)
-    below = np.append(starts[1:], ordered.size)
-    return Weighted(ordered[starts], below - starts, below)
+def finite_of(ordered: np.ndarray) -> np.ndarray:
+    """The finite values of ascending ones, NaN behind them, without a copy."""
+    return ordered[ordered.searchsorted(-np.inf, side="right") : ordered.searchsorted(np.inf)]
 
 
-def share_edges(baseline: Weighted, parts: int) -> np.ndarray:
+def share_edges(ordered: np.ndarray, parts: int) -> np.ndarray:
     """Edges that cut the baseline into about `parts` equal shares; a value that fills a share alone is an atom.
 
     Args:
-        baseline: distinct values and counts.
+        ordered: finite values of all rows, ascending, at least one.
         parts: T, 10 for deciles or 1,024 for fine edges.
 
     Returns:
         Ascending edges without repeats; bins are `(edge, next edge]`, outer bins open.
     """
-    values, counts, below = baseline
-    total = int(below[-1])
-    is_atom = parts * counts > total
-    atoms = values[is_atom]
-    if atoms.size == values.size:
-        return _alone(atoms)
-    left = total - int(np.add.reduce(counts[is_atom]))
-    wanted = max(1, parts - atoms.size)
-    edges = [_alone(atoms)]
-    for start, stop in _runs(~is_atom) if atoms.size else [(0, values.size)]:
-        before = int(below[start - 1]) if start else 0
-        mass = int(below[stop - 1]) - before
-        # No bin is planned under 2.5 % of the rows (deciles), a quarter of an equal share in general.
-        bins = max(1, min((2 * wanted * mass + left) // (2 * left), 4 * parts * mass // total))
-        edges.append(_run_edges(values[start:stop], below[start:stop] - before, bins))
+    atoms, total = _atoms(ordered, parts), ordered.size
+    left = total - int(np.add.reduce(atoms.stops - atoms.starts))
+    edges = [_alone(atoms.values)]
+    if not left:
+        return edges[0]
+    wanted = max(1, parts - atoms.values.size)
+    for start, stop in zip([0, *atoms.stops.tolist()], [*atoms.starts.tolist(), total], strict=True):
+        mass = stop - start
+        if mass:
+            # No bin is planned under 2.5 % of the rows (deciles), a quarter of an equal share in general.
+            bins = max(1, min((2 * wanted * mass + left) // (2 * left), 4 * parts * mass // total))
+            edges.append(_run_edges(ordered[start:stop], bins))
     return _ascending(*edges)
+
+
+def _atoms(ordered: np.ndarray, parts: int) -> Atoms:
+    """Values with more than 1/parts of the rows."""
+    least = ordered.size // parts + 1
+    # So many equal rows in a row hold at least one whose number is a multiple of theirs.
+    values = _without_repeats(ordered[::least])
+    if least == 1:
+        starts = np.flatnonzero(_differ_from_last(ordered))
+        return Atoms(values, starts, np.append(starts[1:], ordered.size))
+    starts, stops = ordered.searchsorted(values), ordered.searchsorted(values, side="right")
+    many = stops - starts >= least
+    return Atoms(values[many], starts[many], stops[many])
 
 
 def _ascending(*parts: np.ndarray | tuple[float, ...]) -> np.ndarray:
@@ -108,16 +113,11 @@ def _inserted(edges: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return every, is_old.nonzero()[0]
 
 
-def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    steps = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return list(zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True))
-
-
-def _run_edges(values: np.ndarray, below: np.ndarray, bins: int) -> np.ndarray:
-    mass = int(below[-1])
-    targets = np.arange(1, bins, dtype=np.int64) * mass  # first value with bins·C >= j·M
-    positions = (below * bins).searchsorted(targets)
-    return np.asarray(values[positions[positions < values.size - 1]])
+def _run_edges(ordered: np.ndarray, bins: int) -> np.ndarray:
+    # The first value whose cumulated rows C have bins·C >= j·M is that of row ⌈j·M / bins⌉.
+    rows = -(-np.arange(1, bins, dtype=np.int64) * ordered.size // bins)
+    edges = ordered[rows - 1]
+    return np.asarray(edges[edges < ordered[-1]])
 
 
 def numeric_bins(values: np.ndarray, *, float32: bool) -> NumericBins:
@@ -127,20 +127,25 @@ def numeric_bins(values: np.ndarray, *, float32: bool) -> NumericBins:
         values: float64, missing left out; infinities are ignored.
         float32: whether the values carry the rounding of 32-bit floats.
     """
-    baseline = weighted(values)
-    if baseline.values.size == 0:
+    ordered = values + 0.0  # -0.0 is 0.0
+    ordered.sort()
+    return bins_of_ordered(finite_of(ordered), float32=float32)
+
+
+def bins_of_ordered(ordered: np.ndarray, *, float32: bool) -> NumericBins:
+    """The same for finite values in ascending order, without -0.0."""
+    if ordered.size == 0:
         nothing, none = np.empty(0), np.empty(0, dtype=POSITIONS)
         return NumericBins(nothing, none, none, None, None, None, 0.0, 1.0, float32)
-    center = _quantile(baseline, 2)
-    iqr = _quantile(baseline, 1), _quantile(baseline, 3)
-    scale = _scale(baseline, center, iqr[1] - iqr[0])
-    deciles = share_edges(baseline, DECILES)
-    smallest, largest = float(baseline.values[0]), float(baseline.values[-1])
-    limits = (_below(smallest), largest)
-    fine = share_edges(baseline, FINE)
+    center = _quantile(ordered, 2)
+    iqr = _quantile(ordered, 1), _quantile(ordered, 3)
+    scale = _scale(ordered, center, iqr[1] - iqr[0])
+    deciles = share_edges(ordered, DECILES)
+    limits = (_below(float(ordered[0])), float(ordered[-1]))
+    fine = share_edges(ordered, FINE)
     outer = _lacking(fine, np.array(limits)) if fine.size else np.array(limits)
     fine = _inserted(fine, outer)[0] if outer.size else fine
-    tukey, three_sigma = _tukey(*iqr), _three_sigma(baseline)
+    tukey, three_sigma = _tukey(*iqr), _three_sigma(ordered)
     more = _lacking(fine, _ascending(deciles, tukey or (), three_sigma or ()))
     edges, fine_positions = _inserted(fine, more)
     return NumericBins(
@@ -163,20 +168,27 @@ def _positions(edges: np.ndarray, pair: tuple[float, float] | None) -> tuple[int
     return low, high
 
 
-def _quantile(baseline: Weighted, quarters: int) -> float:
+def _quantile(ordered: np.ndarray, quarters: int) -> float:
     """Inverse of the empirical distribution at quarters/4."""
-    rank = -(-quarters * int(baseline.below[-1]) // 4)
-    return float(baseline.values[baseline.below.searchsorted(rank)])
+    return float(ordered[-(-quarters * ordered.size // 4) - 1])
 
 
-def _scale(baseline: Weighted, center: float, spread: float) -> float:
+def _scale(ordered: np.ndarray, center: float, spread: float) -> float:
     if spread > 0 and math.isfinite(spread):
         return scale_of([spread])
+    _, deviation = _mean_and_deviation(ordered, ordered.size)
+    return scale_of([0.0 if ordered[0] == ordered[-1] else deviation, abs(center)])
+
+
+def _mean_and_deviation(ordered: np.ndarray, divisor: int) -> tuple[float, float]:
+    """Mean, and the root of the squared gaps from it over the divisor; not finite where doubles do not hold them."""
     with np.errstate(over="ignore", invalid="ignore"):
-        shares = baseline.counts / baseline.counts.sum()
-        mean = float(np.sum(baseline.values * shares))
-        deviation = float(np.sqrt(np.sum(shares * (baseline.values - mean) ** 2)))
-    return scale_of([0.0 if baseline.values.size == 1 else deviation, abs(center)])
+        mean = float(np.add.reduce(ordered) / ordered.size)
+        squares = 0.0
+        for start in range(0, ordered.size, _GAPS):
+            gaps = ordered[start : start + _GAPS] - mean
+            squares += float(np.add.reduce(gaps * gaps))  # a dot product would wake, and keep busy, a thread a core
+        return mean, math.sqrt(squares / divisor) if squares >= 0 else math.nan
 
 
 def _tukey(first: float, third: float) -> tuple[float, float] | None:
@@ -187,18 +199,13 @@ def _tukey(first: float, third: float) -> tuple[float, float] | None:
     return _below(low), high
 
 
-def _three_sigma(baseline: Weighted) -> tuple[float, float] | None:
+def _three_sigma(ordered: np.ndarray) -> tuple[float, float] | None:
     """pred(mean − 3·std) and mean + 3·std of the baseline; None without a spread."""
-    rows = int(baseline.below[-1])
-    if rows < 2:
+    if ordered[0] == ordered[-1]:
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        weights = baseline.counts.astype(np.float64)
-        mean = float(np.dot(baseline.values, weights) / rows)
-        gaps = baseline.values - mean
-        std = math.sqrt(float(np.dot(gaps * gaps, weights)) / (rows - 1))
+    mean, std = _mean_and_deviation(ordered, ordered.size - 1)
     low, high = mean - 3 * std, mean + 3 * std
-    if baseline.values.size == 1 or not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
+    if not std > 0 or not (math.isfinite(low) and math.isfinite(high)):
         return None
     return _below(low), high
 

@@ -25,8 +25,8 @@ from tiltmeter.profiling.columns import (
     parsed_numbers,
     plain,
 )
-from tiltmeter.profiling.edges import numeric_bins
-from tiltmeter.profiling.kinds import inferred_kind
+from tiltmeter.profiling.edges import bins_of_ordered, finite_of, numeric_bins
+from tiltmeter.profiling.kinds import inferred_kind, starts_without_flags
 from tiltmeter.profiling.progress import told
 from tiltmeter.registry import did_you_mean
 
@@ -58,7 +58,7 @@ def fit_bins(rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000, sample_
     if total == 0:
         raise EmptyWindow("there are no rows to make a baseline from", at=rows.name)
     # A column is let go when its cells are made: wide tables then never stand beside all of their cells.
-    features = {name: _feature_bins(name, sample.pop(name), roles, level_cap) for name in list(sample)}
+    features = {name: _feature_bins(name, sample.pop(name), rows.schema, roles, level_cap) for name in list(sample)}
     others = {*rows.schema.names, *roles.ignore, roles.label, roles.entity, roles.time} - {*features, None}
     bins = Bins(
         bins_id="",
@@ -97,7 +97,7 @@ def feature_names(schema: pa.Schema, roles: ColumnRoles) -> list[str]:
     return [*names, roles.score] if roles.score else names
 
 
-def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[dict[str, pa.Array], int, int]:
+def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[dict[str, list[pa.Array]], int, int]:
     step, total = 1, 0
     parts: list[tuple[int, pa.RecordBatch]] = []  # first row number, and every step-th row from there
     kept = 0
@@ -116,8 +116,8 @@ def _sampled(rows: Rows, names: Sequence[str], limit: int) -> tuple[dict[str, pa
             kept = sum(part.num_rows for _, part in parts)
     batches = [part for _, part in parts]
     schema = rows.schema
-    arrays = {name: _joined([_column(part, name, schema) for part in batches], schema, name) for name in names}
-    return arrays, total, step
+    chunks = {name: [_column(part, name, schema) for part in batches] for name in names}
+    return chunks, total, step
 
 
 def _thinned(batch: pa.RecordBatch, first: int, step: int) -> pa.RecordBatch:
@@ -165,9 +165,13 @@ def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Arra
         return [one if isinstance(one, pa.Array) else names_array(one) for one in named]
 
 
-def _feature_bins(name: str, array: pa.Array, roles: ColumnRoles, level_cap: int) -> FeatureBins:
+def _feature_bins(
+    name: str, chunks: list[pa.Array], schema: pa.Schema, roles: ColumnRoles, level_cap: int
+) -> FeatureBins:
     missing = tuple(roles.missing_values.get(name, ()))
-    array = plain(array)
+    if _plainly_numeric(name, chunks, missing, roles):
+        return FeatureBins(name, FeatureKind.NUMERIC, _number_cells(chunks, missing), missing)
+    array = plain(_joined(chunks, schema, name))
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         array = array.dictionary_encode()  # once, for kind and levels
     kind = roles.kinds.get(name) or _inferred(name, array, missing, roles)
@@ -179,6 +183,28 @@ def _feature_bins(name: str, array: pa.Array, roles: ColumnRoles, level_cap: int
     else:
         cells = TextBins()
     return FeatureBins(name, kind, cells, missing)
+
+
+def _plainly_numeric(name: str, chunks: list[pa.Array], missing: Sequence[object], roles: ColumnRoles) -> bool:
+    """Whether the chunks are numbers of one type that the first rows tell from flags: nothing need be joined."""
+    if not chunks or len({chunk.type for chunk in chunks}) > 1 or family(chunks[0].type) != "numeric":
+        return False
+    stated = FeatureKind.NUMERIC if name == roles.score else None
+    kind = roles.kinds.get(name, stated)
+    return kind is FeatureKind.NUMERIC or (kind is None and starts_without_flags(chunks[0], missing))
+
+
+def _number_cells(chunks: list[pa.Array], missing: Sequence[object]) -> NumericBins:
+    ordered = np.empty(sum(len(chunk) for chunk in chunks))
+    start = 0
+    for chunk in chunks:
+        column, into = number_column(chunk, missing), ordered[start : start + len(chunk)]
+        np.add(column.values, 0.0, out=into)  # -0.0 is 0.0
+        if column.present is not None:
+            np.copyto(into, np.nan, where=~column.present)
+        start += len(chunk)
+    ordered.sort()
+    return bins_of_ordered(finite_of(ordered), float32=is_float32(chunks[0].type))
 
 
 def _inferred(name: str, array: pa.Array, missing: Sequence[object], roles: ColumnRoles) -> FeatureKind:
@@ -202,7 +228,7 @@ def _numeric_cells(name: str, array: pa.Array, missing: Sequence[object]) -> Num
         column = NumberColumn(np.empty(0))
     else:
         column = number_column(array.cast(pa.int8()) if found == "boolean" else array, missing)
-    return numeric_bins(column.known() + 0.0, float32=is_float32(array.type))
+    return numeric_bins(column.known(), float32=is_float32(array.type))
 
 
 def _level_cells(array: pa.Array, missing: Sequence[object], cap: int, *, boolean: bool) -> LevelBins:

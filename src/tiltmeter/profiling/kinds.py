@@ -44,11 +44,16 @@ def inferred_kind(array: pa.Array, missing: Sequence[object] = ()) -> FeatureKin
     return _text_kind(array, missing)
 
 
+def starts_without_flags(array: pa.Array, missing: Sequence[object] = ()) -> bool:
+    """Whether the first rows of a column of numbers hold one that is neither 0 nor 1."""
+    first = _present(array.slice(0, _FIRST_ROWS), missing)
+    return bool(np.count_nonzero((first != 0.0) & (first != 1.0)))
+
+
 def _is_zero_and_one(array: pa.Array, missing: Sequence[object]) -> bool:
     if types.is_decimal(array.type) or types.is_time(array.type) or types.is_duration(array.type):
         return False
-    first = _present(array.slice(0, _FIRST_ROWS), missing)
-    if np.count_nonzero((first != 0.0) & (first != 1.0)):
+    if starts_without_flags(array, missing):
         return False
     values = _present(array, missing)
     if values.size < 2 or values.min() != 0.0 or values.max() != 1.0:

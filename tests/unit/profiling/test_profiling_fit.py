@@ -14,7 +14,7 @@ from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import LevelBins, NumericBins, TextBins
 from tiltmeter.engines.local.tables import TableRows
-from tiltmeter.profiling.edges import numeric_bins, share_edges, weighted
+from tiltmeter.profiling.edges import numeric_bins, share_edges
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kinds import inferred_kind
 
@@ -29,7 +29,7 @@ def fitted(columns: dict, **roles):
 
 
 def deciles(values) -> list[float]:
-    return share_edges(weighted(np.asarray(values, dtype=float)), 10).tolist()
+    return share_edges(np.sort(np.asarray(values, dtype=float)), 10).tolist()
 
 
 def test_ten_equal_values_are_cut_after_each_but_the_last():
