@@ -1,4 +1,4 @@
-"""NannyML: univariate drift (Jensen-Shannon, KS, chi-square) and summary statistics in 30 chunks."""
+"""NannyML: univariate drift (Jensen-Shannon, KS, Wasserstein, chi-square) and summary statistics in 30 chunks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ numeric = [c for c in columns if pd.api.types.is_numeric_dtype(reference[c])]
 size = len(current) // 30
 calculator = nannyml.UnivariateDriftCalculator(
     column_names=columns, treat_as_categorical=[c for c in columns if c not in numeric],
-    continuous_methods=["kolmogorov_smirnov", "jensen_shannon"], categorical_methods=["chi2", "jensen_shannon"],
+    continuous_methods=["kolmogorov_smirnov", "jensen_shannon", "wasserstein"],
+    categorical_methods=["chi2", "jensen_shannon"],
     chunk_size=size,
 )  # fmt: skip
 calculator.fit(reference)
