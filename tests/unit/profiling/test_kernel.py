@@ -28,6 +28,7 @@ from tiltmeter.profiling.edges import numeric_bins
 from tiltmeter.profiling.feature_codec import encode_feature
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kernel import Counter, compiled_kernel, profile_rows
+from tiltmeter.profiling.lookup import CROWDED, cells_of_values, lookup_of
 
 ODD = [0.0, -0.0, 1.0, -1.0, 5e-324, 1e308, -1e308, math.inf, -math.inf, math.nan, 1e12, 0.1, 2.0**53, 1e-300]
 numbers = st.one_of(st.sampled_from(ODD), st.floats(), st.floats(-100, 100))
@@ -100,6 +101,48 @@ def test_the_kernels_agree_on_many_rows(shape):
     column = NumberColumn(values * 1.3 + 0.1)
     fast = kernel.count_numbers(column, cells, kernel.lookup_of(cells.edges), COMPARISON)
     assert encode_feature(fast) == encode_feature(numpy_kernel.count_numbers(column, cells, COMPARISON))
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0, -7.5e3, 9e9, 1e300, math.inf, -math.inf, 0.5])
+@pytest.mark.parametrize("hashed", [False, True])
+def test_missing_values_change_nothing_but_their_number(first, hashed):
+    # Blocks are of 4,096: in the first, the value that stands in for what is missing is `first`; the second is empty.
+    rng = np.random.default_rng(13)
+    values, present = rng.normal(size=13_000), rng.random(13_000) > 0.2
+    values[:5], values[5], present[5] = math.nan, first, True
+    present[4_096:8_192] = False
+    values[9_000:9_010] = [0.0, -0.0, 5e-324, -5e-324, math.inf, -math.inf, 1e308, -1e308, 2e9, math.nan]
+    hashes = rng.integers(0, 2**63, 13_000).astype(np.uint64) if hashed else None
+    cells = cells_of(numeric_bins(rng.normal(size=5_000), float32=False), float32=False)
+    kernel, column = compiled_kernel(), NumberColumn(values, present, hashes)
+    for resolution in (COMPARISON, STORED):
+        fast = kernel.count_numbers(column, cells, kernel.lookup_of(cells.edges), resolution)
+        assert encode_feature(fast) == encode_feature(numpy_kernel.count_numbers(column, cells, resolution))
+
+
+@pytest.mark.parametrize("few", [1, 9_999, 10_000, 10_001])
+@pytest.mark.parametrize("then_many", [False, True])
+def test_distinct_values_are_the_same_whether_they_come_early_or_late(few, then_many):
+    rng = np.random.default_rng(17)
+    start = rng.permutation(np.tile(np.arange(float(few)), -(-25_000 // few)))
+    values = np.concatenate([start, rng.normal(size=12_000)]) if then_many else start
+    cells = cells_of(numeric_bins(values[:100], float32=False), float32=False)
+    kernel, column = compiled_kernel(), NumberColumn(values)
+    fast = kernel.count_numbers(column, cells, kernel.lookup_of(cells.edges), COMPARISON)
+    assert encode_feature(fast) == encode_feature(numpy_kernel.count_numbers(column, cells, COMPARISON))
+    assert (fast.distinct.hashes is None) == (len(set(values)) > 10_000)
+
+
+@given(st.lists(st.floats(allow_nan=False), max_size=40), st.lists(st.floats(allow_nan=False), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_the_lookup_never_begins_behind_the_bin(edges, values):
+    ascending = np.unique(np.array(edges, dtype=float) + 0.0)
+    table, wanted = lookup_of(ascending), np.array(values) + 0.0
+    entries = table.starts[cells_of_values(wanted, table)]
+    position = ascending.searchsorted(wanted)
+    ahead = position - (entries & (CROWDED - 1))
+    assert np.all(ahead >= 0)
+    assert np.all(ahead[entries < CROWDED] <= 1), "one comparison is enough where the cell is not crowded"
 
 
 def mixed_table(rows: int, seed: int) -> pa.Table:

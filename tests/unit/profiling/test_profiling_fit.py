@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from itertools import accumulate, groupby
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +66,37 @@ def test_a_run_never_spans_an_atom():
 
 def test_adjacent_atoms_keep_one_cell_each():
     assert deciles([1.0] * 50 + [2.0] * 50) == [pred(1.0), 1.0, pred(2.0), 2.0]
+
+
+def edges_by_the_definition(values: list[float], parts: int) -> list[float]:
+    """The definition in plain Python: atoms, then runs between them cut by cumulated counts."""
+    counts = sorted(Counter(values).items())
+    total = len(values)
+    atoms = {value for value, weight in counts if parts * weight > total}
+    left = total - sum(weight for value, weight in counts if value in atoms)
+    wanted = max(1, parts - len(atoms))
+    edges = {edge for value in atoms for edge in (pred(value), value)}
+    for is_atom, group in groupby(counts, key=lambda one: one[0] in atoms):
+        run = list(group)
+        if is_atom:
+            continue
+        mass = sum(weight for _, weight in run)
+        bins = max(1, min((2 * wanted * mass + left) // (2 * left), 4 * parts * mass // total))
+        for j in range(1, bins):
+            cumulated = accumulate(weight for _, weight in run)
+            edge = next(value for (value, _), upto in zip(run, cumulated, strict=True) if bins * upto >= j * mass)
+            edges |= {edge} - {run[-1][0]}
+    return sorted(edges)
+
+
+@given(
+    st.lists(st.one_of(st.integers(0, 6).map(float), st.floats(-1e9, 1e9)), min_size=1, max_size=120),
+    st.sampled_from([10, 1_024]),
+)
+@settings(deadline=None)
+def test_edges_are_those_of_the_definition(values, parts):
+    plain = [value + 0.0 for value in values]
+    assert share_edges(np.sort(np.array(plain)), parts).tolist() == edges_by_the_definition(plain, parts)
 
 
 def test_continuous_data_has_nine_decile_edges_and_about_a_thousand_fine_ones():

@@ -1,0 +1,116 @@
+"""Parquet files: what is kept in memory, and a few columns at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tiltmeter.domain.feature import ColumnRoles, FeatureKind
+from tiltmeter.engines.local import LocalEngine, open_rows
+from tiltmeter.engines.local.parquet_files import KEPT_BYTES, ParquetRows, kept_in_memory
+from tiltmeter.engines.local.tables import TableRows
+from tiltmeter.profiling.codec import encode_profile
+
+ROWS = 130_000
+"""Enough for the compiled kernel, and for three portions of seven columns."""
+
+
+def mixed(seed: int) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    numbers = {f"n{i}": rng.normal(i, 1 + i, ROWS) for i in range(3)}
+    numbers["n1"][rng.random(ROWS) < 0.1] = np.nan
+    return pa.table(
+        {
+            "id": rng.integers(0, ROWS // 2, ROWS),
+            **numbers,
+            "plan": pa.array(rng.choice(["a", "b", "c"], ROWS).tolist(), mask=rng.random(ROWS) < 0.2),
+            "flag": pa.array(rng.random(ROWS) < 0.3),
+            "won": pa.array(rng.choice(["yes", "no"], ROWS).tolist()),
+        }
+    )
+
+
+def test_a_file_in_portions_gives_the_profile_of_the_whole_table(tmp_path):
+    baseline, window = mixed(1), mixed(2)
+    window = window.set_column(5, "flag", pa.array(["text"] * ROWS))
+    pq.write_table(window, tmp_path / "window.parquet", row_group_size=ROWS)
+    rows, engine = open_rows(tmp_path / "window.parquet"), LocalEngine()
+    bins = engine.fit(TableRows(baseline), ColumnRoles(entity="id", label="won"))
+    (part,) = rows.parts()
+    widths = [[batch.num_columns for batch in portions] for portions in part.portions(rows.schema.names)]
+    assert widths == [[3, 3, 1]]
+    assert [batch.num_columns for batch in rows.batches()] == [7]
+    found = engine.profile(rows, bins)
+    assert encode_profile(found) == encode_profile(engine.profile(TableRows(window), bins))
+    assert found.retyped == {"flag": "text"}
+    assert found.entities is not None
+    assert found.labelled == ROWS
+
+
+def test_columns_beside_the_file_come_once_and_an_empty_file_has_none(tmp_path):
+    pq.write_table(mixed(1), tmp_path / "one.parquet", row_group_size=ROWS)
+    rows = ParquetRows(tmp_path / "one.parquet", "one", print, {"day": pa.scalar("monday")})
+    names = [name for portions in rows.group_portions(0) for batch in portions for name in batch.schema.names]
+    assert names == [*mixed(1).schema.names, "day"]
+    assert next(rows.batches(["day"])).schema.names == ["day"]
+    pq.write_table(mixed(1).slice(0, 0), tmp_path / "none.parquet")
+    assert list(open_rows(tmp_path / "none.parquet").batches()) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"),
+    [
+        ([1, 1, 1], [0, 1, 0], FeatureKind.BOOLEAN),
+        ([None, None, None], [0, 1, 0], FeatureKind.BOOLEAN),
+        ([0, 1, 1], [0, 1, 2], FeatureKind.NUMERIC),
+        ([2, 0, 1], [0, 1, 1], FeatureKind.NUMERIC),
+    ],
+)
+def test_all_row_groups_tell_flags_from_numbers(tmp_path, first, second, kind):
+    pq.write_table(pa.table({"x": pa.array(first + second, pa.int64())}), tmp_path / "x.parquet", row_group_size=3)
+    bins = LocalEngine().fit(open_rows(tmp_path / "x.parquet"), ColumnRoles())
+    assert bins.features["x"].kind is kind
+
+
+def numbers_file(path, rows=1_000, **options):
+    rng = np.random.default_rng(3)
+    pq.write_table(pa.table({"x": rng.normal(size=rows), "y": rng.integers(0, 9, rows)}), path, **options)
+    return open_rows(path)
+
+
+def test_a_short_file_is_kept_and_read_no_more(tmp_path):
+    path = tmp_path / "short.parquet"
+    rows = numbers_file(path)
+    engine = LocalEngine()
+    bins = engine.fit(rows, ColumnRoles())
+    from_disk = encode_profile(engine.profile(rows, bins))
+    kept = kept_in_memory(rows)
+    path.unlink()
+    assert (kept.name, kept.version, kept.count()) == (rows.name, None, 1_000)
+    assert encode_profile(engine.profile(kept, bins)) == from_disk
+
+
+@pytest.mark.parametrize("shape", ["row groups", "text", "dictionary", "list", "no file"])
+def test_what_gains_nothing_by_being_kept_stays_as_it_is(tmp_path, shape):
+    path = tmp_path / "some.parquet"
+    if shape == "row groups":
+        rows = numbers_file(path, row_group_size=500)
+    elif shape == "no file":
+        rows = TableRows(pa.table({"x": [1.0]}))
+    else:
+        words = pa.array(["a", "b"])
+        column = {"text": words, "dictionary": words.dictionary_encode(), "list": pa.array([[1], [2]])}[shape]
+        pq.write_table(pa.table({"x": column}), path)
+        rows = open_rows(path)
+    assert kept_in_memory(rows) is rows
+
+
+def test_a_long_file_is_not_kept(tmp_path):
+    rows = KEPT_BYTES // 8  # of one column: exactly the limit
+    for count, kept in ((rows, True), (rows + 1, False)):
+        path = tmp_path / f"{count}.parquet"
+        pq.write_table(pa.table({"x": np.zeros(count, dtype=np.int8)}), path, row_group_size=count)
+        opened = open_rows(path)
+        assert (kept_in_memory(opened) is not opened) == kept
