@@ -289,7 +289,7 @@ class Portioned(Rows, Protocol):
     """Rows that are best read a few columns at a time."""
 
     def portions(self, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
-        """For some rows after others: batches that hold different columns of the same rows, read before the next rows."""
+        """Rows after rows, each as batches of different columns, which are read before the next rows are asked for."""
         ...
 
 
