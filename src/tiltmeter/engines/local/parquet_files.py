@@ -113,8 +113,7 @@ class ParquetRows:
         size = BLOCK_COLUMNS if self._is_far() else max(1, min(BLOCK_COLUMNS, BLOCK_VALUES // rows))
         for start in range(0, len(inside), size):
             chosen = inside[start : start + size]
-            table = file.read_row_group(group, columns=chosen, use_threads=False).combine_chunks()
-            batch = table.to_batches()[0]
+            batch = _one_batch(file.read_row_group(group, columns=chosen, use_threads=False))
             yield self._with_constants(batch, columns) if start + size >= len(inside) else batch
 
     def _with_constants(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
@@ -199,6 +198,17 @@ class _RowGroup:
 
     def portions(self, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
         return self.rows.group_portions(self.group, columns)
+
+
+_WIDE = {pa.binary(): pa.large_binary(), pa.string(): pa.large_string()}
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    if len(batches) > 1:  # more bytes in a column than 32-bit offsets reach
+        wide = [field.with_type(_WIDE.get(field.type, field.type)) for field in table.schema]
+        batches = table.cast(pa.schema(wide)).combine_chunks().to_batches()
+    return batches[0]
 
 
 def _beside(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
