@@ -20,6 +20,7 @@ from pathlib import Path
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.fastapi import Capture
 from tiltmeter.capture.spool import SpoolWriter
+from tiltmeter.capture.swift import FORM
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
 FULL = Budget(max_bytes=0, min_free=0.0)
@@ -156,6 +157,7 @@ def main():
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = {
+        "form": FORM,
         "request_raw": request_cost(arguments.requests),
         "request_reduced": request_cost(arguments.requests, drop=["word_3"]),
         "request_refused": request_cost(arguments.requests, budget=FULL),
