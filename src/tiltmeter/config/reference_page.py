@@ -26,7 +26,8 @@ page of its own (`rules.md`), each kind of channel too (`channels.md`).
   `./tiltmeter.yaml`, else the defaults below.
 - Secrets are `env:NAME` or `file:PATH`, never the secret itself; it is never printed.
 - An environment variable overrides one setting: `TILTMETER_SERVER__PORT=9000` is `server: {port: 9000}`. Reserved
-  besides: `TILTMETER_SPOOL`, `TILTMETER_CONFIG`, `TILTMETER_HASH_KEY`, `TILTMETER_TEST_DATA`. Any other name that
+  besides: `TILTMETER_SPOOL`, `TILTMETER_CONFIG`, `TILTMETER_HASH_KEY`, `TILTMETER_CAPTURE`,
+  `TILTMETER_COMPILE`, `TILTMETER_TEST_DATA`. Any other name that
   begins so is an error.
 - Durations are written `10s`, `5m`, `2h`, `7d`, `8w`, sizes `500MB`, `2GB`, shares `0.1` or `10%`.
 
