@@ -1,9 +1,10 @@
-"""A year of hours of sixty features through the default rules, from profiles in memory.
+"""A year of hours of sixty features through the default rules, from profiles in memory and from stored states.
 
-    python benchmarks/backtest.py [--hours 876]
+    python benchmarks/backtest.py [--hours 876] [--stored 168]
 
 Limit: 10 s of CPU for 8,760 hours × 60 features, in proportion for fewer. One week in twelve holds an incident in all
-shifted features, so that alerts open, last and resolve; one hour in a hundred has no rows.
+shifted features, so that alerts open, last and resolve; one hour in a hundred has no rows. Stored states are those of
+an installation that was never compacted: a file an hour.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,14 +23,18 @@ import pyarrow as pa
 import job
 from tiltmeter.api.backtest import replay
 from tiltmeter.api.baseline import Baseline
+from tiltmeter.api.history import stored_windows
 from tiltmeter.config.rules import load_rules
+from tiltmeter.demo.clock import SimulatedClock
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.ports import StateKey
+from tiltmeter.store.states import DeltaProfileStates
 
 if TYPE_CHECKING:
     from tiltmeter.domain.profile import Profile
 
 DIFFERENT, ROWS, LIMIT_SECONDS = 48, 1_000, 10.0
-YEAR, DEFAULT_HOURS = 8_760, 876
+YEAR, DEFAULT_HOURS, DEFAULT_STORED = 8_760, 876, 168
 
 
 def table(rows: int, *, seed: int, shift: float) -> pa.Table:
@@ -53,10 +59,26 @@ def history(baseline: Baseline, hours: int) -> list[tuple[Window, Profile | None
     return found
 
 
+def read_stored(baseline: Baseline, windows: list[tuple[Window, Profile | None]]) -> float:
+    """CPU seconds of reading these windows from a store of hourly states."""
+    bins_id = baseline.bins.bins_id
+    with TemporaryDirectory() as folder:
+        clock = SimulatedClock(windows[-1][0].end)
+        states = DeltaProfileStates(folder, clock)
+        for window, profile in windows:
+            if profile is not None:
+                states.append({StateKey(window.start, Grain.HOUR, "m", bins_id=bins_id): profile}, source_version=None)
+        opened, started = DeltaProfileStates(folder, clock), time.process_time()
+        for _ in stored_windows(opened, "m", bins_id, [window for window, _ in windows]):
+            pass
+        return time.process_time() - started
+
+
 def main(arguments: list[str]) -> int:
     """Run and print one row."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--hours", type=int, default=DEFAULT_HOURS)
+    options.add_argument("--stored", type=int, default=DEFAULT_STORED)
     chosen = options.parse_args(arguments)
     baseline = Baseline.fit(table(20_000, seed=1, shift=0.0))
     windows = history(baseline, chosen.hours)
@@ -71,6 +93,10 @@ def main(arguments: list[str]) -> int:
     each = cpu / chosen.hours / features * 1e6
     alerts = sum(found.alerts.values())
     print(f"{chosen.hours:>6,} {features:>9} {alerts:>7} {found.messages:>9} {cpu:>7.1f} {wall:>7.1f} {each:>13.1f}")
+    stored = read_stored(baseline, windows[: chosen.stored])
+    print(
+        f"reading {chosen.stored:,} stored hours: {stored:.1f} s of CPU, {stored / chosen.stored * 1e3:.1f} ms an hour"
+    )
     print(f"limit {limit:.2g} s of CPU: {'kept' if cpu <= limit else 'MISSED'}")
     return 0 if cpu <= limit else 1
 
