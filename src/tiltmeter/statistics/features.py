@@ -240,7 +240,7 @@ def _numeric(
     _fences(cells, below, (profiles[0].rows, profiles[1].rows), tested, numbers)
     names = cell_names(cells, pooled, dates=bins.kind.value == "datetime")
     numbers.fields["cells"] = _pictured(names, pooled)
-    numbers.fields["hints"] = stand_in_number(bins.name, fine) + apart(*sides)
+    numbers.fields["hints"] = stand_in_number(bins.name, fine, sides) + apart(*sides)
     return sides, DescribedFeature(numbers, seen, pooled.only_other)
 
 

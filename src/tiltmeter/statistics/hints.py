@@ -48,13 +48,17 @@ def nothing_in_common(reference: LevelProfile, current: LevelProfile) -> tuple[s
     return () if shared else (NO_OVERLAP,)
 
 
-def stand_in_number(name: str, fine: FineBins) -> tuple[str, ...]:
+def stand_in_number(name: str, fine: FineBins, sides: tuple[SideStatistics, SideStatistics]) -> tuple[str, ...]:
     """A hint where one end of the values is a number that people write for "missing", such as 999 in `pdays`.
 
     Args:
         name: of the feature.
         fine: rows per fine bin of both sides.
+        sides: their statistics.
     """
+    ends = {end for side in sides for end in (side.min, side.max)}
+    if _STAND_INS.isdisjoint(ends):  # nearly every column: nothing to look up
+        return ()
     total = int(np.add.reduce(fine.below[:, -1]))
     first = min(int(side.searchsorted(0, side="right")) for side in fine.below)
     last = max(int(side.searchsorted(side[-1])) for side in fine.below)
