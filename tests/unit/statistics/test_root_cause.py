@@ -9,7 +9,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tiltmeter.statistics.root_cause import SegmentSums, decompose, ranked
+from tiltmeter.domain.comparison import FeatureComparison, SideStatistics
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.domain.metric import Status
+from tiltmeter.domain.score_shift import ScoreShift
+from tiltmeter.domain.severity import Severity
+from tiltmeter.statistics import tested as rows_of
+from tiltmeter.statistics.root_cause import SegmentSums, decompose, ranked, shift_of
 
 
 def side(rows, means):
@@ -201,3 +207,41 @@ def test_the_order_of_the_segments_does_not_matter(drawn, shuffle):
     found = decompose("f", names, before, after)
     assert (mixed.mix, mixed.within) == pytest.approx((found.mix, found.within), abs=1e-12)
     assert {p.segment for p in mixed.segments} == {p.segment for p in found.segments}
+
+
+def score_of(before, after):
+    """A score by mean and standard deviation of each side; None is a side that is not there."""
+    sides = [None if one is None else SideStatistics(100, 0, 0.0, mean=one[0], std=one[1]) for one in (before, after)]
+    return FeatureComparison("score", FeatureKind.NUMERIC, Status.OK, Severity.NONE, *sides)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "error", "why"),
+    [
+        # √(0.3²/900 + 0.4²/400) = √(1e-4 + 4e-4) = 0.022361; 2.576 of it is 0.0576.
+        ((0.30, 0.3), (0.36, 0.4), 0.0005**0.5, "not_read"),
+        ((0.36, 0.3), (0.30, 0.4), 0.0005**0.5, "not_read"),
+        ((0.30, 0.3), (0.35, 0.4), 0.0005**0.5, "did_not_move"),
+        ((0.30, None), (0.31, 0.4), None, "not_read"),
+        ((0.30, 0.3), (0.31, None), None, "not_read"),
+        ((0.30, None), (0.30, None), None, "did_not_move"),
+    ],
+)
+def test_a_shift_is_asked_about_where_it_is_more_than_chance(before, after, error, why):
+    found = shift_of(score_of(before, after), rows_of.Tested(m=900, n=400))
+    shift = after[0] - before[0]
+    assert found == ScoreShift(before[0], after[0], shift, pytest.approx(error) if error else None, why=why)
+
+
+@pytest.mark.parametrize("tested", [rows_of.Tested(m=0, n=400), rows_of.Tested(m=900, n=0)])
+def test_without_rows_a_shift_has_no_error(tested):
+    assert shift_of(score_of((0.3, 0.3), (0.4, 0.3)), tested).standard_error is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, (0.4, 0.1)), ((0.3, 0.1), None), ((None, None), (0.4, 0.1)), (None, None)]
+)
+def test_a_side_without_scores_has_no_shift(before, after):
+    means = [one[0] if one else None for one in (before, after)]
+    found = shift_of(score_of(before, after), rows_of.Tested(m=900, n=400))
+    assert found == ScoreShift(*means, None, None, why="no_scores")
