@@ -11,16 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROMISES = [
-    "tests/unit/capture/test_fastapi_capture.py",
-    "tests/unit/capture/test_spool_writer.py",
-    "tests/unit/capture/test_spool_slots.py",
-    "tests/unit/capture/test_privacy_rules.py",
-    "tests/unit/capture/test_compiled_form.py",
-    "tests/faults/test_spool_power_loss.py",
-    "tests/faults/test_spool_io_errors.py",
-    "tests/faults/test_capture_harmless.py",
-    "tests/faults/test_capture_full_disk.py",
+UNIT = ["test_compiled_form.py", "test_fastapi_capture.py", "test_spool_writer.py", "test_privacy_rules.py"]
+FAULTS = [
+    "test_spool_power_loss.py",
+    "test_spool_io_errors.py",
+    "test_spool_kill_points.py",
+    "test_capture_harmless.py",
+    "test_capture_full_disk.py",
 ]
 
 
@@ -33,27 +30,29 @@ def built(folder, **environment):
     return next(folder.glob("*.whl")), done.stderr
 
 
-@pytest.mark.slow
-def test_every_promise_of_capture_holds_in_its_compiled_form(tmp_path):
+def passed_by_the_wheel(folder, tests, chosen):
     if shutil.which("cc") is None or not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         pytest.skip("no C compiler, or no Python.h: apt-get install gcc python3-dev")
-    wheel, _ = built(tmp_path, TILTMETER_COMPILE="1")
+    wheel, _ = built(folder, TILTMETER_COMPILE="1")
     assert "none-any" not in wheel.name
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "installed")
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "TILTMETER_EXPECT_COMPILED": "1"}
+        archive.extractall(folder / "installed")
+    environment = os.environ | {"PYTHONPATH": str(folder / "installed"), "TILTMETER_EXPECT_COMPILED": "1"}
     environment.pop("TILTMETER_CAPTURE", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *PROMISES]
-    done = subprocess.run(
-        [*command, "-m", "not faults"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *tests, "-m", chosen]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_capture_passes_its_tests_in_its_compiled_form(tmp_path):
+    passed_by_the_wheel(tmp_path, [f"tests/unit/capture/{name}" for name in UNIT], "not slow and not faults")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1000)
+def test_the_short_faults_spare_compiled_capture(tmp_path):
+    passed_by_the_wheel(tmp_path, [f"tests/faults/{name}" for name in FAULTS], "not faults")
 
 
 @pytest.mark.slow
