@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.engines.local import LocalEngine, open_rows
 from tiltmeter.engines.local.parquet_files import KEPT_BYTES, ParquetRows, kept_in_memory
@@ -114,3 +115,16 @@ def test_a_long_file_is_not_kept(tmp_path):
         pq.write_table(pa.table({"x": np.zeros(count, dtype=np.int8)}), path, row_group_size=count)
         opened = open_rows(path)
         assert (kept_in_memory(opened) is not opened) == kept
+
+
+@pytest.mark.parametrize("columns", [["size"], ["source"], None])
+def test_damage_in_the_middle_of_a_file_is_one_clear_error(tmp_path, columns):
+    path = tmp_path / "leads.parquet"
+    table = pa.table({"size": [n * 1.7 for n in range(5_000)], "source": [f"partner-{n}" for n in range(5_000)]})
+    pq.write_table(table, path, row_group_size=2_500, use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    footer = len(content) - int.from_bytes(content[-8:-4], "little")
+    content[4:footer:40] = b"\xff" * len(content[4:footer:40])
+    path.write_bytes(content)
+    with pytest.raises(UnreadableData, match=r"leads\.parquet.*cannot be read as Parquet"):
+        list(open_rows(str(path)).batches(columns))

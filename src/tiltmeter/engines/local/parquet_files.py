@@ -95,7 +95,7 @@ class ParquetRows:
         footer = self._footer()
         names = footer.schema.names
         known = set(names)
-        with self._open(footer) as file:
+        with self._told_of_damage(), self._open(footer) as file:
             inside = [name for name in columns if name in known] if columns is not None else _once(names)
             rows = file.metadata.row_group(group).num_rows
             if not inside:
@@ -113,7 +113,8 @@ class ParquetRows:
         size = BLOCK_COLUMNS if self._is_far() else max(1, min(BLOCK_COLUMNS, BLOCK_VALUES // rows))
         for start in range(0, len(inside), size):
             chosen = inside[start : start + size]
-            batch = _one_batch(file.read_row_group(group, columns=chosen, use_threads=False))
+            with self._told_of_damage():
+                batch = _one_batch(file.read_row_group(group, columns=chosen, use_threads=False))
             yield self._with_constants(batch, columns) if start + size >= len(inside) else batch
 
     def _with_constants(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
@@ -123,11 +124,8 @@ class ParquetRows:
         return batch
 
     def _open(self, footer: _Footer) -> pq.ParquetFile:
-        with self._told_of_damage():
-            words = footer.words or None
-            return pq.ParquetFile(
-                self.source, read_dictionary=words, metadata=footer.metadata, pre_buffer=self._is_far()
-            )
+        words = footer.words or None
+        return pq.ParquetFile(self.source, read_dictionary=words, metadata=footer.metadata, pre_buffer=self._is_far())
 
     def _footer(self) -> _Footer:
         """Parsed once for each state of the file: that takes 0.1 s at 10,000 columns."""
