@@ -125,6 +125,8 @@ class Company:
                     "model_version": "14", "http_route": "POST /score", "code_class": "5xx" if errors else "2xx",
                     "requests": requests, "errors": errors, "latency_bins": [latency_bin(milliseconds)],
                     "latency_counts": [requests],
+                    "error_statuses": [500] * bool(errors), "error_exceptions": ["ModelTimeout"] * bool(errors),
+                    "error_counts": [errors] * bool(errors),
                 }
             )  # fmt: skip
             at += every

@@ -42,6 +42,7 @@ def test_some_monitor_measures_every_metric_of_the_catalogue(company):
     company.add_outcomes([f"lead-{n:06d}" for n in range(1, 300, 7)], MONDAY + 10 * DAY)
     company.add(MONDAY + 38 * DAY, MONDAY + 40 * DAY, source="partner-x", version="15")
     company.add_traffic(MONDAY + 39 * DAY, MONDAY + 40 * DAY, requests=90)
+    company.add_traffic(MONDAY + 40 * DAY - HOUR, MONDAY + 40 * DAY, requests=3, errors=2)
     for night in range(3):
         company.add_job(MONDAY + (37 + night) * DAY, run=f"run-{night}")
     measured = set()
