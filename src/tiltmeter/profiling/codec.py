@@ -16,14 +16,9 @@ from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, Profile, TextBins, TextProfile
 from tiltmeter.profiling.distinct import HashDistinct
 from tiltmeter.profiling.edges import POSITIONS
-from tiltmeter.profiling.feature_codec import (
-    bounded_inflate,
-    decode_feature,
-    encode_feature,
-    inflate,
-    sum_features,
-    sum_inflated,
-)
+from tiltmeter.profiling.feature_codec import decode_feature, encode_feature, sum_features
+from tiltmeter.profiling.feature_layout import bounded_inflate, inflate
+from tiltmeter.profiling.feature_sums import sum_inflated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -139,7 +139,7 @@ def bins_of_ordered(ordered: np.ndarray, *, float32: bool) -> NumericBins:
         return NumericBins(nothing, none, none, None, None, None, 0.0, 1.0, float32)
     center = _quantile(ordered, 2)
     iqr = _quantile(ordered, 1), _quantile(ordered, 3)
-    scale = _scale(ordered, center, iqr[1] - iqr[0])
+    scale = frozen_scale(ordered, center, iqr[1] - iqr[0])
     deciles = share_edges(ordered, DECILES)
     limits = (_below(float(ordered[0])), float(ordered[-1]))
     fine = share_edges(ordered, FINE)
@@ -173,7 +173,8 @@ def _quantile(ordered: np.ndarray, quarters: int) -> float:
     return float(ordered[-(-quarters * ordered.size // 4) - 1])
 
 
-def _scale(ordered: np.ndarray, center: float, spread: float) -> float:
+def frozen_scale(ordered: np.ndarray, center: float, spread: float) -> float:
+    """Scale of the exact sums: of the spread of the middle half, else of the deviation, else of the center."""
     if spread > 0 and math.isfinite(spread):
         return scale_of([spread])
     _, deviation = _mean_and_deviation(ordered, ordered.size)

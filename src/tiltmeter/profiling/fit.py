@@ -13,10 +13,7 @@ import pyarrow as pa
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, TextBins
-from tiltmeter.profiling.buffers import names_array, positions_array
-from tiltmeter.profiling.codec import canonical_parts
-from tiltmeter.profiling.columns import (
-    NumberColumn,
+from tiltmeter.profiling.arrow_columns import (
     family,
     is_float32,
     level_column,
@@ -25,9 +22,14 @@ from tiltmeter.profiling.columns import (
     parsed_numbers,
     plain,
 )
+from tiltmeter.profiling.block_edges import bins_side_by_side
+from tiltmeter.profiling.buffers import names_array, positions_array
+from tiltmeter.profiling.codec import canonical_parts
+from tiltmeter.profiling.columns import NumberColumn
 from tiltmeter.profiling.edges import bins_of_ordered, finite_of, numeric_bins
 from tiltmeter.profiling.kinds import inferred_kind, starts_without_flags
 from tiltmeter.profiling.progress import told
+from tiltmeter.profiling.side_by_side import columns_of_block, pays_side_by_side
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -57,8 +59,7 @@ def fit_bins(rows: Rows, roles: ColumnRoles, *, level_cap: int = 10_000, sample_
     sample, total, step = _sampled(rows, names, sample_rows)
     if total == 0:
         raise EmptyWindow("there are no rows to make a baseline from", at=rows.name)
-    # A column is let go when its cells are made: wide tables then never stand beside all of their cells.
-    features = {name: _feature_bins(name, sample.pop(name), rows.schema, roles, level_cap) for name in list(sample)}
+    features = _all_features(sample, rows.schema, roles, level_cap)
     others = {*rows.schema.names, *roles.ignore, roles.label, roles.entity, roles.time} - {*features, None}
     bins = Bins(
         bins_id="",
@@ -165,11 +166,45 @@ def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Arra
         return [one if isinstance(one, pa.Array) else names_array(one) for one in named]
 
 
+def _all_features(
+    sample: dict[str, list[pa.Array]], schema: pa.Schema, roles: ColumnRoles, level_cap: int
+) -> dict[str, FeatureBins]:
+    names, found = list(sample), {}
+    waiting: dict[str, list[NumberColumn]] = {}
+    for name in names:
+        # A column is let go when its cells are made: wide tables then never stand beside all of their cells.
+        chunks = sample.pop(name)
+        rows = sum(map(len, chunks))
+        if not (pays_side_by_side(len(names), rows) and _plainly_numeric(name, chunks, roles)):
+            found[name] = _feature_bins(name, chunks, schema, roles, level_cap)
+            continue
+        waiting[name] = [number_column(chunk, _missing(name, roles)) for chunk in chunks]
+        if len(waiting) == columns_of_block(rows):
+            found |= _numeric_features(waiting, roles)
+            waiting.clear()
+    found |= _numeric_features(waiting, roles)
+    return {name: found[name] for name in names}
+
+
+def _numeric_features(columns: dict[str, list[NumberColumn]], roles: ColumnRoles) -> dict[str, FeatureBins]:
+    if not columns:
+        return {}
+    cells = bins_side_by_side(list(columns.values()), [pieces[0].float32 for pieces in columns.values()])
+    return {
+        name: FeatureBins(name, FeatureKind.NUMERIC, one, _missing(name, roles))
+        for name, one in zip(columns, cells, strict=True)
+    }
+
+
+def _missing(name: str, roles: ColumnRoles) -> tuple[object, ...]:
+    return tuple(roles.missing_values.get(name, ()))
+
+
 def _feature_bins(
     name: str, chunks: list[pa.Array], schema: pa.Schema, roles: ColumnRoles, level_cap: int
 ) -> FeatureBins:
-    missing = tuple(roles.missing_values.get(name, ()))
-    if _plainly_numeric(name, chunks, missing, roles):
+    missing = _missing(name, roles)
+    if _plainly_numeric(name, chunks, roles):
         return FeatureBins(name, FeatureKind.NUMERIC, _number_cells(chunks, missing), missing)
     array = plain(_joined(chunks, schema, name))
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
@@ -185,13 +220,13 @@ def _feature_bins(
     return FeatureBins(name, kind, cells, missing)
 
 
-def _plainly_numeric(name: str, chunks: list[pa.Array], missing: Sequence[object], roles: ColumnRoles) -> bool:
+def _plainly_numeric(name: str, chunks: list[pa.Array], roles: ColumnRoles) -> bool:
     """Whether the chunks are numbers of one type that the first rows tell from flags: nothing need be joined."""
     if not chunks or len({chunk.type for chunk in chunks}) > 1 or family(chunks[0].type) != "numeric":
         return False
     stated = FeatureKind.NUMERIC if name == roles.score else None
     kind = roles.kinds.get(name, stated)
-    return kind is FeatureKind.NUMERIC or (kind is None and starts_without_flags(chunks[0], missing))
+    return kind is FeatureKind.NUMERIC or (kind is None and starts_without_flags(chunks[0], _missing(name, roles)))
 
 
 def _number_cells(chunks: list[pa.Array], missing: Sequence[object]) -> NumericBins:

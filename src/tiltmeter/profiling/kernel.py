@@ -19,19 +19,13 @@ import pyarrow as pa
 from tiltmeter.domain.profile import Bins, FeatureBins, FeatureProfile, LevelBins, NumericBins, NumericProfile, Profile
 from tiltmeter.ports import Rows
 from tiltmeter.profiling import numpy_kernel
+from tiltmeter.profiling.arrow_columns import LevelIndex, column_for, entity_hashes, label_flags
+from tiltmeter.profiling.block_kernel import count_side_by_side
 from tiltmeter.profiling.cells import NumericCells, cells_of
-from tiltmeter.profiling.columns import (
-    Column,
-    LevelColumn,
-    LevelIndex,
-    NumberColumn,
-    WrongType,
-    column_for,
-    entity_hashes,
-    label_flags,
-)
+from tiltmeter.profiling.columns import Column, LevelColumn, NumberColumn, WrongType
 from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
 from tiltmeter.profiling.progress import Told, told
+from tiltmeter.profiling.side_by_side import pays_side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -185,12 +179,29 @@ class Counter:
         return Profile(
             bins_id=self.bins.bins_id,
             rows=batch.rows,
-            features={name: self.count_feature(name, column) for name, column in batch.columns.items()},
+            features=self._count_features(batch),
             entities=None if entities is None else HashDistinct.of(entities[0][entities[1]], self.entity_resolution),
             retyped=batch.retyped,
             converted=None if labels is None else int(np.count_nonzero(labels[0])),
             labelled=None if labels is None else int(np.count_nonzero(labels[1])),
         )
+
+    def _count_features(self, batch: PlainBatch) -> dict[str, FeatureProfile]:
+        # Big integers and decimals have hashes of their own, which no other column shares.
+        numbers = {
+            name: column
+            for name, column in batch.columns.items()
+            if isinstance(column, NumberColumn) and column.hashes is None
+        }
+        together: dict[str, FeatureProfile] = {}
+        if pays_side_by_side(len(numbers), batch.rows) and (not self.compiled or compiled_kernel() is None):
+            cells = [self.cells(name, float32=column.float32) for name, column in numbers.items()]
+            counted = count_side_by_side(list(numbers.values()), cells, self.resolution)
+            together.update(zip(numbers, counted, strict=True))
+        return {
+            name: together[name] if name in together else self.count_feature(name, column)
+            for name, column in batch.columns.items()
+        }
 
     def count_feature(self, name: str, column: Column) -> FeatureProfile:
         """The integers of one column."""

@@ -9,8 +9,8 @@ import pyarrow as pa
 from pyarrow import types
 
 from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.profiling.arrow_columns import encoded, family, number_column, parsed_numbers, plain, python_values
 from tiltmeter.profiling.buffers import positions_array
-from tiltmeter.profiling.columns import encoded, family, number_column, parsed_numbers, plain, python_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

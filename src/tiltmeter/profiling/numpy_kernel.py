@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiltmeter.domain.profile import LevelProfile, NumericProfile, TextProfile, capped_levels, counts_type
+from tiltmeter.profiling.cells import TAIL_WIDTHS
 from tiltmeter.profiling.distinct import HashDistinct, LevelDistinct, Resolution
 from tiltmeter.profiling.fixed_point import fixed_sums
 from tiltmeter.profiling.hashing import hash_doubles, hash_names
@@ -14,6 +18,10 @@ from tiltmeter.profiling.hashing import hash_doubles, hash_names
 if TYPE_CHECKING:
     from tiltmeter.profiling.cells import NumericCells
     from tiltmeter.profiling.columns import LevelColumn, NumberColumn, TextColumn
+
+_WIDTHS: list[float] = TAIL_WIDTHS.tolist()
+_FEW = 16
+"""Values beyond the range that are placed one by one: a vector of all limits takes longer to make."""
 
 
 def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolution) -> NumericProfile:
@@ -44,8 +52,8 @@ def count_numbers(column: NumberColumn, cells: NumericCells, resolution: Resolut
         minimum=float(finite[0]) if finite.size else None,
         maximum=float(finite[-1]) if finite.size else None,
         counts=_rows_between(up_to_edges, ordered.size, counts_type(rows)),
-        low_tail=_low_tail(ordered, cells),
-        high_tail=_high_tail(ordered, cells),
+        low_tail=low_tail(ordered, cells),
+        high_tail=high_tail(ordered, cells),
         distinct=HashDistinct.of(hashes, resolution),
     )
 
@@ -60,19 +68,24 @@ def _rows_between(up_to_edges: np.ndarray, values: int, integers: type[np.signed
     return counts
 
 
-def _low_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
+def low_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
+    """Rows of ascending values per log bin below the baseline's range."""
     end = int(ordered.searchsorted(cells.minimum, side="right")) if cells.bins.range else 0
-    return _tail(-ordered[:end][::-1], -cells.low_limits(), side="right") if end else {}
+    if end > _FEW:
+        return Counter((-cells.low_limits()).searchsorted(-ordered[:end][::-1], side="right").tolist())
+    least, scale = math.nextafter(cells.minimum, math.inf), cells.bins.scale
+    return Counter(bisect_right(_WIDTHS, -x, key=lambda width: scale * width - least) for x in ordered[:end].tolist())
 
 
-def _high_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
+def high_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
+    """Rows of ascending values per log bin above the baseline's range."""
     start = int(ordered.searchsorted(cells.maximum, side="right")) if cells.bins.range else ordered.size
-    return _tail(ordered[start:], cells.high_limits(), side="left") if start < ordered.size else {}
-
-
-def _tail(values: np.ndarray, limits: np.ndarray, *, side: str) -> dict[int, int]:
-    counts = np.bincount(np.searchsorted(limits, values, side=side))  # type: ignore[call-overload]
-    return {int(index): int(counts[index]) for index in np.flatnonzero(counts)}
+    if ordered.size - start > _FEW:
+        return Counter(cells.high_limits().searchsorted(ordered[start:]).tolist())
+    greatest, scale = cells.maximum, cells.bins.scale
+    return Counter(
+        bisect_left(_WIDTHS, x, key=lambda width: greatest + scale * width) for x in ordered[start:].tolist()
+    )
 
 
 def count_levels(column: LevelColumn, levels: int, resolution: Resolution) -> LevelProfile:

@@ -389,7 +389,7 @@ def test_hostile_columns_are_counted_or_named_and_never_raise(baseline, kind):
 
 
 def _is_number(array: pa.Array) -> bool:
-    from tiltmeter.profiling.columns import family
+    from tiltmeter.profiling.arrow_columns import family
 
     return family(array.type) in ("numeric", "datetime", "boolean", "any")
 

@@ -1,0 +1,334 @@
+"""Arrow arrays made plain columns, as frozen bins want them.
+
+Nothing here raises on data, however hostile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.domain.profile import FeatureBins, LevelBins, NumericBins
+from tiltmeter.profiling.buffers import names_array, numpy_of, positions_array, values_as
+from tiltmeter.profiling.columns import LevelColumn, NumberColumn, TextColumn, WrongType
+from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names, hash_strings, mixed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiltmeter.profiling.columns import Column
+
+NAME_CHARACTERS = 256
+"""Levels with longer names are called by their beginning and a hash, so that no state holds a 10 MB string."""
+
+_CONVERTED = ("true", "1", "yes", "y", "1.0")
+
+
+@dataclass(slots=True)
+class LevelIndex:
+    """Finds the baseline's levels; made once per feature and run."""
+
+    bins: LevelBins
+    names: pa.Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = names_array(self.bins.levels)
+
+
+_FAMILIES = {
+    **{arrow.id: "numeric" for arrow in (pa.int32(), pa.int64(), pa.float32(), pa.float64())},
+    **{arrow.id: "text" for arrow in (pa.string(), pa.large_string())},
+}
+"""Of the most frequent types, by their id."""
+
+
+def family(data_type: pa.DataType) -> str:
+    """What a column holds: `numeric`, `boolean`, `datetime`, `text`, or `any` where it can hold nothing but nulls."""
+    known = _FAMILIES.get(data_type.id)
+    if known is not None:
+        return known
+    if types.is_dictionary(data_type) or types.is_run_end_encoded(data_type):
+        return family(data_type.value_type)
+    if types.is_null(data_type):
+        return "any"
+    if types.is_boolean(data_type):
+        return "boolean"
+    if types.is_timestamp(data_type) or types.is_date(data_type):
+        return "datetime"
+    numeric = (types.is_integer, types.is_floating, types.is_decimal, types.is_duration, types.is_time)
+    return "numeric" if any(check(data_type) for check in numeric) else "text"
+
+
+def is_float32(data_type: pa.DataType) -> bool:
+    """Whether values carry the rounding of 32-bit floats."""
+    if types.is_dictionary(data_type):
+        return is_float32(data_type.value_type)
+    return bool(types.is_float32(data_type) or types.is_float16(data_type))
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """The array without run-length encoding and extension wrappers; dictionaries kept."""
+    if isinstance(array, pa.ExtensionArray):
+        return plain(array.storage)
+    if types.is_run_end_encoded(array.type):
+        return plain(pc.run_end_decode(array))
+    return array
+
+
+def column_for(array: pa.Array, bins: FeatureBins, index: LevelIndex | None) -> Column | WrongType:
+    """The column as its frozen bins want it.
+
+    Args:
+        array: any Arrow array.
+        bins: the feature's frozen cells.
+        index: of the levels, for categories and booleans.
+    """
+    array = plain(array)
+    found = family(array.type)
+    if isinstance(bins.cells, NumericBins):
+        return _numbers_for(array, found, bins)
+    if index is not None:
+        return _levels_for(array, found, bins, index)
+    return text_column(array, bins.missing_values)
+
+
+def _numbers_for(array: pa.Array, found: str, bins: FeatureBins) -> Column | WrongType:
+    wanted = "datetime" if bins.kind is FeatureKind.DATETIME else "numeric"
+    if found == "any" or array.null_count == len(array):
+        return NumberColumn(np.full(len(array), np.nan))
+    if found == "text" and wanted == "numeric" and bins.missing_values:
+        parsed = parsed_numbers(array, bins.missing_values)
+        return WrongType(found) if parsed is None else parsed
+    if found != wanted:
+        return WrongType(found)
+    return number_column(array, bins.missing_values)
+
+
+def _levels_for(array: pa.Array, found: str, bins: FeatureBins, index: LevelIndex) -> Column | WrongType:
+    source = index.bins.source
+    if found == "any" or array.null_count == len(array):
+        return LevelColumn(np.full(len(array), -1), np.empty(0, dtype=np.int64))
+    same = source in (found, "any")
+    # A boolean may arrive as 0/1 or as true/false; anything else is a type change.
+    if not same and not (bins.kind is FeatureKind.BOOLEAN and found in ("numeric", "boolean")):
+        return WrongType(found)
+    return level_column(array, index.names, bins.missing_values, boolean=bins.kind is FeatureKind.BOOLEAN)
+
+
+def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColumn:
+    """Numbers or datetimes of an array of any numeric, date or time type."""
+    if types.is_dictionary(array.type):
+        array = _without_dictionary(array)
+    present = None if array.null_count == 0 else numpy_of(array.is_valid())
+    data_type, hashes = array.type, None
+    if data_type == pa.float64():
+        values = numpy_of(array)
+    elif types.is_decimal(data_type):
+        values, hashes = _decimals(array)
+    elif _is_clock(data_type):
+        values = _seconds(array)
+    else:
+        raw = numpy_of(array)
+        values = raw.astype(np.float64, copy=False)
+        if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() >= 2.0**53:
+            hashes = hash_integers(raw)
+    for value in _numbers_among(missing):
+        keep = values != value
+        present = keep if present is None else present & keep
+    return NumberColumn(values, present, hashes, is_float32(data_type))
+
+
+def parsed_numbers(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
+    """Numbers of a text column whose declared missing values are all that is not a number; else None."""
+    array = _without_dictionary(array).cast(pa.large_string())
+    words = names_array([str(value) for value in missing])
+    declared = pc.is_in(array, value_set=words, skip_nulls=True)
+    try:
+        numbers = pc.if_else(declared, None, array).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return number_column(numbers, missing)
+
+
+def level_column(
+    array: pa.Array, known: pa.Array, missing: Sequence[object] = (), *, boolean: bool = False
+) -> LevelColumn:
+    """Codes of an array of any type against known names (large strings)."""
+    codes, values = encoded(array)
+    names = level_names(values, boolean=boolean)
+    named = names if isinstance(names, pa.Array) else names_array(names)
+    found = numpy_of(pc.index_in(named, value_set=known), -1).astype(np.int64)
+    unknown = np.flatnonzero(found < 0)
+    new: dict[str, int] = {}
+    if unknown.size:
+        listed = named.take(positions_array(unknown)).to_pylist()
+        found[unknown] = [new.setdefault(name, len(known) + len(new)) if name is not None else -1 for name in listed]
+    for name in _names_of(missing, boolean=boolean):
+        found[_positions(named, name)] = -1
+    return LevelColumn(codes, found, tuple(new))
+
+
+def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Dictionary codes (a signed integer type, -1 for null) and the dictionary's values, of an array of any type."""
+    array = plain(array)
+    if types.is_nested(array.type):
+        array = names_array(None if value is None else repr(value) for value in array.to_pylist())
+    if not types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    indices = array.indices
+    if not types.is_signed_integer(indices.type):
+        indices = indices.cast(pa.int64(), safe=False)
+    return numpy_of(indices, -1), plain(array.dictionary)
+
+
+def level_names(values: pa.Array, *, boolean: bool = False) -> pa.Array | list[str | None]:
+    """The name of each value: text itself, numbers in their shortest form, booleans as true and false."""
+    found = family(values.type)
+    if found == "text" and not boolean and _is_short_text(values):
+        return values.cast(pa.large_string())
+    return [None if value is None else _name(value, boolean=boolean) for value in python_values(values)]
+
+
+def python_values(values: pa.Array) -> list[object]:
+    """Python objects of the values; bytes that are no UTF-8 are replaced, never raised on."""
+    if types.is_floating(values.type):
+        return [None if value is None or value != value else value for value in values.to_pylist()]  # noqa: PLR0124 - NaN
+    if family(values.type) != "text" or types.is_nested(values.type):
+        return list(_listed(values))
+    raw = values.cast(pa.large_binary()).to_pylist() if not types.is_binary(values.type) else values.to_pylist()
+    return [None if value is None else bytes(value).decode("utf-8", "replace") for value in raw]
+
+
+def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
+    """Lengths and hashes of an array of any type."""
+    array = plain(array)
+    if types.is_dictionary(array.type):
+        array = _without_dictionary(array)
+    if not (types.is_string(array.type) or types.is_large_string(array.type)) or not _is_utf8(array):
+        names = [None if value is None else _name(value, boolean=False) for value in python_values(array)]
+        array = names_array(names)
+    present = numpy_of(array.is_valid())
+    for name in _names_of(missing, boolean=False):
+        present = present & ~numpy_of(pc.equal(array, name), False).astype(bool)
+    lengths = numpy_of(pc.utf8_length(array), 0).astype(np.int64)
+    return TextColumn(lengths, hash_strings(array), present)
+
+
+def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Hash and presence of each entity id; a number hashes the same as integer and as double."""
+    array = plain(array)
+    if family(array.type) == "numeric":
+        column = number_column(array)
+        return column.hashes if column.hashes is not None else hash_doubles(column.values), column.is_known()
+    text = text_column(array)
+    return text.hashes, text.present
+
+
+def label_flags(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each row is converted (true, 1, yes, y in any case), and whether it has a label."""
+    codes, values = encoded(array)
+    names = [None if value is None else _name(value, boolean=False) for value in python_values(values)]
+    converted = np.array([name is not None and name.strip().lower() in _CONVERTED for name in names] + [False])
+    labelled = np.array([name is not None for name in names] + [False])
+    return converted[codes], labelled[codes]
+
+
+def _name(value: object, *, boolean: bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
+        value = int(value)
+    if isinstance(value, Decimal):
+        value = value.normalize() if value else 0
+        value = f"{value:f}"
+    text = str(value)
+    if boolean:
+        text = {"1": "true", "0": "false"}.get(text, text.lower() if text.lower() in ("true", "false") else text)
+    return short_name(text)
+
+
+def short_name(name: str) -> str:
+    """The name itself, or its beginning and a hash where it is longer than 256 characters."""
+    if len(name) <= NAME_CHARACTERS:
+        return name
+    return f"{name[:239]}…{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def _names_of(values: Sequence[object], *, boolean: bool) -> list[str]:
+    return [_name(value, boolean=boolean) for value in values]
+
+
+def _numbers_among(values: Sequence[object]) -> list[float]:
+    numbers = []
+    for value in values:
+        try:
+            numbers.append(float(value))  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            continue
+    return numbers
+
+
+def _positions(names: pa.Array, name: str) -> np.ndarray:
+    return np.flatnonzero(numpy_of(pc.equal(names, name), False))
+
+
+def _listed(values: pa.Array) -> list[object]:
+    try:
+        return list(values.to_pylist())
+    except (UnicodeDecodeError, ValueError, OverflowError):  # dates beyond year 9999, broken text inside lists
+        return [None if not value.is_valid else repr(value.type) for value in values]
+
+
+def _is_short_text(values: pa.Array) -> bool:
+    if not (types.is_string(values.type) or types.is_large_string(values.type)):
+        return False
+    longest = pc.max(pc.binary_length(values)).as_py()
+    return (longest is None or longest <= NAME_CHARACTERS) and _is_utf8(values)
+
+
+def _is_utf8(values: pa.Array) -> bool:
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_clock(data_type: pa.DataType) -> bool:
+    return bool(
+        types.is_timestamp(data_type)
+        or types.is_date(data_type)
+        or types.is_duration(data_type)
+        or types.is_time(data_type)
+    )
+
+
+def _seconds(array: pa.Array) -> np.ndarray:
+    if types.is_date32(array.type):
+        return values_as(array, np.dtype(np.int32)).astype(np.float64) * 86_400.0
+    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}["ms" if types.is_date64(array.type) else array.type.unit]
+    width = np.int32 if types.is_time32(array.type) else np.int64
+    return values_as(array, np.dtype(width)).astype(np.float64) / per_second
+
+
+def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
+    codes, distinct = encoded(array)
+    exact = distinct.to_pylist()
+    doubles = np.array([float(value) for value in exact] + [np.nan])
+    hashes = hash_doubles(doubles)
+    for position, value in enumerate(exact):
+        if np.isinf(doubles[position]) or Decimal(float(doubles[position])) != value:
+            hashes[position] = mixed(hash_names([_name(value, boolean=False)]))[0]
+    return doubles[codes], hashes[codes]
+
+
+def _without_dictionary(array: pa.Array) -> pa.Array:
+    return array.dictionary_decode() if types.is_dictionary(array.type) else array
