@@ -158,6 +158,16 @@ def _drifted(word: str, value: Callable[[float], str]) -> Callable[[Alert], str]
     return lambda alert: f"{_feature(alert)} drifted, {word} {_said(alert, '{value}', value)}"
 
 
+def _moved(word: str, value: Callable[[float], str]) -> Callable[[Alert], str]:
+    """What moved comes first: the figure of a test says nothing to the people who sell."""
+    return lambda alert: f"{_feature(alert)} moved{_by(alert)} ({word} {_said(alert, '{value}', value)})"
+
+
+def _by(alert: Alert) -> str:
+    effect = detail(alert, "effect")
+    return f": {effect}" if effect else ""
+
+
 _SINCE = "since the window before"
 
 
@@ -205,8 +215,8 @@ MEASURES: dict[str, Measure] = {
     "drift.overall_psi": Measure("drift", "overall PSI", psi, _drifted("PSI", psi), _WHOLE_ACTIONS),
     "drift.score_psi": Measure("drift", "score PSI", psi, _drifted("PSI", psi), _WHOLE_ACTIONS),
     "drift.weighted_psi": Measure("drift", "weighted PSI", psi, _drifted("weighted PSI", psi), _WHOLE_ACTIONS),
-    "drift.kl": Measure("drift", "KL", psi, _drifted("KL", psi), _DRIFT_ACTIONS),
-    "drift.test_q_value": Measure("drift", "test q", number, _drifted("test q", number), _DRIFT_ACTIONS),
+    "drift.kl": Measure("drift", "KL", psi, _moved("KL", psi), _DRIFT_ACTIONS),
+    "drift.test_q_value": Measure("drift", "test q", number, _moved("test q", number), _DRIFT_ACTIONS),
     "features.missing_change": Measure(
         "drift", "missing", lambda v: f"{'+' if v > 0 else '−'}{points(v)}",
         lambda a: f"{_feature(a)}: {_said(a, '{value}', points)} more missing",

@@ -56,6 +56,12 @@ def _clause(family: str, alerts: Sequence[Alert]) -> str:
         measure = measure_of(worst, "")
         value = value_of(worst)
         shown = f" {measure.label} {measure.value(value)}" if value is not None else ""
+        moved = detail(worst, "effect")
+        if moved and worst.severity <= Severity.INFO:
+            figure = f" ({shown.strip()})" if shown else ""
+            return (
+                f"{len(features)} features moved, most {name_of(worst.subject.feature) or 'the score'}: {moved}{figure}"
+            )
         return f"{len(features)} features drifted, worst {name_of(worst.subject.feature) or 'the score'}{shown}"
     others = len({alert.subject for alert in alerts}) - 1
     return f"{text} and {others} more" if others and family != "drift" else text
@@ -65,8 +71,15 @@ def worst_first(alerts: Sequence[Alert]) -> list[Alert]:
     """By severity, then kind of trouble, then how far the value is beyond what it should be."""
     return sorted(
         alerts,
-        key=lambda a: (-a.severity, _metric_rank(a), -abs(a.value or a.peak or 0.0), a.subject, a.rule),
+        key=lambda a: (-a.severity, _metric_rank(a), -_distance(a.value or a.peak, a), a.subject, a.rule),
     )
+
+
+def _distance(value: float | None, alert: Alert) -> float:
+    """How far a value is from what it should be: the larger the worse."""
+    # A q-value is a chance: the smaller, the surer.
+    is_chance = alert.metric is not None and alert.metric.name == "drift.test_q_value"
+    return 1.0 - (value or 0.0) if is_chance else abs(value or 0.0)
 
 
 _RANKS = ("serving.error_rate", "batch.failed", "features.schema_changes", "drift.score_psi", "drift.psi")
@@ -224,7 +237,7 @@ def _late_effect(alert: Alert, zone: ZoneInfo) -> str:
 
 
 def _worst_ever(shown: Sequence[Alert]) -> str:
-    worst = max(shown, key=lambda alert: (alert.severity, abs(alert.peak or 0.0)), default=None)
+    worst = max(shown, key=lambda alert: (alert.severity, _distance(alert.peak, alert)), default=None)
     if worst is None or worst.peak is None:
         return "value unknown"
     measure = measure_of(worst, "")

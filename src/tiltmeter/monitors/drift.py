@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
-from tiltmeter.monitors.effects import effect_of, shortened, step_words
+from tiltmeter.monitors.effects import effect_of, shift_of, shortened, step_words
 from tiltmeter.statistics.comparison import registered
 
 if TYPE_CHECKING:
@@ -139,12 +139,16 @@ def _feature_drift(feature: FeatureComparison, maker: _Maker, details: _Details)
         "drift.psi", feature.psi, status=status, why=why.get("psi", ""), p=psi_p, q=psi_q, lower=feature.psi_lower,
         details=details,
     )  # fmt: skip
-    yield from maker.wanted("drift.kl", feature.kl, status=status, why=why.get("kl", ""), p=psi_p, q=psi_q)
+    yield from maker.wanted(
+        "drift.kl", feature.kl, status=status, why=why.get("kl", ""), p=psi_p, q=psi_q, details=details
+    )
     yield from maker.wanted("drift.js_distance", feature.js_distance, status=status, p=psi_p, q=psi_q)
     if feature.ks is not None:
         yield from maker.wanted("drift.ks", feature.ks, status=status, p=feature.ks_p_value, upper=feature.ks_upper)
     if feature.chi2 is not None:
         yield from maker.wanted("drift.chi2", feature.chi2, status=status, p=feature.chi2_p_value)
+    if feature.test_q_value is not None and not details and (shift := shift_of(feature)):
+        details = {"effect": shift}
     yield from maker.wanted("drift.test_q_value", feature.test_q_value, status=status, details=details)
     yield from maker.wanted("drift.minimum_detectable", feature.minimum_detectable, status=status)
     for name, value in feature.extra.items():

@@ -56,6 +56,39 @@ def effect_of(feature: FeatureComparison) -> str:
     return ", ".join([*said, "no overlap"] if NO_OVERLAP in feature.hints else said)
 
 
+def shift_of(feature: FeatureComparison) -> str:
+    """As `effect_of`; where nothing is large, what moved most, from what to what, however little.
+
+    A test of many rows finds changes that no other rule speaks of: its reader should see how small they are.
+    """
+    return effect_of(feature) or _largest_share(feature) or _centre(feature)
+
+
+def _largest_share(feature: FeatureComparison) -> str:
+    if not feature.kind.has_levels or not feature.cells:
+        return ""
+    before = sum(cell.reference for cell in feature.cells) or 1
+    now = sum(cell.current for cell in feature.cells) or 1
+    moves = [(cell.current / now - cell.reference / before, cell) for cell in feature.cells]
+    # Of two levels one rises as the other falls: the one that rises is named.
+    _, most = max(moves, key=lambda move: (round(abs(move[0]), 9), move[0]))
+    shares = f"{100 * most.reference / before:.1f} %", f"{100 * most.current / now:.1f} %"
+    return f"{shortened(most.name)} {shares[0]} → {shares[1]}" if shares[0] != shares[1] else ""
+
+
+def _centre(feature: FeatureComparison) -> str:
+    sides = feature.reference, feature.current
+    for name in ("mean", "median", "std"):
+        before, now = (getattr(side, name, None) for side in sides)
+        said = "" if before is None or now is None else _changed(_SPOKEN.get(name, name), before, now, feature.kind)
+        if said:
+            return said
+    return ""
+
+
+_SPOKEN = {"std": "spread"}
+
+
 def _missing(feature: FeatureComparison) -> str:
     change = feature.missing_change
     if change is None or abs(change) < _POINTS_WORTH_SAYING or feature.current is None:

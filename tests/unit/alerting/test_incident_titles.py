@@ -31,3 +31,29 @@ def test_the_title_follows_what_gets_worse():
     psi_day(play, 1, annual_revenue=2.0)
     [incident] = play.incidents.values()
     assert incident.title == "annual_revenue drifted, PSI 2.00"
+
+
+def _tests(play, **found):
+    """A day on which tests find something: feature -> (q-value, effect)."""
+    window = day(0)
+    metrics = [
+        Metric("drift.test_q_value", Subject(MODEL, feature=name), window, q, n_current=5_000,
+               details={"effect": effect} if effect else {})
+        for name, (q, effect) in found.items()
+    ]  # fmt: skip
+    play.judge(metrics, window)
+    [incident] = play.incidents.values()
+    return incident.title
+
+
+def test_what_moved_stands_before_the_figure_of_its_test():
+    assert (
+        _tests(rehearsal(TESTS), device=(0.000964, "mobile 31.0 % → 33.4 %"))
+        == "device moved: mobile 31.0 % → 33.4 % (test q 0.000964)"
+    )
+    assert _tests(rehearsal(TESTS), device=(0.000964, "")) == "device moved (test q 0.000964)"
+
+
+def test_of_several_the_surest_is_named():
+    title = _tests(rehearsal(TESTS), device=(0.0009, "mobile 31.0 % → 33.4 %"), source=(1e-9, "web 9.1 % → 12.0 %"))
+    assert title == "2 features moved, most source: web 9.1 % → 12.0 % (test q 1e-09)"

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import tiltmeter
 from tables import Frame
 from tiltmeter.alerting.rules import verdicts
 from tiltmeter.domain.baseline import Reference
@@ -18,6 +19,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.comparing import DRIFT, FEATURES
 from tiltmeter.monitors.drift import STEPS
+from tiltmeter.monitors.effects import effect_of, shift_of
 from tiltmeter.monitors.recomputing import recompute
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kernel import profile_rows
@@ -124,3 +126,30 @@ def test_a_rule_on_a_step_is_judged_by_the_rows_of_both_windows(world):
     enough = replace(rule, min_rows=400)
     assert [v.severity for v in verdicts([step], [enough])] == [Severity.WARNING]
     assert [v.why for v in verdicts([replace(step, n_reference=399)], [enough])] == ["too_few_rows"]
+
+
+def _shifted(before, now):
+    """Words about one column between two tables."""
+    found = tiltmeter.compare(pa.table({"x": before}), pa.table({"x": now}))["x"]
+    return effect_of(found), shift_of(found)
+
+
+def test_a_small_shift_is_said_from_what_to_what():
+    # 320 of 1,000 are 32.0 %, 335 are 33.5 %: 1.5 points, below the two that an effect begins with.
+    before = ["mobile"] * 320 + ["desktop"] * 680
+    now = ["mobile"] * 335 + ["desktop"] * 665
+    assert _shifted(before, now) == ("", "mobile 32.0 % → 33.5 %")
+    # 0 to 299 have the mean 149.5; 1 to 299 and 299 again (44,850 + 299) / 300 = 150.497.
+    numbers = [float(n) for n in range(300)]
+    assert _shifted(numbers, [*numbers[1:], 299.0]) == ("", "mean 149.5 → 150.5")
+
+
+def test_a_large_shift_is_said_as_everywhere():
+    before, now = ["mobile"] * 300 + ["desktop"] * 700, ["mobile"] * 500 + ["desktop"] * 500
+    assert _shifted(before, now) in {
+        ("desktop 20 points down, mobile 20 points up",) * 2, ("mobile 20 points up, desktop 20 points down",) * 2,
+    }  # fmt: skip
+
+
+def test_equal_sides_have_no_words():
+    assert _shifted(["a", "b"] * 300, ["a", "b"] * 300) == ("", "")
