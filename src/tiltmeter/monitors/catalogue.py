@@ -72,6 +72,7 @@ _OUTCOMES = (
     Declared("outcomes.auc", "AUC", Unit.SHARE, "Chance that a customer scored higher than a lead that did not buy.", "outcomes", "model_auc", low_is_bad=True),
     Declared("outcomes.brier", "Brier score", Unit.NONE, "Mean squared error of the predicted probabilities.", "outcomes", "model_brier"),
     Declared("outcomes.calibration", "Calibration", Unit.NONE, "Conversions against the sum of the scores on mature cohorts; 1 is perfect.", "outcomes", "model_calibration"),
+    Declared("outcomes.top_decile_lift", "Lift of the best tenth", Unit.NONE, "How many times as often the tenth of leads with the highest scores converts as all leads; its details hold every tenth.", "outcomes", "model_top_decile_lift", low_is_bad=True),
     Declared("outcomes.revenue_per_lead", "Revenue per lead", Unit.MONEY, "Mean revenue of all leads of mature cohorts.", "outcomes", "model_revenue_per_lead", low_is_bad=True),
     Declared("outcomes.revenue_per_lead.median", "Median revenue", Unit.MONEY, "Median revenue of the customers.", "outcomes"),
     Declared("outcomes.revenue_per_lead.trimmed", "Trimmed revenue per lead", Unit.MONEY, "Mean revenue per lead without the largest and smallest 1 %.", "outcomes"),

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.monitors.deciles import decile_metric
+from tiltmeter.statistics.classification import confusion
 from tiltmeter.statistics.intervals import wilson
 
 if TYPE_CHECKING:
     from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.window import Window
+    from tiltmeter.statistics.classification import Confusion
 
 
 def outcome_metrics(
@@ -34,28 +37,39 @@ def outcome_metrics(
     status = Status.OK if n >= min_rows else Status.TOO_FEW_ROWS
     customers = int(cohort.converted.sum())
     low, high = wilson(customers, n) or (None, None)
-    values: dict[str, float | None] = {**_confusion(cohort, threshold), **_quality(cohort), **_revenue(cohort)}
+    confused = confusion(cohort.score, cohort.converted, threshold)
+    flagged = confused.true_positive + confused.false_positive
+    values: dict[str, float | None] = {**_confusion(confused), **_quality(cohort), **_revenue(cohort)}
+    details: dict[str, dict[str, str | float | int | list[str]]] = {
+        "precision": {"predicted": flagged, "hits": confused.true_positive}
+    }
     rate = Metric(
         "outcomes.conversion_rate", subject, window, customers / n, status, lower=low, upper=high, n_current=n,
         details={"outcomes_before_prediction": cohort.early} if cohort.early else {},
     )  # fmt: skip
     rest = [
         Metric(
-            f"outcomes.{name}", subject, window, value, status, "" if value is not None else "no customers", n_current=n
+            f"outcomes.{name}",
+            subject,
+            window,
+            value,
+            status,
+            "" if value is not None else "no customers",
+            n_current=n,
+            details=details.get(name, {}),
         )
         for name, value in values.items()
     ]
-    return [rate, *rest]
+    return [rate, *rest, decile_metric(cohort, subject=subject, window=window, status=status)]
 
 
-def _confusion(cohort: Cohort, threshold: float) -> dict[str, float | None]:
-    predicted = cohort.score >= threshold
-    hits = int((predicted & cohort.converted).sum())
-    flagged, customers = int(predicted.sum()), int(cohort.converted.sum())
-    precision = hits / flagged if flagged else None
-    recall = hits / customers if customers else None
-    f1 = 2 * hits / (flagged + customers) if flagged + customers else None
-    return {"precision": precision, "recall": recall, "f1": f1}
+def _confusion(found: Confusion) -> dict[str, float | None]:
+    precision, recall = found.precision(), found.recall()
+    return {
+        "precision": None if precision is None else precision.value,
+        "recall": None if recall is None else recall.value,
+        "f1": found.f1(),
+    }
 
 
 def _quality(cohort: Cohort) -> dict[str, float | None]:

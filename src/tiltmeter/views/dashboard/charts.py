@@ -113,6 +113,7 @@ def metric_line(
     height: int = 180,
     band: bool = False,
     from_zero: bool = False,
+    maturing_until: pd.Timestamp | None = None,
 ) -> alt.LayerChart:
     """One number over time with thresholds, its interval and the moments at which alerts fired.
 
@@ -125,6 +126,7 @@ def metric_line(
         height: in pixels.
         band: whether the interval is drawn.
         from_zero: whether the axis begins at zero, so that a small change looks small.
+        maturing_until: the stretch from the last value to here is shown as not known yet.
     """
     form = form or number_form(float(table["value"].abs().max()))
     named = stamped(table)
@@ -159,7 +161,21 @@ def metric_line(
     )
     top = max([float(table["value"].max()), *(limits or {}).values()]) or 1.0
     drawn = _limits(limits or {}, gap=lambda a, b: height * abs(b - a) / top)
-    return finished([*layers, *drawn, *_marks(marks)], height=height)
+    waiting = [] if maturing_until is None else _maturing(table["time"].max(), maturing_until)
+    return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
+
+
+def _maturing(start: pd.Timestamp, end: pd.Timestamp) -> list[alt.Chart]:
+    """A pale stretch with a word in it: without it, a line that ends two weeks ago looks like a fault."""
+    if end - start < pd.Timedelta(days=1):
+        return []
+    data = pd.DataFrame({"time": [start], "until": [end], "middle": [start + (end - start) / 2], "word": ["maturing"]})
+    return [
+        alt.Chart(data).mark_rect(color=GREY, opacity=0.14).encode(x=time_axis(data), x2="until:T"),
+        alt.Chart(data)
+        .mark_text(color=GREY, fontSize=11, baseline="top")
+        .encode(x="middle:T", y=alt.value(6), text="word:N"),
+    ]
 
 
 def _value_scale(table: pd.DataFrame, form: str, *, from_zero: bool) -> alt.Scale:

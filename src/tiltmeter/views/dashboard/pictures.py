@@ -155,16 +155,81 @@ def latency_heat(table: pd.DataFrame, bands: Sequence[str]) -> alt.Chart:
 
 
 def funnel(table: pd.DataFrame) -> alt.LayerChart:
-    """Steps as bars with their counts written at the end: columns `step`, `count`, `words`."""
+    """Steps as shares of the leads: now a slim blue bar in the broad grey one of a week earlier, counts written behind.
+
+    Args:
+        table: columns `step`, `share`, `before` (None where there is no week before), `words`.
+    """
     y = alt.Y("step:N", sort=table["step"].tolist(), title=None, axis=alt.Axis(labelLimit=170, ticks=False))
-    x = alt.X("count:Q", title=None, axis=None, scale=alt.Scale(domainMax=1.35 * max(1.0, float(table["count"].max()))))
-    bars = alt.Chart(table).mark_bar(color=BLUE, height={"band": 0.6}).encode(y=y, x=x, tooltip=["step:N", "words:N"])
-    words = (
-        alt.Chart(table)
-        .mark_text(align="left", dx=6, color="#7b8794", fontSize=12)
-        .encode(y=y, x="count:Q", text="words:N")
+    longest = max(1.0, float(table["share"].max()))
+    x = alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.75 * longest]))
+    tooltip = [
+        "step:N", "words:N", alt.Tooltip("share:Q", format=".1%", title="of all leads"),
+        alt.Tooltip("before:Q", format=".1%", title="a week earlier"),
+    ]  # fmt: skip
+    sides = ("a week earlier", "newest cohort")
+    colour = alt.Color(
+        "side:N",
+        scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square"),
     )
-    return finished([bars, words], height=200)
+    before = (
+        alt.Chart(table.dropna(subset=["before"]).assign(side=sides[0]))
+        .mark_bar(height={"band": 0.75}, opacity=0.65)
+        .encode(y=y, x=alt.X("before:Q", axis=None), color=colour, tooltip=tooltip)
+    )
+    now = (
+        alt.Chart(table.assign(side=sides[1]))
+        .mark_bar(height={"band": 0.35})
+        .encode(y=y, x=x, color=colour, tooltip=tooltip)
+    )
+    words = (
+        alt.Chart(table.assign(end=table[["share", "before"]].astype(float).max(axis=1)))
+        .mark_text(align="left", dx=6, color="#7b8794", fontSize=12)
+        .encode(y=y, x="end:Q", text="words:N")
+    )
+    return finished([before, now, words], height=230)
+
+
+def deciles(table: pd.DataFrame) -> alt.LayerChart:
+    """Conversion by rising score: what the score promised filled grey, what came true blue with its interval.
+
+    Args:
+        table: columns `tenth`, `leads`, `customers`, `promised`, `conversion`, `lower`, `upper`.
+    """
+    last = int(table["tenth"].max())
+    x = alt.X(
+        "tenth:O",
+        title=f"tenth of the leads by score (1 lowest, {last} highest)",
+        axis=alt.Axis(labelAngle=0, ticks=False),
+        scale=alt.Scale(paddingInner=0.25),
+    )
+    sides = ("promised by the score", "became customers, 95 % interval")
+    colour = alt.Color(
+        "side:N",
+        scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
+        legend=alt.Legend(orient="top", title=None, symbolType="square", labelLimit=260),
+    )
+    tooltip = [
+        alt.Tooltip("tenth:O"), alt.Tooltip("leads:Q", format=",", title="n"),
+        alt.Tooltip("customers:Q", format=","), alt.Tooltip("conversion:Q", format=".2%"),
+        alt.Tooltip("lower:Q", format=".2%"), alt.Tooltip("upper:Q", format=".2%"),
+        alt.Tooltip("promised:Q", format=".2%", title="promised"),
+    ]  # fmt: skip
+    promised = (
+        alt.Chart(table.assign(side=sides[0]))
+        .mark_bar(opacity=0.65)
+        .encode(
+            x=x,
+            y=alt.Y("promised:Q", title="conversion", axis=alt.Axis(format="%", tickCount=5)),
+            color=colour,
+            tooltip=tooltip,
+        )
+    )
+    true = alt.Chart(table.assign(side=sides[1])).encode(x=x, color=colour, tooltip=tooltip)
+    interval = true.mark_rule(strokeWidth=2).encode(y="lower:Q", y2="upper:Q")
+    points = true.mark_point(filled=True, size=55, opacity=1).encode(y="conversion:Q")
+    return finished([promised, interval, points], height=230)
 
 
 def psi_parts(table: pd.DataFrame) -> alt.LayerChart:

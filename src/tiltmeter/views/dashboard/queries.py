@@ -255,39 +255,3 @@ def features_of(world: World, scope: Scope) -> list[str]:
         return [str(f) for f in table.sort_values("order")["feature"].drop_duplicates()]
     reference = world.baselines.judging(scope.model, scope.window)
     return sorted(f for f in reference.bins.features if f != reference.bins.score) if reference else []
-
-
-@remembered
-def outcome_segments(_world: World, scope: Scope) -> pd.DataFrame:
-    """Newest cohort of each segment: `segment`, `rows`, `conversion`, `before`, `lift`, `revenue`, `psi`.
-
-    `before` is the cohort a week earlier; segments that fell most stand first. Empty without segments.
-    """
-    named = {
-        "outcomes.conversion_rate": "conversion", "outcomes.revenue_per_lead": "revenue", "drift.score_psi": "psi",
-    }  # fmt: skip
-    found: dict[tuple[str, str], dict[str, list[Metric]]] = {}
-    for name, column in named.items():
-        query = MetricQuery(
-            model=scope.model.name, metric=name, since=scope.start, until=scope.end, grain=Grain.DAY, version="",
-            feature="",
-        )  # fmt: skip
-        for metric in _world.state.metrics(query):
-            subject = metric.subject
-            if subject.segment_key in scope.model.segments and metric.value is not None:
-                of_segment = found.setdefault((subject.segment_key, subject.segment_value), {})
-                of_segment.setdefault(column, []).append(metric)
-    overall = series(_world, whole(scope), "outcomes.conversion_rate", grain=Grain.DAY)["value"].dropna()
-    rows = []
-    for (key, value), numbers in found.items():
-        rates = numbers.get("conversion")
-        if not rates:
-            continue
-        newest_rate = rates[-1].value or 0.0
-        before = rates[-8].value if len(rates) > 7 else None
-        revenue, psi = (numbers[name][-1].value if name in numbers else None for name in ("revenue", "psi"))
-        lift = newest_rate / float(overall.iloc[-1]) if len(overall) and overall.iloc[-1] else None
-        rows.append((f"{key} = {value}", rates[-1].n_current or 0, newest_rate, before, lift, revenue, psi))
-    table = pd.DataFrame(rows, columns=["segment", "rows", "conversion", "before", "lift", "revenue", "psi"])
-    change = (table["conversion"] / table["before"].astype(float)).fillna(1.0)
-    return table.assign(change=change).sort_values("change").drop(columns="change")

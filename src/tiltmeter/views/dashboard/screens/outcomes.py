@@ -11,13 +11,12 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.views.dashboard import charts, pictures, queries
+from tiltmeter.monitors.deciles import LIFT
+from tiltmeter.views.dashboard import charts, cohorts, pictures, queries
 from tiltmeter.views.dashboard.frame import badge, header, plain, world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tiltmeter.domain.metric import Metric
 
 _REVENUE = "outcomes.revenue_per_lead"
 _NUMBERS = (
@@ -42,55 +41,50 @@ class Line:
 
 
 _LINES = (
-    Line("Precision", "outcomes.precision", ".1%"),
+    Line("Conversion rate", cohorts.RATE, ".1%"),
+    Line("Revenue per lead", _REVENUE, from_zero=True),
+    Line("Precision", cohorts.PRECISION, ".1%"),
     Line("Recall", "outcomes.recall", ".1%"),
-    Line("Revenue per lead", "outcomes.revenue_per_lead", from_zero=True),
+    Line("Lift of the best tenth (1 is chance)", LIFT, ".2~f", {"chance": 1.0}),
     Line("Calibration (1 is perfect)", "outcomes.calibration", ".2~f", {"perfect": 1.0}),
     Line("AUC (0.5 is chance)", "outcomes.auc", ".2~f", {"chance": 0.5}),
     Line("Brier score (low is good)", "outcomes.brier", ".3~f", from_zero=True),
 )
-_A_WEEK = 7
-"""Cohorts of a week end every day: the one seven rows earlier shares no lead with the newest."""
+_IN_A_ROW = 4
+_FEWEST_GROUPS = 2
+"""One group of equal scores shows nothing."""
 
 
 def _page() -> None:
     scope = header("Outcomes", "Do predictions become customers and revenue?")
     if scope is None:
         return
-    found = _newest(scope)
-    if scope != queries.whole(scope) and _rate(found) is None:
+    found = cohorts.cohorts(world(), scope)
+    if scope != queries.whole(scope) and found.rate is None:
         what = f"version {scope.version}" if scope.version else " = ".join(scope.segment)
         st.caption(f"Outcomes are not kept of {plain(what)} apart: these are all leads of the model.")
         scope = queries.whole(scope)
-        found = _newest(scope)
-    if _rate(found) is None:
+        found = cohorts.cohorts(world(), scope)
+    if found.rate is None:
         _waiting(scope)
         return
-    _verdict(scope)
+    _verdict(found)
     _numbers(scope, found)
     left, right = st.columns([2, 3], gap="medium")
     with left:
         _funnel(scope, found)
     with right:
-        _line(scope, Line("Conversion rate", "outcomes.conversion_rate", ".1%"), height=200)
-    for start in (0, 3):
-        for column, line in zip(st.columns(3, gap="medium"), _LINES[start : start + 3], strict=True):
+        _deciles(found)
+    for start in range(0, len(_LINES), _IN_A_ROW):
+        lines = _LINES[start : start + _IN_A_ROW]
+        for column, line in zip(st.columns(_IN_A_ROW, gap="medium"), lines, strict=True):
             with column:
-                _line(scope, line, height=150)
+                _line(scope, line)
     _segments(scope)
-    clock = found.get("outcomes.observed_to_expected_z")
+    clock = found.newest.get("outcomes.observed_to_expected_z")
     if clock is not None and clock.value is None:
         why = clock.why_missing or "too little history"
         st.caption(f"Observed against expected conversions: not judged yet, {plain(why)}.")
-
-
-def _newest(scope: queries.Scope) -> dict[str, Metric]:
-    return {m.name: m for m in queries.newest(world(), scope, "outcomes.", grain=Grain.DAY)}
-
-
-def _rate(found: Mapping[str, Metric]) -> float | None:
-    rate = found.get("outcomes.conversion_rate")
-    return None if rate is None else rate.value
 
 
 def _waiting(scope: queries.Scope) -> None:
@@ -103,19 +97,19 @@ def _waiting(scope: queries.Scope) -> None:
     )
 
 
-def _verdict(scope: queries.Scope) -> None:
+def _verdict(found: cohorts.Cohorts) -> None:
     """Did leads get worse? The newest cohort beside the one a week earlier, with what chance alone would do."""
-    table = queries.series(world(), scope, "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
-    now = table.iloc[-1]
-    if len(table) <= _A_WEEK:
-        words = f"**{now['value']:.1%}** of the newest leads became customers; there is no cohort a week earlier yet"
+    now, before = found.rate, found.earlier.get(cohorts.RATE)
+    if now is None or now.value is None:
+        return
+    if before is None or before.value is None:
+        words = f"**{now.value:.1%}** of the newest leads became customers; there is no cohort a week earlier yet"
         _said(Severity.NONE, "Conversion", words)
         return
-    before = table.iloc[-1 - _A_WEEK]
-    points = 100 * (now["value"] - before["value"])
-    is_apart = now["lower"] > before["upper"] or now["upper"] < before["lower"]
+    points = 100 * (now.value - before.value)
+    is_apart = (now.lower or 0.0) > (before.upper or 1.0) or (now.upper or 1.0) < (before.lower or 0.0)
     word = "higher" if points > 0 else "lower"
-    much = f"{abs(points):.1f} points {word} than the week before ({before['value']:.1%})"
+    much = f"{abs(points):.1f} points {word} than the week before ({before.value:.1%})"
     chance = (
         "more than chance explains: the 95 % intervals do not overlap"
         if is_apart
@@ -123,7 +117,7 @@ def _verdict(scope: queries.Scope) -> None:
     )
     severity = Severity.WARNING if is_apart and points < 0 else Severity.NONE
     title = "Conversion fell" if severity else "Conversion rose" if is_apart else "Conversion is steady"
-    _said(severity, title, f"**{now['value']:.1%}** of the newest leads became customers, {much}; {chance}")
+    _said(severity, title, f"**{now.value:.1%}** of the newest leads became customers, {much}; {chance}")
 
 
 def _said(severity: Severity, title: str, words: str) -> None:
@@ -131,8 +125,8 @@ def _said(severity: Severity, title: str, words: str) -> None:
         st.markdown(f"{badge(severity, title)} · {words}")
 
 
-def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
-    rate = found["outcomes.conversion_rate"]
+def _numbers(scope: queries.Scope, found: cohorts.Cohorts) -> None:
+    rate = found.newest[cohorts.RATE]
     start, end = rate.window.start, rate.window.end - timedelta(seconds=1)
     judged = "" if str(rate.status) == "ok" else ", not judged"
     st.caption(
@@ -141,14 +135,14 @@ def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
     )
     grid = st.grid(6, min_column_width=150)
     for title, name, form in _NUMBERS:
-        metric = found.get(name)
+        metric, earlier = found.newest.get(name), found.earlier.get(name)
         table = queries.series(world(), scope, name, grain=Grain.DAY).dropna(subset=["value"])
         if metric is None or metric.value is None:
             note, value = (metric.why_missing if metric else "") or "no data", "–"
         else:
-            before = table["value"].iloc[-1 - _A_WEEK] if len(table) > _A_WEEK else None
             unit = f" {scope.model.outcomes.currency}" if name == _REVENUE else ""
             value = form.format(metric.value) + unit
+            before = None if earlier is None else earlier.value
             note = "no cohort a week earlier" if before is None else f"a week earlier {form.format(before)}"
         grid.metric(
             title, value, delta=note, delta_color="off", delta_arrow="off", border=True, height="stretch",
@@ -156,38 +150,43 @@ def _numbers(scope: queries.Scope, found: dict[str, Metric]) -> None:
         )  # fmt: skip
 
 
-def _funnel(scope: queries.Scope, found: dict[str, Metric]) -> None:
+def _funnel(scope: queries.Scope, found: cohorts.Cohorts) -> None:
     st.markdown("**From lead to customer**")
-    rate, precision, recall = (found.get(f"outcomes.{n}") for n in ("conversion_rate", "precision", "recall"))
-    leads = rate.n_current or 0 if rate else 0
-    customers = (rate.value or 0.0) * leads if rate else 0.0
-    hits = (recall.value or 0.0) * customers if recall else 0.0
-    flagged = hits / precision.value if precision and precision.value else 0.0
-    table = pd.DataFrame(
-        {
-            "step": ["Leads scored", f"Predicted (≥ {scope.model.threshold:g})", "Customers", "Customers predicted"],
-            "count": [float(leads), flagged, customers, hits],
-        }
-    )
-    table["words"] = [f"{count:,.0f} ({count / max(leads, 1):.0%})" for count in table["count"]]
+    table = cohorts.funnel_table(found, scope.model.threshold)
     st.altair_chart(pictures.funnel(table), width="stretch", alt="Leads, predicted customers, customers, both")
+    if not found.earlier:
+        st.caption("There is no cohort a week earlier to hold the steps against yet.")
 
 
-def _line(scope: queries.Scope, line: Line, *, height: int) -> None:
+def _deciles(found: cohorts.Cohorts) -> None:
+    st.markdown("**Conversion by score: is a higher score worth more, and as much as it promises?**")
+    table = cohorts.decile_table(found)
+    if len(table) < _FEWEST_GROUPS:
+        st.caption("The scores of this cohort are too alike to part it into groups.")
+        return
+    st.altair_chart(
+        pictures.deciles(table), width="stretch", alt="Conversion and promised conversion by tenth of score"
+    )
+    lift, held = found.newest[LIFT].value, int(table["kept"].sum())
+    said = f"{held} of {len(table)} groups kept what their scores promised (it lies in the 95 % interval)."
+    st.caption(f"The highest scores converted {lift:.1f} times as often as all leads; {said}" if lift else said)
+
+
+def _line(scope: queries.Scope, line: Line) -> None:
     st.markdown(f"**{line.title}**")
     table = queries.series(world(), scope, line.metric, grain=Grain.DAY)
     if not len(table.dropna(subset=["value"])):
         st.caption("Cannot be computed on these cohorts.")
         return
     chart = charts.metric_line(
-        table, title="", form=line.form, limits=line.limits, height=height, band=True, from_zero=line.from_zero,
-        marks=queries.marks(world(), scope, metrics="outcomes."),
+        table, title="", form=line.form, limits=line.limits, height=150, band=True, from_zero=line.from_zero,
+        marks=queries.marks(world(), scope, metrics="outcomes."), maturing_until=pd.Timestamp(scope.end),
     )  # fmt: skip
     st.altair_chart(chart, width="stretch", alt=f"{line.title} by weekly cohort")
 
 
 def _segments(scope: queries.Scope) -> None:
-    table = queries.outcome_segments(world(), scope)
+    table = cohorts.segment_table(world(), scope)
     if not len(table):
         return
     st.markdown("**Segments, lowest against their week before first**")

@@ -1,0 +1,172 @@
+"""What the Outcomes page asks: the newest matured cohort beside that of a week earlier, funnel, tenths, segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tiltmeter.domain.window import Grain
+from tiltmeter.monitors.deciles import LIFT, deciles_kept
+from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.queries import Scope, remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.ports import World
+
+RATE = "outcomes.conversion_rate"
+PRECISION = "outcomes.precision"
+EARLIER = timedelta(days=7)
+"""A cohort of a week ends every day: the one that ends seven days earlier shares no lead with the newest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohorts:
+    """Outcome metrics by name.
+
+    Args:
+        newest: of the newest matured cohort.
+        earlier: of the cohort a week before it; empty where there is none yet.
+    """
+
+    newest: Mapping[str, Metric]
+    earlier: Mapping[str, Metric]
+
+    @property
+    def rate(self) -> Metric | None:
+        """The newest conversion rate that is known."""
+        found = self.newest.get(RATE)
+        return None if found is None or found.value is None else found
+
+
+@remembered
+def cohorts(_world: World, scope: Scope) -> Cohorts:
+    """The two cohorts of the scope that the page compares."""
+    query = MetricQuery(
+        model=scope.model.name, prefix="outcomes.", since=scope.start, until=scope.end, grain=Grain.DAY,
+        version=scope.version, feature="", segment=scope.segment,
+    )  # fmt: skip
+    by_end: dict[datetime, dict[str, Metric]] = {}
+    for metric in _world.state.metrics(query):
+        by_end.setdefault(metric.window.end, {})[metric.name] = metric
+    known = [end for end, found in by_end.items() if RATE in found and found[RATE].value is not None]
+    if not known:
+        return Cohorts({}, {})
+    return Cohorts(by_end[max(known)], by_end.get(max(known) - EARLIER, {}))
+
+
+def funnel_table(found: Cohorts, threshold: float) -> pd.DataFrame:
+    """From leads to customers: `step`, `share` and `before` of the leads, `words`; unknown steps are left out.
+
+    Args:
+        found: the two cohorts.
+        threshold: score from which a lead counts as a predicted customer.
+    """
+    now, before = _steps(found.newest), _steps(found.earlier)
+    names = {
+        "leads": "Leads scored",
+        "predicted": f"Predicted (≥ {threshold:g})",
+        "hits": "… of them customers",
+        "customers": "Customers in all",
+    }
+    rows = []
+    for key, name in names.items():
+        if key in now:
+            share, earlier = _shares(now, before, key)
+            # The step from predicted to customer is the one that the model answers for: its rate is of the predicted.
+            rate = _rate(now, key, "predicted" if key == "hits" else "leads")
+            then = _rate(before, key, "predicted" if key == "hits" else "leads")
+            said = "" if key == "leads" else f" · {rate:.1%}" + (" of these" if key == "hits" else "")
+            was = f", was {then:.1%}" if said and before.get(key) is not None else ""
+            rows.append((name, share, earlier, f"{now[key]:,}{said}{was}"))
+    return pd.DataFrame(rows, columns=["step", "share", "before", "words"])
+
+
+def _steps(found: Mapping[str, Metric]) -> dict[str, int]:
+    rate, precision = found.get(RATE), found.get(PRECISION)
+    if rate is None or rate.value is None or not rate.n_current:
+        return {}
+    steps = {"leads": rate.n_current, "customers": round(rate.value * rate.n_current)}
+    if precision is not None and "predicted" in precision.details:
+        steps |= {"predicted": int(precision.details["predicted"]), "hits": int(precision.details["hits"])}  # type: ignore[arg-type] # written as numbers
+    return steps
+
+
+def _rate(steps: Mapping[str, int], key: str, of: str) -> float:
+    return steps.get(key, 0) / max(steps.get(of, 0), 1)
+
+
+def _shares(now: Mapping[str, int], before: Mapping[str, int], key: str) -> tuple[float, float | None]:
+    return _rate(now, key, "leads"), _rate(before, key, "leads") if key in before else None
+
+
+def decile_table(found: Cohorts) -> pd.DataFrame:
+    """Tenths of the newest cohort by rising score: `tenth`, `leads`, `customers`, `promised`, `conversion`, its ends.
+
+    `kept` says whether the interval holds what the score promised. Empty where tenths are not stored.
+    """
+    metric = found.newest.get(LIFT)
+    kept = deciles_kept(metric) if metric is not None else []
+    rows = [
+        (
+            place, one.leads, one.customers, one.promised, one.conversion.value, one.conversion.lower or 0.0,
+            one.conversion.upper or 0.0,
+        )
+        for place, one in enumerate(kept, start=1)
+    ]  # fmt: skip
+    table = pd.DataFrame(
+        rows, columns=["tenth", "leads", "customers", "promised", "conversion", "lower", "upper"]
+    )  # fmt: skip
+    return table.assign(kept=(table["lower"] <= table["promised"]) & (table["promised"] <= table["upper"]))
+
+
+@remembered
+def segment_table(_world: World, scope: Scope) -> pd.DataFrame:
+    """Newest cohort of each segment: `segment`, `rows`, `conversion`, `before`, `lift`, `revenue`, `psi`.
+
+    `before` is the cohort a week earlier; segments that fell most stand first. Empty without segments.
+    """
+    named = {RATE: "conversion", "outcomes.revenue_per_lead": "revenue", "drift.score_psi": "psi"}
+    found: dict[tuple[str, str], dict[str, dict[datetime, Metric]]] = {}
+    overall: dict[datetime, float] = {}
+    for name, column in named.items():
+        query = MetricQuery(
+            model=scope.model.name, metric=name, since=scope.start, until=scope.end, grain=Grain.DAY, version="",
+            feature="",
+        )  # fmt: skip
+        for metric in _world.state.metrics(query):
+            subject = metric.subject
+            if metric.value is None:
+                continue
+            if subject.segment_key in scope.model.segments:
+                of_segment = found.setdefault((subject.segment_key, subject.segment_value), {})
+                of_segment.setdefault(column, {})[metric.window.end] = metric
+            elif name == RATE and not subject.segment_key:
+                overall[metric.window.end] = metric.value
+    rows = [
+        (f"{key} = {value}", *_segment_row(numbers, overall))
+        for (key, value), numbers in found.items()
+        if "conversion" in numbers
+    ]
+    table = pd.DataFrame(rows, columns=["segment", "rows", "conversion", "before", "lift", "revenue", "psi"])
+    change = (table["conversion"] / table["before"].astype(float)).fillna(1.0)
+    return table.assign(change=change).sort_values("change", kind="stable").drop(columns="change")
+
+
+def _segment_row(
+    numbers: Mapping[str, Mapping[datetime, Metric]], overall: Mapping[datetime, float]
+) -> tuple[int, float, float | None, float | None, float | None, float | None]:
+    rates = numbers["conversion"]
+    end = max(rates)
+    before, rate, all_leads = rates.get(end - EARLIER), rates[end].value or 0.0, overall.get(end)
+    newest = {name: of[max(of)].value for name, of in numbers.items()}
+    return (
+        rates[end].n_current or 0, rate, before.value if before else None, rate / all_leads if all_leads else None,
+        newest.get("revenue"), newest.get("psi"),
+    )  # fmt: skip

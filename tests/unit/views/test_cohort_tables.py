@@ -1,0 +1,60 @@
+"""The tables behind the Outcomes page, from stored numbers alone."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.views.dashboard.cohorts import LIFT, PRECISION, RATE, Cohorts, decile_table, funnel_table
+
+END = datetime(2026, 3, 9, tzinfo=UTC)
+
+
+def numbers(*, leads, customers, predicted, hits, end=END, deciles=()):
+    window, subject = Window(end - timedelta(days=7), end, Grain.DAY), Subject("lead-scoring")
+    return {
+        RATE: Metric(RATE, subject, window, customers / leads, n_current=leads),
+        PRECISION: Metric(PRECISION, subject, window, hits / predicted if predicted else None, n_current=leads,
+                          details={"predicted": predicted, "hits": hits}),
+        LIFT: Metric(LIFT, subject, window, 2.0, n_current=leads, details={"deciles": list(deciles)}),
+    }  # fmt: skip
+
+
+NOW = numbers(leads=1_000, customers=80, predicted=200, hits=50, deciles=["100 2 0.01", "100 30 0.2"])
+BEFORE = numbers(leads=2_000, customers=180, predicted=300, hits=90, end=END - timedelta(days=7))
+
+
+def test_the_funnel_holds_each_step_against_the_week_before():
+    table = funnel_table(Cohorts(NOW, BEFORE), 0.3)
+    assert table["step"].tolist() == ["Leads scored", "Predicted (≥ 0.3)", "… of them customers", "Customers in all"]
+    assert table["share"].tolist() == pytest.approx([1.0, 0.2, 0.05, 0.08])
+    assert table["before"].tolist() == pytest.approx([1.0, 0.15, 0.045, 0.09])
+    assert table["words"].tolist() == [
+        "1,000", "200 · 20.0%, was 15.0%", "50 · 25.0% of these, was 30.0%", "80 · 8.0%, was 9.0%",
+    ]  # fmt: skip
+
+
+def test_without_a_week_before_the_funnel_compares_nothing():
+    table = funnel_table(Cohorts(NOW, {}), 0.3)
+    assert table["before"].isna().all()
+    assert table["words"].tolist()[-1] == "80 · 8.0%"
+
+
+def test_predictions_that_were_all_wrong_are_still_counted():
+    table = funnel_table(Cohorts(numbers(leads=100, customers=5, predicted=20, hits=0), {}), 0.3)
+    assert table["words"].tolist() == ["100", "20 · 20.0%", "0 · 0.0% of these", "5 · 5.0%"]
+
+
+def test_numbers_of_an_older_release_show_the_steps_that_are_known():
+    old = {RATE: NOW[RATE]}
+    assert funnel_table(Cohorts(old, {}), 0.3)["step"].tolist() == ["Leads scored", "Customers in all"]
+    assert not len(decile_table(Cohorts(old, {})))
+
+
+def test_tenths_say_whether_the_score_kept_its_promise():
+    table = decile_table(Cohorts(NOW, {}))
+    # By Wilson's formula 2 of 100 lie between 0.55 % and 7.0 %, 30 of 100 between 21.9 % and 39.6 %.
+    assert table["lower"].tolist() == pytest.approx([0.0055, 0.2189], abs=5e-5)
+    assert table["upper"].tolist() == pytest.approx([0.0700, 0.3958], abs=5e-5)
+    assert table["kept"].tolist() == [True, False]
