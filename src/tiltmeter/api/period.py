@@ -42,6 +42,7 @@ OUTCOMES = (
     "outcomes.recall",
     "outcomes.auc",
     "outcomes.calibration",
+    "outcomes.top_decile_lift",
     "outcomes.revenue_per_lead",
     "outcomes.observed_to_expected",
 )

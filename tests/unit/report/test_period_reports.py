@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import small_home
@@ -14,9 +17,12 @@ from tables import FakeClock
 from tiltmeter.api.period import before, newest_complete, period_of
 from tiltmeter.channels.email_body import build_mail
 from tiltmeter.config.load import load_settings
+from tiltmeter.domain.cohort import Cohort
 from tiltmeter.domain.message import MessageKind
+from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at
+from tiltmeter.monitors.outcomes import outcome_metrics
 from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.reports import Reports, report_messages, report_name
 from tiltmeter.wiring import build_world
@@ -164,3 +170,21 @@ def test_a_mistake_is_one_sentence(small, arguments, words):
     assert done.code == 2
     assert words in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_week_says_what_became_of_its_leads_by_score(day):
+    # 200 leads, scores 0.005 to 1; those above 0.9 converted but one: 19 of the 20 best, so 19/20 of 19/200.
+    score = np.arange(1, 201) / 200
+    converted = score > 0.905
+    cohort = Cohort(score, converted, converted * 100.0, "EUR")
+    judged = outcome_metrics(cohort, subject=Subject("lead-scoring"), window=WEEK, threshold=0.5, min_rows=100)
+    page = replace(day, outcomes={metric.name: metric for metric in judged}).to_html()
+    said = html.unescape(re.sub(r"<[^>]+>", " ", page))
+    assert "200 leads scored → 101 predicted to become customers (50.5 %), 19 of them did (18.8 %)" in said
+    assert "19 customers in all (9.5 %" in said
+    rows = re.findall(r"<tr>(.*?)</tr>", page[page.index("Conversion by score") :])
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows if "<td" in row][:10]
+    assert [row[1] for row in cells] == ["20"] * 10
+    assert cells[9][0] == "10 (highest)"
+    assert cells[9][3] == "95.0 %"
+    assert [row[3] for row in cells[:9]] == ["0.0 %"] * 9

@@ -13,6 +13,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
 from tiltmeter.drawing.timelines import heatmap, timeline
 from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.deciles import LIFT, deciles_kept
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.cards import feature_card
 from tiltmeter.views.report.rules import limit_of, rule_words
@@ -30,6 +31,7 @@ _MOST_ROWS = 30
 _LEAST_PSI = 0.001
 _MOST_INCIDENTS = 50
 _MOST_ERRORS = 10
+_FEWEST_GROUPS = 2
 
 
 def period_page(found: Period) -> str:
@@ -172,10 +174,8 @@ def _outcomes(found: Period) -> Markup:
     window = found.outcomes[next(iter(found.outcomes))].window
     zone = found.zone
     cohort = f"Leads scored from {window.start.astimezone(zone):%d %b} to {window.end.astimezone(zone):%d %b %Y}."
-    return joined(
-        [heading, _funnel(found), element("p", cohort, class_="faint"), grid(("", "now, and before", "leads"), rows,
-                                                                             numbers=("leads",))]
-    )  # fmt: skip
+    numbers = grid(("", "now, and before", "leads"), rows, numbers=("leads",))
+    return joined([heading, _funnel(found), element("p", cohort, class_="faint"), numbers, _tenths(found)])
 
 
 def _funnel(found: Period) -> Markup | None:
@@ -185,7 +185,36 @@ def _funnel(found: Period) -> Markup | None:
     customers = round(rate.value * rate.n_current)
     low, high = rate.lower, rate.upper
     between = f", 95 % interval {percent(low)} to {percent(high)}" if low is not None and high is not None else ""
-    return element("p", f"{rate.n_current:,} leads scored → {customers:,} customers ({percent(rate.value)}{between}).")
+    kept = found.outcomes["outcomes.precision"].details if "outcomes.precision" in found.outcomes else {}
+    called, hits = kept.get("predicted"), kept.get("hits")
+    predicted = ""
+    if isinstance(called, int) and isinstance(hits, int) and called:
+        share = percent(called / rate.n_current)
+        predicted = (
+            f"{called:,} predicted to become customers ({share}), {hits:,} of them did ({percent(hits / called)}) → "
+        )
+    said = (
+        f"{rate.n_current:,} leads scored → {predicted}{customers:,} customers in all ({percent(rate.value)}{between})."
+    )
+    return element("p", said)
+
+
+def _tenths(found: Period) -> Markup | None:
+    """Conversion by rising score, beside what the score promised."""
+    metric = found.outcomes.get(LIFT)
+    kept = deciles_kept(metric) if metric is not None else []
+    if len(kept) < _FEWEST_GROUPS:
+        return None
+    rows = [
+        (
+            f"{place} (lowest)" if place == 1 else f"{place} (highest)" if place == len(kept) else str(place),
+            f"{one.leads:,}", percent(one.promised), percent(one.conversion.value),
+            f"{percent(one.conversion.lower)} to {percent(one.conversion.upper)}",
+        )
+        for place, one in enumerate(kept, start=1)
+    ]  # fmt: skip
+    names = ("tenth by score", "leads", "promised", "became customers", "95 % interval")
+    return joined([element("h3", "Conversion by score"), grid(names, rows, numbers=names[1:])])
 
 
 def _service(found: Period, names: Sequence[str]) -> Markup:
