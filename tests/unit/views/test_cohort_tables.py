@@ -1,12 +1,24 @@
 """The tables behind the Outcomes page, from stored numbers alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.views.dashboard.cohorts import LIFT, PRECISION, RATE, Cohorts, decile_table, funnel_table
+from tiltmeter.views.dashboard.cohorts import (
+    LIFT,
+    PRECISION,
+    RATE,
+    Cohorts,
+    decile_table,
+    funnel_table,
+    segment_table,
+)
+from tiltmeter.views.dashboard.comparing import by_segment
+from tiltmeter.views.dashboard.queries import Scope
 
 END = datetime(2026, 3, 9, tzinfo=UTC)
 
@@ -58,3 +70,57 @@ def test_tenths_say_whether_the_score_kept_its_promise():
     assert table["lower"].tolist() == pytest.approx([0.0055, 0.2189], abs=5e-5)
     assert table["upper"].tolist() == pytest.approx([0.0700, 0.3958], abs=5e-5)
     assert table["kept"].tolist() == [True, False]
+
+
+MODEL = Model("lead-scoring", segments=("plan",))
+SCOPE = Scope("here", MODEL, "", ("", ""), END - timedelta(days=30), END + timedelta(days=1))
+
+
+class Stored:
+    """A state store that holds these numbers."""
+
+    def __init__(self, *metrics):
+        self.state = self
+        self.kept = metrics
+
+    def metrics(self, query):
+        return [
+            m for m in self.kept
+            if m.name == query.metric and query.feature in (None, m.subject.feature)
+            and query.since < m.window.end <= query.until
+        ]  # fmt: skip
+
+
+def measured(name, value, *, plan="", days=0, feature="", leads=100):
+    end = END - timedelta(days=days)
+    subject = Subject("lead-scoring", "", feature, "plan" if plan else "", plan)
+    return Metric(name, subject, Window(end - timedelta(days=1), end, Grain.DAY), value, n_current=leads)
+
+
+def test_segments_that_fell_most_stand_first_and_the_week_before_is_found_by_its_date():
+    rates = {"team": (0.04, 0.08), "starter": (0.10, 0.10)}
+    stored = [measured(RATE, 0.05), measured(RATE, 0.09, days=7)]
+    for plan, (now, before) in rates.items():
+        stored += [measured(RATE, now, plan=plan), measured(RATE, before, plan=plan, days=7)]
+        # A day between them is not a week earlier, whatever is missing.
+        stored += [measured(RATE, 0.5, plan=plan, days=days) for days in (2, 6, 8)]
+        stored += [measured("drift.score_psi", 0.3, plan=plan), measured("drift.score_psi", 0.2, plan=plan, days=7)]
+    stored.append(measured(RATE, 0.9, plan="new"))
+    table = segment_table(Stored(*stored), replace(SCOPE, place="segments"))
+    assert table["segment"].tolist() == ["plan = team", "plan = starter", "plan = new"]
+    assert table["before"].tolist()[:2] == [0.08, 0.10]
+    assert table["lift"].tolist() == pytest.approx([0.8, 2.0, 18.0])
+    assert table[["psi", "psi_before"]].iloc[0].tolist() == [0.3, 0.2]
+    assert table["before"].isna().tolist() == [False, False, True]
+
+
+def test_a_segment_that_is_as_far_from_the_rest_as_ever_did_not_move():
+    stored = [
+        measured("drift.psi", 1.1, plan="team", feature="age"),
+        measured("drift.psi", 1.1, plan="team", feature="age", days=7),
+        measured("drift.psi", 0.4, plan="starter", feature="age"),
+        measured("drift.psi", 0.1, plan="starter", feature="age", days=7),
+    ]
+    table = by_segment(Stored(*stored), replace(SCOPE, place="moved"), END, "age")
+    assert table["segment"].tolist() == ["plan = starter", "plan = team"]
+    assert table["before"].tolist() == [0.1, 1.1]

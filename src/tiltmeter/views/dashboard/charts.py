@@ -161,20 +161,22 @@ def metric_line(
     )
     top = max([float(table["value"].max()), *(limits or {}).values()]) or 1.0
     drawn = _limits(limits or {}, gap=lambda a, b: height * abs(b - a) / top)
-    waiting = [] if maturing_until is None else _maturing(table["time"].max(), maturing_until)
+    waiting = [] if maturing_until is None else _maturing(table, maturing_until, middle=height / 2)
     return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
 
 
-def _maturing(start: pd.Timestamp, end: pd.Timestamp) -> list[alt.Chart]:
+def _maturing(table: pd.DataFrame, until: pd.Timestamp, *, middle: float) -> list[alt.Chart]:
     """A pale stretch with a word in it: without it, a line that ends two weeks ago looks like a fault."""
-    if end - start < pd.Timedelta(days=1):
+    start = table["time"].max()
+    if until - start < pd.Timedelta(days=1):
         return []
-    data = pd.DataFrame({"time": [start], "until": [end], "middle": [start + (end - start) / 2], "word": ["maturing"]})
+    data = pd.DataFrame(
+        {"time": [start], "until": [until], "half": [start + (until - start) / 2], "word": ["maturing"]}
+    )
+    axis = time_axis(pd.DataFrame({"time": [table["time"].min(), until]}), ticks=4)
     return [
-        alt.Chart(data).mark_rect(color=GREY, opacity=0.14).encode(x=time_axis(data), x2="until:T"),
-        alt.Chart(data)
-        .mark_text(color=GREY, fontSize=11, baseline="top")
-        .encode(x="middle:T", y=alt.value(6), text="word:N"),
+        alt.Chart(data).mark_rect(color=GREY, opacity=0.14).encode(x=axis, x2="until:T"),
+        alt.Chart(data).mark_text(color=GREY, fontSize=11).encode(x="half:T", y=alt.value(middle), text="word:N"),
     ]
 
 

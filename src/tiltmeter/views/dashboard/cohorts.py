@@ -128,9 +128,10 @@ def decile_table(found: Cohorts) -> pd.DataFrame:
 
 @remembered
 def segment_table(_world: World, scope: Scope) -> pd.DataFrame:
-    """Newest cohort of each segment: `segment`, `rows`, `conversion`, `before`, `lift`, `revenue`, `psi`.
+    """Newest cohort by segment: `segment`, `rows`, `conversion`, `before`, `lift`, `revenue`, `psi`, `psi_before`.
 
-    `before` is the cohort a week earlier; segments that fell most stand first. Empty without segments.
+    `before` is the cohort a week earlier; segments that fell most stand first. PSI is of the newest day and of the same
+    day a week earlier, against all rows of the baseline. Empty without segments.
     """
     named = {RATE: "conversion", "outcomes.revenue_per_lead": "revenue", "drift.score_psi": "psi"}
     found: dict[tuple[str, str], dict[str, dict[datetime, Metric]]] = {}
@@ -154,19 +155,29 @@ def segment_table(_world: World, scope: Scope) -> pd.DataFrame:
         for (key, value), numbers in found.items()
         if "conversion" in numbers
     ]
-    table = pd.DataFrame(rows, columns=["segment", "rows", "conversion", "before", "lift", "revenue", "psi"])
+    table = pd.DataFrame(
+        rows, columns=["segment", "rows", "conversion", "before", "lift", "revenue", "psi", "psi_before"]
+    )
     change = (table["conversion"] / table["before"].astype(float)).fillna(1.0)
     return table.assign(change=change).sort_values("change", kind="stable").drop(columns="change")
 
 
 def _segment_row(
     numbers: Mapping[str, Mapping[datetime, Metric]], overall: Mapping[datetime, float]
-) -> tuple[int, float, float | None, float | None, float | None, float | None]:
+) -> tuple[int, float, *tuple[float | None, ...]]:
     rates = numbers["conversion"]
     end = max(rates)
     before, rate, all_leads = rates.get(end - EARLIER), rates[end].value or 0.0, overall.get(end)
-    newest = {name: of[max(of)].value for name, of in numbers.items()}
+    revenue, _ = _now_and_before(numbers.get("revenue", {}))
     return (
         rates[end].n_current or 0, rate, before.value if before else None, rate / all_leads if all_leads else None,
-        newest.get("revenue"), newest.get("psi"),
+        revenue, *_now_and_before(numbers.get("psi", {})),
     )  # fmt: skip
+
+
+def _now_and_before(found: Mapping[datetime, Metric]) -> tuple[float | None, float | None]:
+    if not found:
+        return None, None
+    end = max(found)
+    earlier = found.get(end - EARLIER)
+    return found[end].value, None if earlier is None else earlier.value

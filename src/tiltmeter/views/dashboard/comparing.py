@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,17 +199,28 @@ def psi_parts(found: FeatureComparison) -> pd.DataFrame:
     )  # fmt: skip
 
 
+_A_WEEK = timedelta(days=7)
+
+
 @remembered
 def by_segment(_world: World, scope: Scope, end: datetime, feature: str) -> pd.DataFrame:
-    """PSI of one feature in every segment of the day that ends then, most moved first: `segment`, `psi`, `rows`."""
+    """PSI of one feature in every segment of the day that ends then: `segment`, `psi`, `before`, `rows`.
+
+    Segments are held against the baseline of all rows, from which one may differ by its nature: `before` is the PSI of
+    the same day a week earlier, and those that rose most since then stand first.
+    """
     query = MetricQuery(
         model=scope.model.name, metric="drift.score_psi" if feature == SCORE else "drift.psi", version="",
-        since=end - pd.Timedelta(minutes=1).to_pytimedelta(), until=end, grain=Grain.DAY,
+        since=end - _A_WEEK - timedelta(minutes=1), until=end, grain=Grain.DAY,
         feature="" if feature == SCORE else feature,
     )  # fmt: skip
+    found = [m for m in _world.state.metrics(query) if m.subject.segment_key in scope.model.segments]
+    earlier = {m.subject: m.value for m in found if m.window.end == end - _A_WEEK}
     rows = [
-        (f"{m.subject.segment_key} = {m.subject.segment_value}", m.value, m.n_current or 0)
-        for m in _world.state.metrics(query)
-        if m.subject.segment_key in scope.model.segments
+        (f"{m.subject.segment_key} = {m.subject.segment_value}", m.value, earlier.get(m.subject), m.n_current or 0)
+        for m in found
+        if m.window.end == end
     ]
-    return pd.DataFrame(rows, columns=["segment", "psi", "rows"]).sort_values("psi", ascending=False)
+    table = pd.DataFrame(rows, columns=["segment", "psi", "before", "rows"])
+    rise = table["psi"].astype(float) - table["before"].astype(float).fillna(0.0)
+    return table.assign(rise=rise).sort_values("rise", ascending=False, kind="stable").drop(columns="rise")

@@ -171,7 +171,7 @@ def funnel(table: pd.DataFrame) -> alt.LayerChart:
     colour = alt.Color(
         "side:N",
         scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
-        legend=alt.Legend(orient="top", title=None, symbolType="square"),
+        legend=alt.Legend(orient="top", title=None, symbolType="square", symbolOpacity=1),
     )
     before = (
         alt.Chart(table.dropna(subset=["before"]).assign(side=sides[0]))
@@ -204,11 +204,11 @@ def deciles(table: pd.DataFrame) -> alt.LayerChart:
         axis=alt.Axis(labelAngle=0, ticks=False),
         scale=alt.Scale(paddingInner=0.25),
     )
-    sides = ("promised by the score", "became customers, 95 % interval")
+    sides = ("promised", "came true, 95 % interval")
     colour = alt.Color(
         "side:N",
         scale=alt.Scale(domain=list(sides), range=[GREY, BLUE]),
-        legend=alt.Legend(orient="top", title=None, symbolType="square", labelLimit=260),
+        legend=alt.Legend(orient="top", title=None, symbolType="square", symbolOpacity=1, labelLimit=260),
     )
     tooltip = [
         alt.Tooltip("tenth:O"), alt.Tooltip("leads:Q", format=",", title="n"),

@@ -192,15 +192,19 @@ def _segments(scope: queries.Scope, window: Window, feature: str) -> None:
     if not len(segments):
         return
     st.markdown("**Which segments moved**")
-    top = max(0.5, float(segments["psi"].max()))
+    top = max(0.5, float(segments["psi"].fillna(0.0).max()))
     st.dataframe(
         segments, hide_index=True, width="stretch", placeholder="–", alt="PSI by segment",
         column_config={
             "segment": "Segment",
             "psi": st.column_config.ProgressColumn("PSI", format="%.3f", min_value=0.0, max_value=top),
+            "before": st.column_config.NumberColumn("A week earlier", format="%.3f"),
             "rows": st.column_config.NumberColumn("n", format="localized"),
         },
     )  # fmt: skip
+    st.caption(
+        "Against the baseline of all rows, from which a segment may differ by its nature: compare the two columns."
+    )
 
 
 def _history(scope: queries.Scope, feature: str) -> None:

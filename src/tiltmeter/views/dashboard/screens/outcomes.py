@@ -199,9 +199,14 @@ def _segments(scope: queries.Scope) -> None:
             "before": st.column_config.NumberColumn("A week earlier", format="percent"),
             "lift": st.column_config.NumberColumn("Against all leads", format="%.2f ×"),
             "revenue": st.column_config.NumberColumn("Revenue per lead", format="%.2f"),
-            "psi": st.column_config.NumberColumn("Score PSI", format="%.3f"),
+            "psi": st.column_config.NumberColumn("Score PSI, newest day", format="%.3f"),
+            "psi_before": st.column_config.NumberColumn("A week earlier", format="%.3f"),
         },
     )  # fmt: skip
+    st.caption(
+        "Score PSI holds a segment against the baseline of all leads: a segment may differ from it by its nature. "
+        "What counts is whether it differs more than a week earlier."
+    )
 
 
 _page()
