@@ -97,6 +97,9 @@ class HashDistinct:
             raise _mixed(self, other)
         resolution = self.resolution.coarser(other.resolution)
         one, two = self.at(resolution), other.at(resolution)
+        for empty, rest in ((one, two), (two, one)):
+            if empty.hashes is not None and not empty.hashes.size:
+                return rest  # new levels are nearly always none
         if one.hashes is not None and two.hashes is not None:
             return HashDistinct.of(np.concatenate([one.hashes, two.hashes]), resolution)
         return HashDistinct(resolution, None, np.maximum(one._registers(), two._registers()))

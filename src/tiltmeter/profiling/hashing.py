@@ -52,6 +52,8 @@ def hash_integers(values: np.ndarray) -> np.ndarray:
 
 def hash_names(names: Sequence[str]) -> np.ndarray:
     """Hash of each string, shape (names,)."""
+    if not names:  # the usual case of new levels, asked for every feature of every hour
+        return np.empty(0, dtype=np.uint64)
     encoded = [name.encode("utf-8", "surrogatepass") for name in names]
     return hash_strings(bytes_array(encoded))
 
