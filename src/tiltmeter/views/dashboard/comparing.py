@@ -199,27 +199,28 @@ def psi_parts(found: FeatureComparison) -> pd.DataFrame:
     )  # fmt: skip
 
 
-_A_WEEK = timedelta(days=7)
+_A_DAY, _A_WEEK = timedelta(days=1), timedelta(days=7)
 
 
 @remembered
 def by_segment(_world: World, scope: Scope, end: datetime, feature: str) -> pd.DataFrame:
-    """PSI of one feature in every segment of the day that ends then: `segment`, `psi`, `before`, `rows`.
+    """PSI of one feature in every segment on the last day that ended by then: `segment`, `psi`, `before`, `rows`.
 
     Segments are held against the baseline of all rows, from which one may differ by its nature: `before` is the PSI of
     the same day a week earlier, and those that rose most since then stand first.
     """
     query = MetricQuery(
         model=scope.model.name, metric="drift.score_psi" if feature == SCORE else "drift.psi", version="",
-        since=end - _A_WEEK - timedelta(minutes=1), until=end, grain=Grain.DAY,
+        since=end - _A_WEEK - _A_DAY, until=end, grain=Grain.DAY,
         feature="" if feature == SCORE else feature,
     )  # fmt: skip
     found = [m for m in _world.state.metrics(query) if m.subject.segment_key in scope.model.segments]
-    earlier = {m.subject: m.value for m in found if m.window.end == end - _A_WEEK}
+    newest = max((m.window.end for m in found if m.window.end > end - _A_DAY), default=end)
+    earlier = {m.subject: m.value for m in found if m.window.end == newest - _A_WEEK}
     rows = [
         (f"{m.subject.segment_key} = {m.subject.segment_value}", m.value, earlier.get(m.subject), m.n_current or 0)
         for m in found
-        if m.window.end == end
+        if m.window.end == newest
     ]
     table = pd.DataFrame(rows, columns=["segment", "psi", "before", "rows"])
     rise = table["psi"].astype(float) - table["before"].astype(float).fillna(0.0)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
     from tiltmeter.domain.profile import FeatureProfile
 
+_MOST_UNSCROLLED = 12
+
 
 def _page() -> None:
     scope = header("Compare", "What differs between two windows?", selectors=("segment",))
@@ -118,7 +120,8 @@ def _ranked(found: Comparison) -> None:
     ]
     top = max((row["psi"] or 0.0 for row in rows), default=1.0)
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, width="stretch", height=min(390, 38 + 35 * len(rows)), placeholder="–",
+        pd.DataFrame(rows), hide_index=True, width="stretch", placeholder="–",
+        height=37 + 35 * min(_MOST_UNSCROLLED, len(rows)),
         alt="Features by how much they differ between the two windows",
         column_config={
             "feature": "Feature",

@@ -78,13 +78,14 @@ def _page() -> None:
         _distribution(scope, feature, window, day)
         if found is not None and _moved(found):
             _parts(found, feature)
+            _segments(scope, window, feature)
         elif found is not None:
             _beside(found)
     with right:
         _drift(scope, feature)
-        if found is not None:
-            if _moved(found):
-                _beside(found)
+        if found is not None and _moved(found):
+            _beside(found)
+        elif found is not None:
             _segments(scope, window, feature)
     _history(scope, feature)
     _rows(scope, window, feature, found)
