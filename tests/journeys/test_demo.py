@@ -14,6 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tiltmeter.config.load import load_settings
+from tiltmeter.demo.features import PLANS
+from tiltmeter.demo.world import MODEL_NAME
+from tiltmeter.domain.window import Grain
+from tiltmeter.ports import MetricQuery
+from tiltmeter.wiring import build_world
+
 REQUIRED = {"unit-change", "new-level", "missing-jump", "slow-deploy", "error-burst", "score-shift", "job-absent"}
 CHANNELS = {"info": {"dashboard"}, "warning": {"slack"}, "critical": {"slack", "email", "pagerduty"}}
 
@@ -57,10 +64,23 @@ def _check(found, folder):
             worst = {alert["severity"] for alert in loud if alert["planted"] == name}
             assert incident["severity"] in worst, f"seed {seed}: {name} reached {worst}"
     assert not _said_twice(found["alerts"], planted["score-shift"]), f"seed {seed}"
+    _check_segments(folder)
     for channel in CHANNELS["critical"]:
         inbox = folder / "inbox" / channel
         assert any(inbox.glob("*.json"))
         assert any(inbox.glob("*.html"))
+
+
+def _check_segments(folder):
+    """Every plan that leads ask for has outcomes and drift of its own."""
+    world = build_world(load_settings(folder / "tiltmeter.yaml", environ={}), with_channels=False)
+    try:
+        for metric in ("outcomes.conversion_rate", "outcomes.top_decile_lift", "drift.score_psi"):
+            found = world.state.metrics(MetricQuery(model=MODEL_NAME, metric=metric, grain=Grain.DAY, feature=""))
+            named = {m.subject.segment_value for m in found if m.subject.segment_key == "plan_interest" and m.value}
+            assert named >= set(PLANS), metric
+    finally:
+        world.state.close()
 
 
 def _said_twice(alerts, shift):

@@ -149,6 +149,7 @@ models:
       "POST /score": {features: "$", entity_id: lead_id, prediction: response.score}
       "POST /score-many": {features: "leads.*", entity_id: lead_id, prediction: response.scores.*}
     threshold: {threshold}
+    segments: [plan_interest]
     features: {ignore: [lead_id]}
     baselines:
       training: {data: data/training.parquet}

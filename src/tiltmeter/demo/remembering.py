@@ -121,12 +121,16 @@ class StillStates:
         segment: tuple[str, str] = ("", ""),
         as_of: int | None = None,
     ) -> Profile | None:
-        """As the port; the history has one version."""
+        """As the port; the history has one version. A day is asked for again as the day before."""
         del as_of
-        total: Profile | None = None
-        for profile in self.hours(model, bins_id, window, version=version, segment=segment).values():
-            total = profile if total is None else total + profile
-        return total
+        key = ("total", model, bins_id, version, *segment, window.start.isoformat(), window.end.isoformat())
+        if key not in self._kept:
+            total: Profile | None = None
+            for profile in self.hours(model, bins_id, window, version=version, segment=segment).values():
+                total = profile if total is None else total + profile
+            self._kept[key] = total
+        found: Profile | None = self._kept[key]
+        return found
 
     def _once(self, name: str, model: str, bins_id: str) -> Any:  # noqa: ANN401 - of three methods
         key = (name, model, bins_id)

@@ -160,7 +160,9 @@ def metric_line(
         )
     )
     top = max([float(table["value"].max()), *(limits or {}).values()]) or 1.0
-    drawn = _limits(limits or {}, gap=lambda a, b: height * abs(b - a) / top)
+    drawn = _limits(
+        limits or {}, gap=lambda a, b: height * abs(b - a) / top, at_left=_ends_in_breach(table["value"], limits or {})
+    )
     waiting = [] if maturing_until is None else _maturing(table, maturing_until, middle=height / 2)
     return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
 
@@ -206,31 +208,38 @@ _LABEL_HEIGHT = 15
 """Pixels that the label of a limit needs."""
 
 
+def _ends_in_breach(values: pd.Series, limits: Mapping[str, float]) -> bool:
+    """Whether the line lies over its limits at the right end and below them at the left one, as in an open incident."""
+    known = values.dropna()
+    fifth = max(1, len(known) // 5)
+    return bool(limits) and float(known.tail(fifth).max()) >= min(limits.values()) > float(known.head(fifth).max())
+
+
 def _limits(
-    limits: Mapping[str, float], *, gap: Callable[[float, float], float], form: str = "{:g}"
+    limits: Mapping[str, float], *, gap: Callable[[float, float], float], form: str = "{:g}", at_left: bool = False
 ) -> list[alt.Chart]:
-    """Thresholds as dashed lines with their names at the right end.
+    """Thresholds as dashed lines with their names at the end where the line does not cross them.
 
     Args:
         limits: word -> value, ascending.
         gap: pixels between two values.
         form: of the value in the name.
+        at_left: whether the names stand at the left end.
     """
     layers: list[alt.Chart] = []
+    align, side = ("left", 1) if at_left else ("right", -1)
     place, below = 0, 0.0
     for word, value in limits.items():
-        # Side by side, so that two limits that lie close do not write over each other; else all at the end, where
-        # curves and alerts cross them least.
+        # Side by side, so that two limits that lie close do not write over each other.
         place = place + 1 if layers and gap(below, value) < _LABEL_HEIGHT else 0
         below = value
         ink = _INK.get(word, "#64748b")
         data = pd.DataFrame({"value": [value], "label": [f"{word} {form.format(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")
-        # Side by side, so that two limits that lie close do not write over each other.
         text = (
             alt.Chart(data)
-            .mark_text(align="right", baseline="bottom", dx=-4 - 84 * place, dy=-2, color=ink, fontSize=11)
-            .encode(y="value:Q", x=alt.value("width"), text="label:N")
+            .mark_text(align=align, baseline="bottom", dx=side * (4 + 84 * place), dy=-2, color=ink, fontSize=11)
+            .encode(y="value:Q", x=alt.value(0 if at_left else "width"), text="label:N")
         )
         layers.extend([rule, text])
     return layers

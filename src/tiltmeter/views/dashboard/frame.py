@@ -50,12 +50,14 @@ _STYLE = """
 .st-key-verdict-critical {border-left-color: #b91c1c !important; background: rgba(185,28,28,.12) !important;}
 [data-testid=stMain] [data-testid=stPageLink-NavLink] {padding-left: 0;}
 [data-testid=stMarkdownContainer], [data-testid=stPageLink] {overflow-wrap: anywhere;}
+[data-testid=stMain] [data-testid=stPageLink-NavLink] * {white-space: normal; overflow: visible;}
 /* What a card says under its number is read whole, on two lines where one does not hold it. */
 [data-testid=stMetricDelta], [data-testid=stMetricDelta] * {white-space: normal !important; overflow: visible;
   text-overflow: clip; line-height: 1.25; height: auto;}
 /* On dark ground the current series is Okabe-Ito's sky blue: contrast 7.6, where their blue has 3.4. */
 [data-testid=stVegaLiteChart] svg [fill="#0072B2" i] {fill: light-dark(#0072B2, #56B4E9);}
 [data-testid=stVegaLiteChart] svg [stroke="#0072B2" i] {stroke: light-dark(#0072B2, #56B4E9);}
+[data-testid=stVegaLiteChart] svg text[fill="#64748b" i] {fill: light-dark(#64748b, #94a3b8);}
 @media (max-width: 640px) {
   [data-testid=stElementToolbar] {display: none;}
   .stMainBlockContainer {padding: 3.8rem 0.8rem 2rem 0.8rem;}
