@@ -22,7 +22,7 @@ from tiltmeter.config import routing
 from tiltmeter.config.reading import Reader
 from tiltmeter.config.rule_words import check_words
 from tiltmeter.config.units import duration
-from tiltmeter.config.yaml_source import KeyPath, YamlSource, dotted, parse_yaml, read_yaml
+from tiltmeter.config.yaml_source import COMPILED, KeyPath, YamlSource, dotted, parse_yaml, read_yaml
 from tiltmeter.domain.errors import ConfigError
 from tiltmeter.domain.metric import MetricDeclaration, Unit
 from tiltmeter.domain.rule import Absence, Hold, Inhibition, Limit, Rule, RuleSet
@@ -115,7 +115,7 @@ def check_rules(
 def default_source() -> YamlSource:
     """The packaged rules file."""
     text = files("tiltmeter.config").joinpath("default_rules.yaml").read_text(encoding="utf-8")
-    return parse_yaml(text, name="default_rules.yaml")
+    return parse_yaml(text, name="default_rules.yaml", parser=COMPILED)
 
 
 @cache

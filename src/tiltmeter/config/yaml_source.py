@@ -81,6 +81,10 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+COMPILED: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+"""PyYAML's compiled parser where it was built with one: a tenth of the time, but it lets some tabs pass."""
+
+
 def read_yaml(path: Path) -> YamlSource:
     """Read a configuration file.
 
@@ -100,19 +104,20 @@ def read_yaml(path: Path) -> YamlSource:
     return parse_yaml(text, name=str(path))
 
 
-def parse_yaml(text: str, *, name: str) -> YamlSource:
+def parse_yaml(text: str, *, name: str, parser: Any = yaml.BaseLoader) -> YamlSource:  # noqa: ANN401 - no common type
     """The same for text that is already there.
 
     Args:
         text: one YAML document.
         name: what errors call it.
+        parser: one that takes and refuses the same files on every machine by default; `COMPILED` for our own texts.
 
     Raises:
         ConfigError: it is no harmless YAML mapping.
     """
     try:
-        _refuse_depth(text, name)
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
+        _refuse_depth(text, name, parser)
+        root = yaml.compose(text, Loader=parser)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f"{name}:{mark.line + 1}" if mark else name
@@ -129,10 +134,10 @@ def parse_yaml(text: str, *, name: str) -> YamlSource:
     return YamlSource(name, data, builder.lines)
 
 
-def _refuse_depth(text: str, name: str) -> None:
+def _refuse_depth(text: str, name: str, parser: Any) -> None:  # noqa: ANN401 - as `parse_yaml`
     # Composing recurses; events do not. A file of ten thousand brackets must be an error message, not a crash.
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):
+    for event in yaml.parse(text, Loader=parser):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -201,7 +206,7 @@ def _line(marked: yaml.Node | yaml.Event) -> int:
 
 def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
     text = str(node.value)
-    if node.style is not None:  # quoted or block text
+    if node.style:  # quoted or block text; plain text has none, or an empty one from the compiled parser
         return text
     if text in _WORDS:
         return _WORDS[text]

@@ -29,11 +29,15 @@ def quantiles(
     if rows < 1:
         return None
     least, greatest = limits
-    found = []
-    for position in below.searchsorted(_ranks(rows, shares)).tolist():
-        edge = float(edges[position]) if position < edges.size else greatest
-        found.append(min(greatest, max(least, edge)))
-    return found
+    positions = below.searchsorted(_ranks(rows, shares))
+    if edges.size == 0:
+        return [greatest] * len(shares)
+    last = edges.size
+    uppers = edges.take(positions, mode="clip").tolist()
+    return [
+        min(greatest, max(least, edge)) if position < last else greatest
+        for position, edge in zip(positions.tolist(), uppers, strict=True)
+    ]
 
 
 @lru_cache(maxsize=64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib.resources import files
 
 import pytest
 
 from tiltmeter.config.rules import check_rules, load_rules, parse_rules
-from tiltmeter.config.yaml_source import parse_yaml, read_yaml
+from tiltmeter.config.yaml_source import COMPILED, parse_yaml, read_yaml
 from tiltmeter.domain.errors import ConfigError
 from tiltmeter.domain.rule import Absence, Hold
 from tiltmeter.domain.severity import Severity
@@ -173,6 +174,11 @@ def test_scalars_stay_what_a_person_wrote():
     assert parse_yaml(text, name="f").data == {
         "a": "no", "b": "08:00", "c": "2026-01-01", "d": "0o17", "e": "1", "f": 1000.0, "g": None, "h": True, "no": 1,
     }  # fmt: skip
+
+
+def test_both_parsers_read_the_packaged_rules_alike():
+    text = files("tiltmeter.config").joinpath("default_rules.yaml").read_text(encoding="utf-8")
+    assert parse_yaml(text, name="f", parser=COMPILED) == parse_yaml(text, name="f")
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
