@@ -66,6 +66,22 @@ def positions_array(positions: np.ndarray) -> pa.Int64Array:
     )
 
 
+_WIDE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+
+
+def combined(chunks: pa.ChunkedArray, *, most_bytes: int = 2**31 - 1) -> pa.Array:
+    """All chunks as one array.
+
+    Args:
+        chunks: of any type but a dictionary.
+        most_bytes: text of more gets 64-bit offsets, because 32-bit ones do not reach further.
+    """
+    wide = _WIDE.get(chunks.type)
+    if wide is not None and chunks.nbytes > most_bytes:
+        chunks = chunks.cast(wide)
+    return chunks.combine_chunks()
+
+
 def names_array(names: Iterable[str | None]) -> pa.LargeStringArray:
     """Texts, or None where there is none, as an Arrow array.
 

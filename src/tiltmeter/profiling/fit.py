@@ -23,7 +23,7 @@ from tiltmeter.profiling.arrow_columns import (
     plain,
 )
 from tiltmeter.profiling.block_edges import bins_side_by_side
-from tiltmeter.profiling.buffers import names_array, positions_array
+from tiltmeter.profiling.buffers import combined, names_array, positions_array
 from tiltmeter.profiling.codec import canonical_parts
 from tiltmeter.profiling.columns import NumberColumn
 from tiltmeter.profiling.edges import bins_of_ordered, finite_of, numeric_bins
@@ -149,11 +149,11 @@ def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str) -> pa.Array:
         chunks = _of_one_type(chunks, schema.field(name).type)
     joined = pa.chunked_array(chunks)
     if not pa.types.is_dictionary(joined.type):
-        return joined.combine_chunks()
+        return combined(joined)
     try:
         return joined.unify_dictionaries().combine_chunks()
-    except pa.ArrowInvalid:  # Arrow does not join dictionaries that hold nulls
-        return pa.chunked_array([chunk.dictionary_decode() for chunk in chunks]).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowCapacityError):  # Arrow joins no dictionaries that hold nulls or 2 GB of text
+        return combined(pa.chunked_array([chunk.dictionary_decode() for chunk in chunks]))
 
 
 def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Array]:

@@ -50,6 +50,40 @@ def test_a_file_in_portions_gives_the_profile_of_the_whole_table(tmp_path):
     assert found.labelled == ROWS
 
 
+def long_texts(path):
+    """5,000 rows: different notes of 100 characters, and few long answers over and over, which pack well."""
+    rng = np.random.default_rng(4)
+    notes = [f"{number:0100d}" if number % 7 else None for number in rng.integers(0, 10**9, 5_000).tolist()]
+    answers = [(b"no" * 500, b"yes" * 400, None)[choice] for choice in rng.integers(0, 3, 5_000)]
+    table = pa.table({"size": rng.normal(size=5_000), "note": notes, "answer": pa.array(answers, pa.binary())})
+    pq.write_table(table, path, row_group_size=5_000)
+    return table
+
+
+def test_a_row_group_with_more_text_than_is_decoded_at_once_is_read_in_parts(tmp_path):
+    path, engine = tmp_path / "notes.parquet", LocalEngine()
+    table = long_texts(path)
+    whole, in_parts = open_rows(path), ParquetRows(path, "notes", print, {}, column_bytes=100_000)
+    assert [batch.num_rows for batch in whole.batches()] == [5_000]
+    sizes = [batch.num_rows for batch in in_parts.batches()]
+    assert sum(sizes) == 5_000
+    assert max(sizes) < 1_250  # a seventh of the notes is missing
+    bins = engine.fit(TableRows(table), ColumnRoles())
+    assert engine.fit(in_parts, ColumnRoles()).bins_id == engine.fit(whole, ColumnRoles()).bins_id == bins.bins_id
+    assert encode_profile(engine.profile(in_parts, bins)) == encode_profile(engine.profile(whole, bins))
+
+
+def test_repeated_text_that_unpacks_into_more_than_is_decoded_at_once_gets_wide_offsets(tmp_path):
+    path, engine = tmp_path / "answers.parquet", LocalEngine()
+    table = long_texts(path)
+    whole, wide = open_rows(path), ParquetRows(path, "answers", print, {}, column_bytes=1_000_000)
+    (batch,) = wide.batches()
+    assert batch.schema.field("answer").type == pa.large_binary()
+    assert batch.column("answer").to_pylist() == table.column("answer").to_pylist()
+    bins = engine.fit(whole, ColumnRoles())
+    assert encode_profile(engine.profile(wide, bins)) == encode_profile(engine.profile(whole, bins))
+
+
 def test_columns_beside_the_file_come_once_and_an_empty_file_has_none(tmp_path):
     pq.write_table(mixed(1), tmp_path / "one.parquet", row_group_size=ROWS)
     rows = ParquetRows(tmp_path / "one.parquet", "one", print, {"day": pa.scalar("monday")})

@@ -16,6 +16,7 @@ from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import LevelBins, NumericBins, TextBins
 from tiltmeter.engines.local.tables import TableRows
+from tiltmeter.profiling.buffers import combined
 from tiltmeter.profiling.edges import numeric_bins, share_edges
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kinds import inferred_kind
@@ -242,3 +243,12 @@ def test_the_sample_does_not_depend_on_batches():
     one = fit_bins(TableRows(table), ColumnRoles(), sample_rows=150)
     other = fit_bins(InParts(table), ColumnRoles(), sample_rows=150)
     assert one.bins_id == other.bins_id
+
+
+@pytest.mark.parametrize("type_", [pa.string(), pa.binary(), pa.large_string()])
+def test_chunks_of_more_text_than_offsets_reach_become_one_array_with_wider_ones(type_):
+    chunks = pa.chunked_array([pa.array(["a", None, "bc"]), pa.array(["d" * 50])]).cast(type_)
+    narrow, wide = combined(chunks), combined(chunks, most_bytes=40)
+    assert narrow.type == type_
+    assert wide.type in (pa.large_string(), pa.large_binary())
+    assert narrow.to_pylist() == wide.to_pylist() == chunks.to_pylist()

@@ -15,7 +15,7 @@ from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.engines.local.tables import BATCH_ROWS, TableRows, without_twins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tiltmeter.engines.local.tables import Note
     from tiltmeter.ports import Rows
@@ -31,6 +31,8 @@ BLOCK_COLUMNS = 250
 BLOCK_VALUES = 500_000
 """Values read at once: what few columns were decoded into is still in a cache when they are counted, and the next few
 are decoded into the same memory. A fifth of the time of decoding."""
+COLUMN_BYTES = 2**29
+"""Bytes of one column that are decoded at once. Arrow's text ends at 2 GB, and long text is not spread evenly."""
 KEPT_BYTES = 2**27
 """Up to 128 MB decoded, a file of one row group is kept where it is read twice: longer ones are read in parallel."""
 _BYTES_PER_VALUE = 8  # of a decoded number; a constant column of a billion rows takes no room in the file
@@ -45,6 +47,8 @@ class ParquetRows:
         name: what people call it.
         note: takes what is left out.
         constants: columns that stand beside the file (partition values), with their one value.
+        version: of the table that is pinned, None without versions.
+        column_bytes: a row group with a column that holds more is decoded in parts.
     """
 
     source: Any
@@ -52,6 +56,7 @@ class ParquetRows:
     note: Note
     constants: Mapping[str, pa.Scalar]
     version: int | None = None
+    column_bytes: int = COLUMN_BYTES
     _footers: dict[object, _Footer] = field(default_factory=dict, repr=False)
 
     @property
@@ -95,16 +100,32 @@ class ParquetRows:
         footer = self._footer()
         names = footer.schema.names
         known = set(names)
-        with self._told_of_damage(), self._open(footer) as file:
+        held = footer.metadata.row_group(group)
+        rows, large = held.num_rows, self._large_columns(held)
+        with self._told_of_damage(), self._open(footer, without=large) as file:
             inside = [name for name in columns if name in known] if columns is not None else _once(names)
-            rows = file.metadata.row_group(group).num_rows
+            at_once = self._rows_at_once(rows, large)
             if not inside:
                 yield iter([self._with_constants(_no_columns(rows), columns)])
-            elif rows > MAX_GROUP_ROWS:
-                for part in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=inside, use_threads=False):
+            elif at_once < rows:
+                for part in file.iter_batches(at_once, row_groups=[group], columns=inside, use_threads=False):
                     yield iter([self._with_constants(part, columns)])
             elif rows:
                 yield self._portions(file, group, inside, columns)
+
+    def _large_columns(self, group: pq.RowGroupMetaData) -> dict[str, int]:
+        """Bytes of the columns that are too large to be decoded at once."""
+        if group.total_byte_size <= self.column_bytes:
+            return {}
+        columns = (group.column(column) for column in range(group.num_columns))
+        sizes = ((column.path_in_schema, column.total_uncompressed_size) for column in columns)
+        return {path: size for path, size in sizes if size > self.column_bytes}
+
+    def _rows_at_once(self, rows: int, large: Mapping[str, int]) -> int:
+        """All rows of a row group, or as many as are decoded in one part."""
+        if large:
+            return max(1, min(BATCH_ROWS, rows * self.column_bytes // max(large.values())))
+        return BATCH_ROWS if rows > MAX_GROUP_ROWS else rows
 
     def _portions(
         self, file: pq.ParquetFile, group: int, inside: list[str], columns: Sequence[str] | None
@@ -114,7 +135,8 @@ class ParquetRows:
         for start in range(0, len(inside), size):
             chosen = inside[start : start + size]
             with self._told_of_damage():
-                batch = _one_batch(file.read_row_group(group, columns=chosen, use_threads=False))
+                table = file.read_row_group(group, columns=chosen, use_threads=False)
+                batch = _one_batch(table, self.column_bytes)
             yield self._with_constants(batch, columns) if start + size >= len(inside) else batch
 
     def _with_constants(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
@@ -123,8 +145,9 @@ class ParquetRows:
                 batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
         return batch
 
-    def _open(self, footer: _Footer) -> pq.ParquetFile:
-        words = footer.words or None
+    def _open(self, footer: _Footer, *, without: Collection[str] = ()) -> pq.ParquetFile:
+        # A dictionary grows from part to part: of long texts it would pass 2 GB however small the parts are.
+        words = [name for name in footer.words if name not in without] or None
         return pq.ParquetFile(self.source, read_dictionary=words, metadata=footer.metadata, pre_buffer=self._is_far())
 
     def _footer(self) -> _Footer:
@@ -201,12 +224,19 @@ class _RowGroup:
 _WIDE = {pa.binary(): pa.large_binary(), pa.string(): pa.large_string()}
 
 
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    if len(batches) > 1:  # more bytes in a column than 32-bit offsets reach
-        wide = [field.with_type(_WIDE.get(field.type, field.type)) for field in table.schema]
-        batches = table.cast(pa.schema(wide)).combine_chunks().to_batches()
-    return batches[0]
+def _one_batch(table: pa.Table, column_bytes: int) -> pa.RecordBatch:
+    """The table in one piece; text of more bytes than 32-bit offsets surely reach gets 64-bit ones.
+
+    The footer does not foretell it where few long values are repeated: it says how many bytes the different ones take.
+    """
+    if table.nbytes > column_bytes:
+        fields = zip(table.schema, table.columns, strict=True)
+        wide = [f.with_type(_WIDE.get(f.type, f.type)) if c.nbytes > column_bytes else f for f, c in fields]
+        table = table.cast(pa.schema(wide))
+    batch, *more = table.combine_chunks().to_batches()
+    if more:  # the first alone would lose rows
+        raise pa.ArrowCapacityError("the lists of a row group hold more than 2 GB")
+    return batch
 
 
 def _beside(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
