@@ -214,7 +214,7 @@ def _tenths(found: Period) -> Markup | None:
         for place, one in enumerate(kept, start=1)
     ]  # fmt: skip
     names = ("tenth by score", "leads", "promised", "became customers", "95 % interval")
-    return joined([element("h3", "Conversion by score"), grid(names, rows, numbers=names[1:])])
+    return joined([element("h3", "Conversion by score", class_="part"), grid(names, rows, numbers=names[1:])])
 
 
 def _service(found: Period, names: Sequence[str]) -> Markup:

@@ -21,7 +21,7 @@ _LAYOUT = """
 body.tm{margin:0 auto;max-width:1120px;padding:28px 24px 48px}
 .tm h1{font-size:15px;font-weight:600;color:var(--tm-faint);margin:0 0 14px;overflow-wrap:anywhere}
 .tm h2{font-size:16px;margin:34px 0 10px}
-.tm h3{font-size:14px;margin:0;overflow-wrap:anywhere}
+.tm h3{font-size:14px;margin:0;overflow-wrap:anywhere}.tm h3.part{margin:22px 0 8px}
 .tm .answer{font-size:20px;line-height:1.35;font-weight:600;margin:0 0 18px;padding:4px 0 4px 14px;
 border-left:5px solid var(--tm-grid);overflow-wrap:anywhere}
 .tm .a2{border-color:#f59e0b}.tm .a3{border-color:#b91c1c}
@@ -71,7 +71,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm .tiles{grid-template-columns:repeat(auto-fit,minmax(110px,1fr))}.tm .tile b{font-size:14px;white-space:nowrap}
 .tm .cards{grid-template-columns:1fr 1fr}.tm table{font-size:10px}.tm tr{break-inside:avoid}
 .tm .wide{overflow:visible}.tm td,.tm th{padding-left:5px;padding-right:5px}.tm td.name{min-width:90px}
-.tm h2,.tm .key,.tm summary{break-after:avoid}.tm summary{list-style:none}
+.tm .whole{break-inside:avoid}.tm h2,.tm h3,.tm .key,.tm summary{break-after:avoid}.tm summary{list-style:none}
 .tm details::details-content{content-visibility:visible;display:block;height:auto}
 .tm .box dl{grid-template-columns:90px 1fr}
 .tm .b2{background:#fdf0d3;color:#7a4a00}.tm .b3{background:#fbe3e3;color:#8f1414}}
@@ -150,6 +150,10 @@ def tiles(facts: Iterable[tuple[str, str]]) -> Markup:
     )  # fmt: skip
 
 
+_MOST_UNCUT = 12
+"""Rows of a table that stays on one sheet of paper; a longer one goes on with its head repeated."""
+
+
 def grid(
     titles: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = (), full: Sequence[str] = ()
 ) -> Markup:
@@ -177,7 +181,7 @@ def grid(
     return element(
         "div",
         element("table", element("thead", element("tr", head)), element("tbody", body), class_="rows"),
-        class_="wide",
+        class_="wide whole" if len(body) <= _MOST_UNCUT else "wide",
     )
 
 
