@@ -61,32 +61,34 @@ def shift_of(feature: FeatureComparison) -> str:
 
     A test of many rows finds changes that no other rule speaks of: its reader should see how small they are.
     """
-    return effect_of(feature) or _largest_share(feature) or _centre(feature)
+    return effect_of(feature) or _small_mean(feature) or _largest_share(feature)
+
+
+_MEAN_WORTH_SAYING = 0.02
+"""Of a standard deviation: below it a test saw the shape of a distribution, not its middle."""
+
+
+def _small_mean(feature: FeatureComparison) -> str:
+    before, now = _mean_of(feature.reference), _mean_of(feature.current)
+    spread = feature.reference.std if feature.reference is not None else None
+    if before is None or now is None or not spread or abs(now - before) < _MEAN_WORTH_SAYING * spread:
+        return ""
+    return _changed("mean", before, now, feature.kind)
 
 
 def _largest_share(feature: FeatureComparison) -> str:
-    if not feature.kind.has_levels or not feature.cells:
-        return ""
     before = sum(cell.reference for cell in feature.cells) or 1
     now = sum(cell.current for cell in feature.cells) or 1
     moves = [(cell.current / now - cell.reference / before, cell) for cell in feature.cells]
     # Of two levels one rises as the other falls: the one that rises is named.
-    _, most = max(moves, key=lambda move: (round(abs(move[0]), 9), move[0]))
+    _, most = max(moves, key=lambda move: (round(abs(move[0]), 9), move[0]), default=(0.0, None))
+    if most is None:
+        return ""
     shares = f"{100 * most.reference / before:.1f} %", f"{100 * most.current / now:.1f} %"
-    return f"{shortened(most.name)} {shares[0]} → {shares[1]}" if shares[0] != shares[1] else ""
-
-
-def _centre(feature: FeatureComparison) -> str:
-    sides = feature.reference, feature.current
-    for name in ("mean", "median", "std"):
-        before, now = (getattr(side, name, None) for side in sides)
-        said = "" if before is None or now is None else _changed(_SPOKEN.get(name, name), before, now, feature.kind)
-        if said:
-            return said
-    return ""
-
-
-_SPOKEN = {"std": "spread"}
+    if shares[0] == shares[1]:
+        return ""
+    moved = f"{shares[0]} → {shares[1]}"
+    return f"{shortened(most.name)} {moved}" if feature.kind.has_levels else f"{moved} in {shortened(most.name)}"
 
 
 def _missing(feature: FeatureComparison) -> str:

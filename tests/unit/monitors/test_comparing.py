@@ -1,5 +1,6 @@
 """What a comparing monitor judges apart: versions that scored side by side, segments, and nothing twice."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -139,9 +140,13 @@ def test_a_small_shift_is_said_from_what_to_what():
     before = ["mobile"] * 320 + ["desktop"] * 680
     now = ["mobile"] * 335 + ["desktop"] * 665
     assert _shifted(before, now) == ("", "mobile 32.0 % → 33.5 %")
-    # 0 to 299 have the mean 149.5; 1 to 299 and 299 again (44,850 + 299) / 300 = 150.497.
+    # 0 to 299 have the mean 149.5; two more each, but for the last two, (44,850 + 600 - 2 - 1) / 300 = 151.49.
     numbers = [float(n) for n in range(300)]
-    assert _shifted(numbers, [*numbers[1:], 299.0]) == ("", "mean 149.5 → 150.5")
+    shifted = [min(n + 2, 299.0) for n in numbers]  # 2 of 86.6, the standard deviation: just above two hundredths
+    assert _shifted(numbers, shifted) == ("", "mean 149.5 → 151.5")
+    # Where the mean stands still, the cell that changed most: 30 of 300 are 10.0 %, 27 are 9.0 %.
+    squeezed = [145.0 if n in {n0 + 0.0 for n0 in (0, 1, 2)} or n in {297.0, 298.0, 299.0} else n for n in numbers]
+    assert re.fullmatch(r"\d+\.\d % → \d+\.\d % in .+", _shifted(numbers, squeezed)[1])
 
 
 def test_a_large_shift_is_said_as_everywhere():

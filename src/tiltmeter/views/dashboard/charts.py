@@ -163,11 +163,11 @@ def metric_line(
     drawn = _limits(
         limits or {}, gap=lambda a, b: height * abs(b - a) / top, at_left=_ends_in_breach(table["value"], limits or {})
     )
-    waiting = [] if maturing_until is None else _maturing(table, maturing_until, middle=height / 2)
+    waiting = [] if maturing_until is None else _maturing(table, maturing_until, y=0.85 * height)
     return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
 
 
-def _maturing(table: pd.DataFrame, until: pd.Timestamp, *, middle: float) -> list[alt.Chart]:
+def _maturing(table: pd.DataFrame, until: pd.Timestamp, *, y: float) -> list[alt.Chart]:
     """A pale stretch with a word in it: without it, a line that ends two weeks ago looks like a fault."""
     start = table["time"].max()
     if until - start < pd.Timedelta(days=1):
@@ -178,7 +178,7 @@ def _maturing(table: pd.DataFrame, until: pd.Timestamp, *, middle: float) -> lis
     axis = time_axis(pd.DataFrame({"time": [table["time"].min(), until]}), ticks=4)
     return [
         alt.Chart(data).mark_rect(color=GREY, opacity=0.14).encode(x=axis, x2="until:T"),
-        alt.Chart(data).mark_text(color=GREY, fontSize=11).encode(x="half:T", y=alt.value(middle), text="word:N"),
+        alt.Chart(data).mark_text(color=GREY, fontSize=11).encode(x="half:T", y=alt.value(y), text="word:N"),
     ]
 
 

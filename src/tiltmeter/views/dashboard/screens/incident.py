@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.domain.message import TAKEN
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import actions, charts, queries
@@ -158,8 +159,8 @@ def _alerts(found: Incident, members: list[Alert]) -> None:
             "state": [str(a.state) + (", no fresh data" if a.stale else "") for a in members],
             "rule": [a.rule for a in members],
             "subject": [_subject(a.subject) for a in members],
-            "value": [a.value for a in members],
-            "peak": [a.peak for a in members],
+            "value": [_worded(a, a.value) for a in members],
+            "peak": [_worded(a, a.peak) for a in members],
             "since": pd.to_datetime([a.since or found.opened_at for a in members], utc=True),
         }
     )
@@ -167,11 +168,18 @@ def _alerts(found: Incident, members: list[Alert]) -> None:
         table, hide_index=True, width="stretch", placeholder="–", alt="Alerts of this incident, worst first",
         column_config={
             "severity": "Severity", "state": "State", "rule": "Rule", "subject": "Subject",
-            "value": st.column_config.NumberColumn("Value", format="%.4g"),
-            "peak": st.column_config.NumberColumn("Worst", format="%.4g"),
+            "value": "Value", "peak": "Worst",
             "since": st.column_config.DatetimeColumn("Since (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
         },
     )  # fmt: skip
+
+
+def _worded(alert: Alert, value: float | None) -> str | None:
+    """The number as messages write it: `PSI 6.45`, `out of range 7.8 %`."""
+    if value is None:
+        return None
+    measure = measure_of(alert, alert.metric.name if alert.metric is not None else "")
+    return f"{measure.label} {measure.value(value)}"
 
 
 def _events(found: Incident, members: list[Alert]) -> None:
