@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiltmeter.cli.loading import loading
 from tiltmeter.cli.options import (
     Columns,
     EngineName,
@@ -94,8 +95,9 @@ def backtest(  # noqa: PLR0917 - an option each
     """
     checked_output(html)
     weighted = read_weights(weights)
-    from tiltmeter.api.history import moment_of
-    from tiltmeter.api.replaying import History, backtests_beside
+    with loading():
+        from tiltmeter.api.history import moment_of
+        from tiltmeter.api.replaying import History, backtests_beside
     from tiltmeter.domain.window import Grain
 
     zone = _zone(timezone)

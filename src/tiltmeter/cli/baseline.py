@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tiltmeter.cli.installation import ConfigOption
+from tiltmeter.cli.loading import loading
 from tiltmeter.cli.options import Columns, Entity, Features, Ignore, Json, Kind, Label, Missing, Score
 from tiltmeter.cli.output import checked_output, console, print_json, remark, table
 from tiltmeter.cli.progress import shown_progress
@@ -132,8 +133,9 @@ def _users(configuration: Configuration) -> dict[str, list[str]]:
 
 
 def _of_data(data: str, columns: Columns) -> Reference:
-    from tiltmeter.api.baseline import Baseline, Notes
-    from tiltmeter.api.columns import checked_names
+    with loading():
+        from tiltmeter.api.baseline import Baseline, Notes
+        from tiltmeter.api.columns import checked_names
     from tiltmeter.engines.local import open_rows
 
     notes = Notes.empty()

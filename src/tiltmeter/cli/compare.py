@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiltmeter.cli.loading import loading
 from tiltmeter.cli.options import (
     Columns,
     EngineName,
@@ -71,8 +72,9 @@ def compare(  # noqa: PLR0917 - an option each
     """
     checked_output(html)
     weighted = read_weights(weights)
-    from tiltmeter.api.baseline import Sides, compare_rows
-    from tiltmeter.api.collecting import without_collection
+    with loading():
+        from tiltmeter.api.baseline import Sides, compare_rows
+        from tiltmeter.api.collecting import without_collection
 
     sides = Sides.of(reference, current)
     known = [*sides.reference.schema.names, *sides.current.schema.names]

@@ -27,6 +27,7 @@ BASELINE_MAGIC = b"tiltmeter baseline\n"
 FORMAT = 1
 _CHECKSUM_BYTES = 8
 _LENGTH = struct.Struct("<Q")
+_DOUBLES = struct.Struct("<2d")
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _DAMAGED = (zlib.error, struct.error, ValueError, KeyError, IndexError, TypeError, UnicodeDecodeError, MemoryError)
 
@@ -125,7 +126,8 @@ def decode_bins(state: bytes) -> Bins:
         StoreError: the bytes are damaged, or of a newer version.
     """
     try:
-        facts, cells = (json.loads(_opened(state)[0]), _opened(state)[1])
+        said, cells = _opened(state)
+        facts = json.loads(said)
         head, *features = _split(cells)
         roles = json.loads(head)
         decoded = [_decoded_feature(one) for one in features]
@@ -152,7 +154,8 @@ def canonical_parts(bins: Bins) -> Iterator[bytes]:
     roles = {"score": bins.score, "label": bins.label, "entity": bins.entity, "others": sorted(bins.others)}
     yield _joined([_json(roles)])
     for feature in bins.features.values():
-        yield _joined([_encoded_feature(feature)])
+        pieces = _pieces(_feature_parts(feature))
+        yield b"".join([_LENGTH.pack(sum(map(len, pieces))), *pieces])
 
 
 def encode_baseline(reference: Reference) -> bytes:
@@ -190,7 +193,7 @@ def _window(facts: dict[str, Any], held: bytes) -> Profile:
     )
 
 
-def _encoded_feature(bins: FeatureBins) -> bytes:
+def _feature_parts(bins: FeatureBins) -> list[bytes]:
     facts: dict[str, Any] = {
         "name": bins.name,
         "kind": bins.kind.value,
@@ -201,14 +204,14 @@ def _encoded_feature(bins: FeatureBins) -> bytes:
     if isinstance(cells, NumericBins):
         facts |= {"iqr": cells.iqr, "z": cells.z, "range": cells.range, "float32": cells.float32}
         arrays = [
-            np.array([cells.center, cells.scale]).astype("<f8").tobytes(),
-            cells.edges.astype("<f8").tobytes(),
+            _DOUBLES.pack(cells.center, cells.scale),
+            np.asarray(cells.edges, dtype="<f8").tobytes(),
             cells.deciles.astype("<i8").tobytes(),
             cells.fine.astype("<i8").tobytes(),
         ]
     elif isinstance(cells, LevelBins):
         facts |= {"levels": cells.levels, "source": cells.source}
-    return _joined([_json(facts), *arrays])
+    return [_json(facts), *arrays]
 
 
 def _decoded_feature(state: bytes) -> FeatureBins:
@@ -248,7 +251,11 @@ def _json(facts: object) -> bytes:
 
 
 def _joined(parts: list[bytes]) -> bytes:
-    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+    return b"".join(_pieces(parts))
+
+
+def _pieces(parts: list[bytes]) -> list[bytes]:
+    return [piece for part in parts for piece in (_LENGTH.pack(len(part)), part)]
 
 
 def _split(joined: bytes) -> list[bytes]:
