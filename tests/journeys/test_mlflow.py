@@ -74,6 +74,13 @@ def runs_of(client, kind, model=MODEL):
     return client.search_runs([found.experiment_id], wanted, order_by=["attributes.start_time"])
 
 
+def register(client, name):
+    """A registered model whose version 1 comes from a run that logged nothing."""
+    client.create_registered_model(name)
+    run_id = client.create_run("0").info.run_id
+    client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+
+
 @pytest.mark.slow
 @needs_server
 def test_judged_days_are_there_once_however_often_they_are_published(uri, client, tmp_path):
@@ -167,9 +174,7 @@ def test_the_champions_training_data_judge_and_a_new_champion_brings_its_own(uri
 @needs_server
 def test_the_registered_version_is_tagged(uri, client, world):
     name = "tagged"
-    client.create_registered_model(name)
-    run_id = client.create_run("0").info.run_id
-    client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+    register(client, name)
     assert Tracking(uri).tag_version(name, "1", {"monitoring.status": "critical"})
     assert client.get_model_version(name, "1").tags["monitoring.status"] == "critical"
     assert not Tracking(uri).tag_version(name, "77", {"monitoring.status": "critical"})
@@ -359,9 +364,7 @@ def test_a_version_without_a_baseline_is_judged_against_the_data_its_training_na
 @needs_server
 def test_a_version_that_names_neither_says_what_its_training_has_to_log(uri, client, tmp_path):
     name = "names-nothing"
-    client.create_registered_model(name)
-    run_id = client.create_run("0").info.run_id
-    client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+    register(client, name)
     tracking = Tracking(uri)
     with pytest.raises(StoreError, match="version 1 of names-nothing brings no baseline") as caught:
         reference_of(tracking, tracking.registered(f"models:/{name}/1"), lambda place: pytest.fail(place))  # noqa: PLW0108
