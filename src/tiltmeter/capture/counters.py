@@ -1,4 +1,4 @@
-"""What capture could not keep, counted exactly and kept in one small file of the slot.
+"""What capture could not keep, counted exactly and kept in one small file of the slot, with the form that counted.
 
 The file has a fixed size and is overwritten in place: it survives `kill -9`, and it can be written when the disk is
 full. A power loss may cost its last second. Counts go on over restarts of the worker, like any counter that is scraped.
@@ -17,12 +17,17 @@ import msgspec
 
 from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.slot import slot_folders
+from tiltmeter.capture.swift import FORM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from tiltmeter.capture.files import Files
 
 COUNTERS_FILE = "counters"
 _SIZE = 1024
+_FORM = "form"
 _encode = msgspec.json.Encoder().encode
 
 NAMES = {
@@ -52,7 +57,7 @@ class Counters:
         """Go on with the counts of the slot's last owner, and keep them there."""
         self.detach()
         path = folder / COUNTERS_FILE
-        before = _parsed(self._files, path)
+        before = _counts(_parsed(self._files, path))
         fd = self._files.open(path, create=True, append=False)
         with self._lock:
             self._counts.update(before)
@@ -87,18 +92,33 @@ class Counters:
     def _keep(self) -> None:
         if self._fd is not None:
             with suppress(OSError):  # the next count writes the sum again
-                self._files.overwrite(self._fd, _encode(self._counts).ljust(_SIZE))
+                self._files.overwrite(self._fd, _encode({**self._counts, _FORM: FORM}).ljust(_SIZE))
 
 
 def read_counters(spool: Path | str, *, files: Files = LOCAL_FILES) -> dict[Path, dict[str, int]]:
-    """Counts by slot folder, for `doctor` and `/metrics`."""
-    found = {folder: _parsed(files, folder / COUNTERS_FILE) for folder in slot_folders(files, Path(spool))}
+    """Counters by slot folder, for `doctor` and `/metrics`."""
+    found = {folder: _counts(kept) for folder, kept in _kept(spool, files)}
     return {folder: counts for folder, counts in found.items() if counts}
 
 
-def _parsed(files: Files, path: Path) -> dict[str, int]:
+def read_forms(spool: Path | str, *, files: Files = LOCAL_FILES) -> dict[Path, str]:
+    """Form of capture in the last owner of each slot, "compiled" or "pure Python", by slot folder."""
+    found = {folder: kept.get(_FORM) for folder, kept in _kept(spool, files)}
+    return {folder: form for folder, form in found.items() if isinstance(form, str)}
+
+
+def _kept(spool: Path | str, files: Files) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for folder in slot_folders(files, Path(spool)):
+        yield folder, _parsed(files, folder / COUNTERS_FILE)
+
+
+def _parsed(files: Files, path: Path) -> dict[str, Any]:
     try:
-        counts = json.loads(files.read(path))
+        kept = json.loads(files.read(path))
     except (OSError, ValueError):
         return {}
-    return {k: v for k, v in counts.items() if isinstance(v, int)} if isinstance(counts, dict) else {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _counts(kept: dict[str, Any]) -> dict[str, int]:
+    return {name: number for name, number in kept.items() if isinstance(number, int)}

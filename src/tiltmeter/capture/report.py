@@ -27,3 +27,8 @@ def report(event: str, text: object, *, error: BaseException | None = None) -> N
             return
         _last[event] = now
     _LOGGER.warning("%s: %s%s", event, text, f" ({type(error).__name__})" if error else "")
+
+
+def tell(event: str, text: str) -> None:
+    """Say what is worth knowing once; seen where the process logs at INFO."""
+    _LOGGER.info("%s: %s", event, text)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.counters import Counters
 from tiltmeter.capture.files import LOCAL_FILES
-from tiltmeter.capture.report import report
+from tiltmeter.capture.report import report, tell
 from tiltmeter.capture.segment import FRAME_BYTES, SegmentHeader, encode_closing, frame_seed
 from tiltmeter.capture.slot import OwnedSlot, claim_slot, host_name, open_segment, seal_segment
-from tiltmeter.capture.swift import BegunSegment, Pen
+from tiltmeter.capture.swift import FORM, BegunSegment, Pen
 from tiltmeter.capture.waiting import Waiting
 from tiltmeter.domain.errors import ConfigError, StoreError
 
@@ -133,6 +133,7 @@ class TendedSpool(Pen):
             self._thread = threading.Thread(target=self._run, name="tiltmeter-spool", daemon=True)
             self._thread.start()
             atexit.register(_close_at_exit, weakref.ref(self))
+        tell("slot_claimed", f"records go to {slot.folder}, capture is {FORM}")
         seed = frame_seed(slot.identity, slot.number)
         return BegunSegment(slot.number, slot.fd, slot.size, seed, synced=slot.size)
 

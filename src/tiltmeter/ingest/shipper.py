@@ -33,6 +33,7 @@ from tiltmeter.ingest.standing import (
     age_of_oldest,
     all_counters,
     dropped,
+    forms_json,
     routes_json,
     transactions,
     unwritten,
@@ -199,6 +200,7 @@ class Shipper:
             "models": self.live.snapshot(now, self.models),
             "states": [state_json(state) for state in self.live.states()],
             "routes": routes_json(self.routes),
+            "capture": forms_json(self.spool),
             "shipper": {
                 "waiting_segments": len(self._pending),
                 "spool_age_seconds": self.spool_age(now),

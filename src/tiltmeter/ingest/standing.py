@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.capture.counters import read_counters
+from tiltmeter.capture.counters import read_counters, read_forms
 from tiltmeter.store.traffic import TrafficCounts
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ def routes_json(routes: Mapping[str, RouteReport]) -> dict[str, Any]:
         }
         for name, report in sorted(routes.items())
     }
+
+
+def forms_json(spool: Path | str) -> list[dict[str, str]]:
+    """Which form of capture each slot's last worker ran, for `/live`."""
+    forms = sorted(read_forms(spool).items())
+    return [{"host": slot.parent.name, "slot": slot.name, "form": form} for slot, form in forms]
 
 
 def all_counters(shipper: Mapping[str, int], spool: Path | str) -> dict[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltmeter.capture.budget import Budget, used_bytes
-from tiltmeter.capture.counters import NAMES, read_counters
+from tiltmeter.capture.counters import NAMES, read_counters, read_forms
 from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.spool import read_segment, sealed_segments
 from tiltmeter.domain.errors import StoreError, TiltmeterError
@@ -98,6 +98,10 @@ def spool_findings(configuration: Configuration, now: float) -> Iterator[Finding
         says = f"waiting: {_number(len(waiting), 'segment')}, {size / 1e6:.1f} MB" if waiting else "nothing waits"
         yield Finding("spool", State.OK, says)
     yield from _room(spool, Budget(settings.max_bytes, settings.min_free), settings.on_full)
+    forms = Counter(read_forms(spool).values())
+    if forms:
+        said = ", ".join(f"{form} in {_number(slots, 'slot')}" for form, slots in sorted(forms.items()))
+        yield Finding("spool", State.OK, f"capture ran {said}")
     yield from _damage(spool)
     yield from _not_kept(spool)
     aside = sorted((configuration.home / "damaged").glob("*"))

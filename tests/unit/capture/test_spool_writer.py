@@ -11,9 +11,10 @@ import pytest
 from faults.simulated_files import NoLuck, SimulatedFiles, path
 from spools import acknowledged
 from tiltmeter.capture.budget import Budget, used_bytes
-from tiltmeter.capture.counters import NAMES, read_counters
+from tiltmeter.capture.counters import NAMES, read_counters, read_forms
 from tiltmeter.capture.files import LOCAL_FILES, LocalFiles
 from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, read_segment, sealed_segments, take_over_abandoned
+from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import StoreError
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
@@ -159,35 +160,27 @@ def test_the_free_space_floor_is_kept(tmp_path):
     writer.close()
 
 
-def test_a_short_write_is_cut_back(tmp_path):
+@pytest.mark.parametrize(
+    ("failing", "segments"),
+    [(set(), 1), ({"truncate"}, 2)],
+    ids=["is cut off again", "stays where it cannot be cut off, and is skipped"],
+)
+def test_a_torn_frame(tmp_path, failing, segments):
     files = SickFiles()
     writer = SpoolWriter(tmp_path, budget=ROOMY, files=files, threaded=False)
     writer.put(b"before")
-    files.whole = 0
+    files.whole, files.fail = 0, failing
     with pytest.raises(SpoolRefused) as refused:
         writer.put(b"torn in the middle")
     assert refused.value.counter == "dropped_disk"
-    files.whole = inf
-    writer.put(b"after")
-    writer.close()
-    (segment,) = sealed_segments(tmp_path)
-    contents = read_segment(segment.path)
-    assert [payload for _, payload in contents.records] == [b"before", b"after"]
-    assert contents.lost_bytes == 0
-
-
-def test_a_torn_frame_that_cannot_be_cut_back_is_skipped(tmp_path):
-    files = SickFiles()
-    writer = SpoolWriter(tmp_path, budget=ROOMY, files=files, threaded=False)
-    writer.put(b"before")
-    files.whole = 0
-    files.fail = {"truncate"}
-    with pytest.raises(SpoolRefused):
-        writer.put(b"torn in the middle")
     files.whole, files.fail = inf, set()
     writer.put(b"after")
     writer.close()
     assert all_payloads(tmp_path) == [b"before", b"after"]
+    sealed = [read_segment(segment.path) for segment in sealed_segments(tmp_path)]
+    assert len(sealed) == segments
+    assert sum(contents.lost_records for contents in sealed) == 0
+    assert any(contents.lost_bytes for contents in sealed) == bool(failing)
 
 
 def test_a_failed_sync_abandons_the_segment_and_writes_its_records_again(tmp_path):
@@ -386,8 +379,18 @@ def test_counters_survive_the_process_and_add_up(tmp_path):
     assert read_counters(tmp_path) == {tmp_path / "h/slot-0001": {"dropped_full": 6}}
     assert "dropped_full" in NAMES
     kept = (tmp_path / "h/slot-0001/counters").read_bytes()
-    assert json.loads(kept) == {"dropped_full": 6}
+    assert json.loads(kept) == {"dropped_full": 6, "form": FORM}
     assert len(kept) == 1024
+    assert read_forms(tmp_path) == {tmp_path / "h/slot-0001": FORM}
+
+
+def test_counters_of_a_version_that_named_no_form_are_read(tmp_path):
+    writer = SpoolWriter(tmp_path, budget=ROOMY, host="h", threaded=False)
+    assert writer.start()
+    writer.close()
+    (tmp_path / "h/slot-0001/counters").write_text('{"dropped_full": 2}'.ljust(1024))
+    assert read_forms(tmp_path) == {}
+    assert read_counters(tmp_path) == {tmp_path / "h/slot-0001": {"dropped_full": 2}}
 
 
 def test_an_unwritable_spool_is_refused_and_tried_again_later(tmp_path):

@@ -13,6 +13,7 @@ from spools import START, fill, outcome, request
 from tables import FakeClock
 from tiltmeter.capture.record import encode_record
 from tiltmeter.capture.spool import SpoolWriter
+from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.traffic import latency_bin
@@ -142,6 +143,16 @@ def test_live_numbers_are_there_before_the_table_has_them(tmp_path, shipper, clo
     assert shipper.ship_once(flush=True).predictions == 100
     assert shipper.unwritten_traffic() == []
     assert sum(s.requests for s in shipper.live_states()) == 100
+
+
+def test_live_says_which_form_of_capture_ran_in_each_slot(tmp_path, shipper):
+    fill(tmp_path / "spool", [request(1)], host="api-1")
+    fill(tmp_path / "spool", [request(2)], host="api-2")
+    (tmp_path / "spool/api-2/slot-0001/counters").write_text('{"form": "compiled"}')
+    assert shipper.live_snapshot()["capture"] == [
+        {"host": "api-1", "slot": "slot-0001", "form": FORM},
+        {"host": "api-2", "slot": "slot-0001", "form": "compiled"},
+    ]
 
 
 def test_live_numbers_do_not_wait_for_a_table_that_takes_its_time(tmp_path, clock):

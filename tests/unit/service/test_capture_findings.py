@@ -8,6 +8,7 @@ from spools import START, fill, request
 from tables import FakeClock
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, sealed_segments
+from tiltmeter.capture.swift import FORM
 from tiltmeter.config.load import load_settings
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.service.capture_findings import spool_findings, table_findings
@@ -41,8 +42,9 @@ def wrong(found):
 
 def test_a_healthy_installation_is_all_ok(installation):
     found = look(installation)
-    assert [finding.state for finding in found] == [State.OK] * 3
+    assert [finding.state for finding in found] == [State.OK] * 4
     assert found[0].says == "predictions: 20 rows in 2 files at version 2"
+    assert found[-1].says == f"capture ran {FORM} in 1 slot"
 
 
 def test_an_empty_last_commit_is_named(installation):
