@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import structlog
 
 from tiltmeter.domain.batch_run import FAILED_MARK, MANIFEST_FILE, WRITING, BatchManifest, RunState, decode_manifest
+from tiltmeter.ingest.aside import set_aside
 from tiltmeter.ingest.killed_runs import end_killed_runs, forget_marks
 from tiltmeter.ingest.private import private_columns
 from tiltmeter.store.schema import BATCH_RUNS, FEATURE_PREFIX, PREDICTIONS
@@ -80,7 +81,7 @@ class BatchShipper:
             except FileNotFoundError:
                 continue  # another shipper was faster
             except _DAMAGED as error:
-                self._set_aside(folder, error)
+                set_aside(folder, self.damaged, f"batch-{folder.name}", str(error), self.counters)
                 continue
             rows += self._ship_run(folder, manifest, now)
         return rows
@@ -162,12 +163,6 @@ class BatchShipper:
             if value is not None:
                 rescued.setdefault(place, {})[name.removeprefix(FEATURE_PREFIX)] = value
         return pa.nulls(len(plain), wanted)
-
-    def _set_aside(self, folder: Path, error: BaseException) -> None:
-        self.damaged.mkdir(parents=True, exist_ok=True)
-        folder.rename(self.damaged / f"batch-{folder.name}")
-        self.counters["segments_set_aside"] += 1
-        _log.error("segment_set_aside", segment=str(folder), reason=str(error))
 
 
 def _verify(folder: Path, manifest: BatchManifest) -> None:

@@ -23,6 +23,7 @@ import structlog
 from tiltmeter.capture.record import micros
 from tiltmeter.capture.spool import remove_segment, sealed_segments, take_over_abandoned
 from tiltmeter.domain.errors import StoreError, UnreadableData
+from tiltmeter.ingest.aside import set_aside
 from tiltmeter.ingest.batch_parts import BatchShipper
 from tiltmeter.ingest.columns import FeatureTypes
 from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
@@ -393,9 +394,5 @@ class Shipper:
         raise ConcurrentCommitError(TRAFFIC.name, f"{RIVAL_TRIES} times in a row")
 
     def _set_aside(self, path: Path, why: str) -> None:
-        folder = self._damaged_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        host, slot = path.parent.parent.name, path.parent.name
-        path.rename(folder / f"{host}-{slot}-{path.name}")
-        self.counters["segments_set_aside"] += 1
-        _log.error("segment_set_aside", segment=str(path), reason=why)
+        name = f"{path.parent.parent.name}-{path.parent.name}-{path.name}"
+        set_aside(path, self._damaged_folder(), name, why, self.counters)

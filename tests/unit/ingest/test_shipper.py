@@ -1,9 +1,12 @@
 """What the workers spooled is in the tables once, typed, counted, and gone from the spool."""
 
 import json
+import shutil
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -111,6 +114,22 @@ def test_a_damaged_segment_gives_its_good_records_and_is_set_aside(tmp_path, shi
     assert shipper.ship_once(flush=True).predictions == 9
     assert shipper.counters["records_lost"] == 1
     assert [p.name.startswith("api-1-slot-0001") for p in (tmp_path / "damaged").iterdir()] == [True]
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or Path("/dev/shm").stat().st_dev == Path("/tmp").stat().st_dev,
+    reason="there is no second file system",
+)
+def test_damaged_segments_are_set_aside_on_another_disk_and_replace_nothing_there(tmp_path, log, clock):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        shipper = Shipper(tmp_path / "spool", log, {}, clock, damaged=Path(other, "damaged"))
+        for slot in range(2):  # a slot that was removed begins with the same names again
+            fill(tmp_path / "spool", [request(2 * slot), b"\xc1 no record", request(2 * slot + 1)])
+            assert shipper.ship_once(flush=True).predictions == 2
+            shutil.rmtree(tmp_path / "spool")
+        names = sorted(path.name for path in Path(other, "damaged").iterdir())
+    assert names == ["api-1-slot-0001-000001.seg", "api-1-slot-0001-000001.seg.2"]
+    assert shipper.counters["segments_set_aside"] == 2
 
 
 def test_errors_and_answers_without_a_prediction_are_rows_with_their_bodies(tmp_path, shipper, log):
