@@ -41,7 +41,7 @@ def series(runs: MlflowRuns, day: int) -> None:
 
 def summary(tracking: Tracking, day: int, files: dict[str, bytes]) -> None:
     tags = {"tiltmeter.kind": "summary", "tiltmeter.window": f"day {day} {len(files)}"}
-    assert tracking.find_run("m/monitoring", tags) is None
+    assert not tracking.find_runs("m/monitoring", tags)
     run_id = tracking.start_run("m/monitoring", f"day {day}", tags, 1)
     tracking.log(run_id, NUMBERS, step=day, at_ms=day, tags={"severity": "none"})
     if files:

@@ -79,6 +79,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def chance(value: float) -> str:
+    """A p- or q-value; one too small for a double is not 0."""
+    return number(value) if value > 0 else "< 1e-300"
+
+
 def share(value: float) -> str:
     """`3.2 %`; below one per mille with enough digits to see it."""
     return f"{value * 100:.2g} %" if abs(value) < 0.1 else f"{value * 100:.0f} %"
@@ -216,7 +221,7 @@ MEASURES: dict[str, Measure] = {
     "drift.score_psi": Measure("drift", "score PSI", psi, _drifted("PSI", psi), _WHOLE_ACTIONS),
     "drift.weighted_psi": Measure("drift", "weighted PSI", psi, _drifted("weighted PSI", psi), _WHOLE_ACTIONS),
     "drift.kl": Measure("drift", "KL", psi, _moved("KL", psi), _DRIFT_ACTIONS),
-    "drift.test_q_value": Measure("drift", "test q", number, _moved("test q", number), _DRIFT_ACTIONS),
+    "drift.test_q_value": Measure("drift", "test q", chance, _moved("test q", chance), _DRIFT_ACTIONS),
     "features.missing_change": Measure(
         "drift", "missing", lambda v: f"{'+' if v > 0 else '−'}{points(v)}",
         lambda a: f"{_feature(a)}: {_said(a, '{value}', points)} more missing",

@@ -52,6 +52,7 @@ def test_what_moved_stands_before_the_figure_of_its_test():
         == "device moved: mobile 31.0 % → 33.4 % (test q 0.000964)"
     )
     assert _tests(rehearsal(TESTS), device=(0.000964, "")) == "device moved (test q 0.000964)"
+    assert _tests(rehearsal(TESTS), device=(0.0, "tv 0.0 % → 15.0 %")).endswith("(test q < 1e-300)")
 
 
 def test_of_several_the_surest_is_named():

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tiltmeter.domain.profile import FeatureProfile
 
 _MOST_UNSCROLLED = 12
+_ROW_HEIGHT = 31
+"""Pixels of a row and of the head at the base font size of 14."""
 
 
 def _page() -> None:
@@ -121,7 +123,7 @@ def _ranked(found: Comparison) -> None:
     top = max((row["psi"] or 0.0 for row in rows), default=1.0)
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, width="stretch", placeholder="–",
-        height=37 + 35 * min(_MOST_UNSCROLLED, len(rows)),
+        height=4 + _ROW_HEIGHT * (1 + min(_MOST_UNSCROLLED, len(rows))),
         alt="Features by how much they differ between the two windows",
         column_config={
             "feature": "Feature",
