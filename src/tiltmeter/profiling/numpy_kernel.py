@@ -72,20 +72,22 @@ def low_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
     """Rows of ascending values per log bin below the baseline's range."""
     end = int(ordered.searchsorted(cells.minimum, side="right")) if cells.bins.range else 0
     if end > _FEW:
-        return Counter((-cells.low_limits()).searchsorted(-ordered[:end][::-1], side="right").tolist())
-    least, scale = math.nextafter(cells.minimum, math.inf), cells.bins.scale
-    return Counter(bisect_right(_WIDTHS, -x, key=lambda width: scale * width - least) for x in ordered[:end].tolist())
+        found = (-cells.low_limits()).searchsorted(-ordered[:end], side="right").tolist()
+    else:
+        least, scale = math.nextafter(cells.minimum, math.inf), cells.bins.scale
+        found = [bisect_right(_WIDTHS, -x, key=lambda width: scale * width - least) for x in ordered[:end].tolist()]
+    return dict(Counter(found))
 
 
 def high_tail(ordered: np.ndarray, cells: NumericCells) -> dict[int, int]:
     """Rows of ascending values per log bin above the baseline's range."""
     start = int(ordered.searchsorted(cells.maximum, side="right")) if cells.bins.range else ordered.size
     if ordered.size - start > _FEW:
-        return Counter(cells.high_limits().searchsorted(ordered[start:]).tolist())
-    greatest, scale = cells.maximum, cells.bins.scale
-    return Counter(
-        bisect_left(_WIDTHS, x, key=lambda width: greatest + scale * width) for x in ordered[start:].tolist()
-    )
+        found = cells.high_limits().searchsorted(ordered[start:]).tolist()
+    else:
+        greatest, scale = cells.maximum, cells.bins.scale
+        found = [bisect_left(_WIDTHS, x, key=lambda width: greatest + scale * width) for x in ordered[start:].tolist()]
+    return dict(Counter(found))
 
 
 def count_levels(column: LevelColumn, levels: int, resolution: Resolution) -> LevelProfile:

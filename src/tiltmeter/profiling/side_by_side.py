@@ -50,7 +50,7 @@ class SideBySide:
                 start += len(piece)
             if is_rounded:
                 with np.errstate(over="ignore"):
-                    into[:] = into.astype(np.float32)
+                    np.add(into.astype(np.float32), 0.0, out=into)  # what rounds to -0.0 is 0.0 as well
         values.sort(axis=1)
         return cls(values, _sizes(values))
 

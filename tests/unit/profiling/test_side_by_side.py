@@ -45,6 +45,7 @@ SHAPES = {
     "constant": lambda rng, n: np.full(n, float(rng.integers(9))),
     "far": lambda rng, n: np.concatenate([rng.normal(size=n - 1), [1e12]]),
     "infinite": lambda rng, n: np.where(rng.random(n) < 0.01, math.inf, rng.normal(size=n)),
+    "tiny": lambda rng, n: rng.normal(size=n) * 1e-60,
     "empty": lambda rng, n: rng.normal(size=n) * math.nan,
 }
 
@@ -98,6 +99,7 @@ def test_columns_of_every_shape_are_fitted_and_counted_as_each_alone(rows):
     cells = [cells_of(bins, float32=True) for bins in fitted]
     moved = [NumberColumn(column.values * 1.2 + 0.1) for column in columns]
     for resolution in (COMPARISON, STORED):
+        assert_counted_alike(columns, cells, resolution)
         assert_counted_alike(moved, cells, resolution)
 
 
