@@ -183,7 +183,8 @@ def _worded(alert: Alert, value: float | None) -> str | None:
 
 
 def _events(found: Incident, members: list[Alert]) -> None:
-    names = {a.fingerprint: f"{a.rule}: {_subject(a.subject)}" for a in members}
+    named = {a.fingerprint: a for a in members}
+    names = {fingerprint: f"{a.rule}: {_subject(a.subject)}" for fingerprint, a in named.items()}
     # Messages have a table of their own beside: what is left is what happened and what people did.
     events = [e for e in world().state.events(incident=found.id) if not e.kind.startswith("message_")]
     st.markdown("**What happened, in order**")
@@ -194,7 +195,7 @@ def _events(found: Incident, members: list[Alert]) -> None:
                 "event": [e.kind.replace("_", " ") for e in events],
                 "severity": [f"{ICONS[e.severity]} {e.severity.word}" for e in events],
                 "alert": [names.get(e.fingerprint) for e in events],
-                "value": [e.value for e in events],
+                "value": [_worded(named[e.fingerprint], e.value) if e.fingerprint in named else None for e in events],
                 "detail": [_detail(e.detail) for e in events],
             }
         ),
@@ -202,8 +203,8 @@ def _events(found: Incident, members: list[Alert]) -> None:
         alt="Events of this incident in order",
         column_config={
             "window": st.column_config.DatetimeColumn("Window end (UTC)", format="DD MMM HH:mm", timezone="UTC"),
-            "event": "Event", "severity": "Severity", "alert": st.column_config.TextColumn("Alert", width="medium"),
-            "value": st.column_config.NumberColumn("Value", format="%.4g"), "detail": "Detail",
+            "event": "Event", "severity": "Severity", "alert": "Alert",
+            "value": "Value", "detail": st.column_config.TextColumn("Detail", width="medium"),
         },
     )  # fmt: skip
 
