@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_SERIES = 10_000
 """Series of one scrape at most; what is beyond is counted, not sent: a hostile list of features must not fill it."""
 
+_P_VALUES = {"drift.ks": "feature_ks_pvalue", "drift.chi2": "feature_chi2_pvalue"}
+"""Exported beside the statistic: a statistic of chi-square alone says nothing without its degrees of freedom."""
+
 _LABEL_LENGTH = 120
 _LIVE_AGE = timedelta(hours=2)  # live numbers are kept by the hour
 
@@ -78,6 +81,7 @@ def newest_metrics(metrics: Iterable[Metric]) -> list[str]:
         exported = CATALOGUE[name].prometheus
         kind = "counter" if exported.endswith("_total") else "gauge"
         lines.extend(family(exported, kind, CATALOGUE[name].meaning, samples))
+    lines.extend(_p_values(current))
     stamps = [
         sample("evaluation_timestamp_seconds", {"model": model, "window": grain}, moment.timestamp())
         for (model, grain), moment in sorted(evaluated.items())
@@ -85,6 +89,22 @@ def newest_metrics(metrics: Iterable[Metric]) -> list[str]:
     lines.extend(family("evaluation_timestamp_seconds", "gauge", "End of the newest judged window.", stamps))
     beyond = [sample("series_left_out", {}, float(max(0, len(current) - MAX_SERIES)))]
     return [*lines, *family("series_left_out", "gauge", "Series beyond the limit of one scrape.", beyond)]
+
+
+def _p_values(current: Sequence[Metric]) -> list[str]:
+    """Of the tests, where the limit leaves room for them."""
+    tested = [metric for metric in current if metric.name in _P_VALUES and metric.p_value is not None]
+    by_metric: dict[str, list[str]] = defaultdict(list)
+    for metric in tested[: max(0, MAX_SERIES - len(current))]:
+        labels = _labels(metric, CATALOGUE[metric.name])
+        by_metric[metric.name].append(sample(_P_VALUES[metric.name], labels, metric.p_value or 0.0))
+    lines: list[str] = []
+    for name, samples in sorted(by_metric.items()):
+        meaning = (
+            f"Chance of such a {CATALOGUE[name].title} without drift, before correction for the number of features."
+        )
+        lines.extend(family(_P_VALUES[name], "gauge", meaning, samples))
+    return lines
 
 
 def _is_exported(metric: Metric) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tiltmeter.domain.metric import Metric, Subject
@@ -28,6 +29,16 @@ def test_milliseconds_are_exported_as_seconds():
     assert 'tiltmeter_serving_latency_p95_seconds{model="m",model_version="",window="day"} 0.25' in newest_metrics(
         [metric]
     )
+
+
+def test_a_test_is_exported_with_its_p_value():
+    metric = Metric("drift.chi2", Subject("m", feature="plan"), day(), 9.2, p_value=0.0024)
+    lines = newest_metrics([metric, psi()])
+    assert 'tiltmeter_feature_chi2{model="m",model_version="",feature="plan",window="day"} 9.2' in lines
+    assert 'tiltmeter_feature_chi2_pvalue{model="m",model_version="",feature="plan",window="day"} 0.0024' in lines
+    assert sum("pvalue{" in line for line in lines) == 1
+    crowd = [replace(metric, subject=Subject("m", feature=f"f{place}")) for place in range(MAX_SERIES)]
+    assert not [line for line in newest_metrics(crowd) if "pvalue" in line]
 
 
 def test_a_version_that_is_gone_leaves_the_scrape():
