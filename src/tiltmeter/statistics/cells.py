@@ -82,8 +82,9 @@ def comparison_cells(reference: Side, current: Side, *, most: int | None = None)
     """
     total = reference.counts + current.counts
     kept = _kept(reference, current, total, most)
-    pooled_reference = reference.rows - reference.missing - int(np.add.reduce(reference.counts[kept]))
-    pooled_current = current.rows - current.missing - int(np.add.reduce(current.counts[kept]))
+    reference_kept, current_kept = reference.counts.take(kept), current.counts.take(kept)
+    pooled_reference = reference.rows - reference.missing - int(np.add.reduce(reference_kept))
+    pooled_current = current.rows - current.missing - int(np.add.reduce(current_kept))
     has_other = pooled_reference + pooled_current > 0
     has_missing = reference.missing + current.missing > 0
     tail_reference, tail_current = [], []
@@ -94,12 +95,12 @@ def comparison_cells(reference: Side, current: Side, *, most: int | None = None)
         tail_reference.append(reference.missing)
         tail_current.append(current.missing)
     return ComparisonCells(
-        np.concatenate((reference.counts[kept], np.array(tail_reference, dtype=np.int64))),
-        np.concatenate((current.counts[kept], np.array(tail_current, dtype=np.int64))),
-        kept,
-        has_other,
-        has_missing,
+        _with_tail(reference_kept, tail_reference), _with_tail(current_kept, tail_current), kept, has_other, has_missing
     )
+
+
+def _with_tail(kept: np.ndarray, tail: list[int]) -> np.ndarray:
+    return np.concatenate((kept, np.array(tail, dtype=np.int64))) if tail else kept
 
 
 def _kept(reference: Side, current: Side, total: np.ndarray, most: int | None) -> np.ndarray:

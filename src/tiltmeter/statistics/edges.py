@@ -101,7 +101,7 @@ def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile], below: np.n
     below = rows_below(profiles) if below is None else below
     ends = _with_last(bins.fine, bins.edges.size)
     if bins.fine.size == 0 or not any(profile.low_tail or profile.high_tail for profile in profiles):
-        return FineBins(bins.edges.take(bins.fine), below.take(ends, axis=1))
+        return FineBins(bins.edges.take(ends[:-1]), below.take(ends, axis=1))
     outer = below[:, ends[0]].tolist(), (below[:, -1] - below[:, ends[-2]]).tolist()
     low = _tail([profile.low_tail for profile in profiles], outer[0], bins.scale)
     high = _tail([profile.high_tail for profile in profiles], outer[1], bins.scale)
@@ -156,6 +156,8 @@ class _Tail:
 
 def _tail(tails: Iterable[Mapping[int, int]], outer: Sequence[int], scale: float) -> _Tail:
     tails = list(tails)
+    if not any(tails):
+        return _Tail([], [[total] for total in outer])
     occupied = {index for tail in tails for index in tail if index < TAIL_STEPS}
     ends = sorted(occupied | {index - 1 for index in occupied if index > 0})
     rows = []

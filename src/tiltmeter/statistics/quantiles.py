@@ -34,10 +34,10 @@ def quantiles(
         return [greatest] * len(shares)
     last = edges.size
     uppers = edges.take(positions, mode="clip").tolist()
-    return [
-        min(greatest, max(least, edge)) if position < last else greatest
-        for position, edge in zip(positions.tolist(), uppers, strict=True)
-    ]
+    found = [edge if position < last else greatest for position, edge in zip(positions.tolist(), uppers, strict=True)]
+    if least <= min(found) and max(found) <= greatest:
+        return found
+    return [min(greatest, max(least, edge)) for edge in found]
 
 
 @lru_cache(maxsize=64)

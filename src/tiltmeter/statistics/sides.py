@@ -121,8 +121,8 @@ def _numeric(
 
 def _exact_median(median: float | None, center: float, edges: np.ndarray) -> float | None:
     # The bins keep the median of the rows that made them. For another reference it stands only where it shares the bin.
-    if median is None:
-        return None
+    if median is None or median == center:
+        return median
     mine, theirs = edges.searchsorted((median, center)).tolist()
     return center if mine == theirs else median
 
