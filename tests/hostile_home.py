@@ -6,17 +6,20 @@ import json
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tables import FakeClock
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, Incident, IncidentState, Silence
+from tiltmeter.domain.cohort import Cohort
 from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.run import Run
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.traffic import latency_bin
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.outcomes import outcome_metrics
 from tiltmeter.monitors.registered import MONITORS, SCHEDULE
 from tiltmeter.pipeline import judge, observe
 from tiltmeter.store.schema import BATCH_RUNS, PREDICTIONS, TRAFFIC
@@ -123,6 +126,21 @@ def _runs(names):
     return pa.Table.from_pylist(rows, schema=BATCH_RUNS.columns)
 
 
+def _outcomes(names, model):
+    """Two matured cohorts, a week apart, of all leads and of each segment: some pages show nothing without them."""
+    chance = np.random.default_rng(5)
+    metrics = []
+    for weeks in (0, 1):
+        end = END - timedelta(days=14 + 7 * weeks)
+        window = Window(end - timedelta(days=7), end, Grain.DAY)
+        for subject in (Subject(model), *(Subject(model, "", "", "source", name) for name in names[:SEGMENTS])):
+            score = chance.random(300)
+            converted = chance.random(300) < score
+            cohort = Cohort(score, converted, 100.0 * converted, "EUR")
+            metrics += outcome_metrics(cohort, subject=subject, window=window, threshold=0.5, min_rows=200)
+    return tuple(metrics)
+
+
 def incident_id(place):
     """Id of the incident that carries the name at this place."""
     return f"inc_{place:016d}"
@@ -154,7 +172,7 @@ def _incidents(world, names, model):
             AlertEvent(f"finger-{place}", 1, "alert_acknowledged", window.end, window.end, Severity.CRITICAL, 0.9,
                        incident_id(place), detail)
         )  # fmt: skip
-    run = Run("hostile", model, window, END, 1, (), tuple(alerts), tuple(events), tuple(incidents))
+    run = Run("hostile", model, window, END, 1, _outcomes(names, model), tuple(alerts), tuple(events), tuple(incidents))
     world.state.commit(run)
     for place, name in enumerate(names[:20]):
         until = datetime(2100, 1, 1, tzinfo=UTC)

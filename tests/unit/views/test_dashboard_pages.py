@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+import hostile_home
 from tables import FakeClock, prediction_rows
 from tiltmeter import compare
 from tiltmeter.config.load import load_settings
@@ -239,3 +240,22 @@ def test_nothing_judged_is_not_called_healthy(page, tmp_path):
 def test_while_an_alert_is_open_a_feature_opens_with_what_it_looks_like_now(page, small):
     assert page("feature", small, f="source").query_params["day"] == "newest 24 hours"
     assert page("feature", small, f="company_size").query_params["day"] != "newest 24 hours"
+
+
+@pytest.mark.slow
+def test_the_outcomes_page_holds_the_newest_leads_against_the_week_before(page, tmp_path):
+    shown = page("outcomes", hostile_home.build(tmp_path / "home", [f"name{place}" for place in range(12)]))
+    assert "Conversion is steady" in words(shown)
+    assert {m.label for m in shown.metric} >= {"Conversion", "Precision", "Recall", "AUC", "Calibration"}
+    drawn = charts(shown)
+    assert len(drawn) == 10  # the funnel, the tenths, eight lines
+    steps = {row.get("step"): row for _, tables in drawn[:1] for table in tables for row in table}
+    assert {"Leads scored", "Predicted (≥ 0.5)", "… of them customers", "Customers in all"} <= set(steps)
+    assert steps["Customers in all"]["before"] > 0
+    tenths = [row for _, tables in drawn[1:2] for table in tables for row in table if "tenth" in row]
+    assert {row["tenth"] for row in tenths} == set(range(1, 11))
+    assert all(row["lower"] <= row["conversion"] <= row["upper"] for row in tenths)
+    assert "maturing" in {row.get("word") for _, tables in drawn[2:] for table in tables for row in table}
+    segments = shown.dataframe[0].value
+    assert len(segments) == hostile_home.SEGMENTS
+    assert segments["before"].notna().all()
