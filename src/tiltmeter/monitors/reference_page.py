@@ -29,14 +29,15 @@ _MONITORS = {
     "out of range, schema. An hour with fewer than 200 rows is judged over the shortest trailing span of whole hours, "
     "up to 24, that has them.",
     "drift": "Every day and week: the drift of every feature and of the score, by version while several serve, by "
-    "segment (against the baseline of all rows, from which a segment may differ by its nature: look at its change), and "
-    "beside the first baseline against the further ones; means and missing values against the window "
-    "before as well, as long a span right before the one that is judged (of hours, `features` measures these steps "
-    "where a rule names them: an hour differs from the last one by the time of day). A day reaches back up to 7 days "
-    "for 200 rows.",
+    "segment (against the baseline of all rows, from which a segment may differ by its nature: look at its change), "
+    "and beside the first baseline against the further ones; means and missing values against the window before as "
+    "well, as long a span right before the one that is judged (of hours, `features` measures these steps where a "
+    "rule names them: an hour differs from the last one by the time of day). A day reaches back up to 7 days for "
+    "200 rows.",
     "outcomes": "Every day: the week of leads that has just become mature (`outcomes.mature_after`), by version while "
-    "several scored and by segment too. `outcomes.top_decile_lift` keeps the leads, customers and mean score of every tenth "
-    "of the cohort by rising score (equal scores stay together), from which pages and reports draw conversion by score.",
+    "several scored and by segment too. `outcomes.top_decile_lift` keeps leads, customers and mean score of every "
+    "tenth of the cohort by rising score (equal scores stay together), from which pages and reports draw conversion by "
+    "score.",
     "jobs": "Once a minute: batch jobs that are late, failed, slow or short of records.",
     "self": "Once a minute: the service about itself.",
 }
