@@ -13,6 +13,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tiltmeter.domain.alert import Verdict
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.rule import Absence
@@ -21,7 +23,7 @@ from tiltmeter.domain.severity import Severity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tiltmeter.domain.metric import Metric, Subject
+    from tiltmeter.domain.metric import Metric, MetricSeries, Subject
     from tiltmeter.domain.rule import Limit, Rule
 
 _OWN_FIELDS = frozenset({"feature", "model", "model_version"})
@@ -56,6 +58,36 @@ def verdicts(metrics: Iterable[Metric], rules: Sequence[Rule]) -> list[Verdict]:
 def covers(rule: Rule, subject: Subject) -> bool:
     """Whether the rule makes an alert of its own for this subject: model, `by` labels and segment fit."""
     return _judge_of(rule).covers(subject)
+
+
+def may_speak(rule: Rule, series: MetricSeries) -> np.ndarray:
+    """Windows in which the rule may say more than "fine", bool, shape (windows,).
+
+    Everywhere else its verdict on this metric has no severity and is no error. Some of the windows named turn out
+    fine as well: the verdict decides.
+
+    Args:
+        rule: any that does not alert on a number that is not there.
+        series: the metric that it judges.
+    """
+    judge, values = _judge_of(rule), series.values
+    acted = values if rule.act_on != "lower_bound" else series.lower
+    if acted is None:
+        return np.ones(values.size, dtype=bool)
+    breached = np.zeros(values.size, dtype=bool)
+    for _, limit in judge.levels:
+        breached |= acted > limit.above if limit.above is not None else acted < _bound_below(limit)
+    breached &= ~np.isnan(values) & (series.n_current >= rule.min_rows)
+    if series.n_reference < rule.min_rows:
+        breached[:] = False
+    for gate, found in ((rule.q_below, series.q_values), (rule.p_below, series.p_values)):
+        if gate is not None and found is not None:
+            breached &= ~(found >= gate)
+    return breached | np.isinf(values)
+
+
+def _bound_below(limit: Limit) -> float:
+    return -math.inf if limit.below is None else limit.below
 
 
 def _without_duplicates(found: list[Verdict]) -> list[Verdict]:

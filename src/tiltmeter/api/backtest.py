@@ -15,89 +15,30 @@ from tiltmeter.api.as_json import DEFINITION, episode_json, judged_window_json
 from tiltmeter.api.files import write_text
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS
+from tiltmeter.api.screening import CONVERSION, JudgedWindow, Screens, Seen
 from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.rule import Hold, Rule, RuleSet
 from tiltmeter.domain.severity import Severity
-from tiltmeter.monitors.drift import STEPS, statistics_behind
-from tiltmeter.statistics.comparison import compare as compared
-from tiltmeter.statistics.steps import with_steps
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
     from tiltmeter.alerting.advance import Advance
     from tiltmeter.domain.alert import Alert, Incident, Verdict
     from tiltmeter.domain.baseline import Reference
-    from tiltmeter.domain.comparison import Comparison, Overall
     from tiltmeter.domain.message import Message
     from tiltmeter.domain.profile import Profile
-    from tiltmeter.domain.statistic import DriftStatistic
     from tiltmeter.domain.window import Grain, Window
-    from tiltmeter.statistics.tested import DescribedSides
 
 SCHEMA = "tiltmeter.backtest/1"
-CONVERSION = "outcomes.conversion_rate"
 _DASHBOARD = "dashboard"
+_OPEN = (AlertState.PENDING, AlertState.FIRING)
 _ONLY_LIVE = frozenset({"features.freshness", "drift.features_drifted"})
 """Metrics of a running service: the age of the newest row, and a count of other rules' verdicts."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowFeature:
-    """One feature in one window: what a timeline shows."""
-
-    psi: float | None
-    severity: Severity
-    status: Status
-    psi_q_value: float | None
-    missing_share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedWindow:
-    """One window of a history.
-
-    Args:
-        window: the span.
-        rows: rows of the window.
-        status: ok, no_data or too_few_rows.
-        features: by name; empty without rows.
-        overall: None without rows.
-        conversion_rate: None without a label or rows.
-    """
-
-    window: Window
-    rows: int
-    status: Status
-    features: Mapping[str, WindowFeature] = field(default_factory=dict)
-    overall: Overall | None = None
-    conversion_rate: float | None = None
-
-    @classmethod
-    def of(cls, window: Window, comparison: Comparison | None) -> JudgedWindow:
-        """What is kept of a comparison: a year of hours fits into memory."""
-        if comparison is None:
-            return cls(window, 0, Status.NO_DATA)
-        few = any(feature.status is Status.TOO_FEW_ROWS for feature in comparison.features.values())
-        features = {
-            name: WindowFeature(
-                one.psi, one.severity, one.status, one.psi_q_value, one.current.missing_share if one.current else None
-            )
-            for name, one in comparison.features.items()
-        }
-        return cls(
-            window,
-            comparison.rows_current,
-            Status.TOO_FEW_ROWS if few else Status.OK,
-            features,
-            comparison.overall,
-            comparison.conversion_current,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,37 +186,13 @@ def replays(
         chosen = [rule for rule in one.rules if is_measured(rule.metric, has_label=has_label)]
         judging = tuple(at_grain(rule, first[0], keep_models=bool(model)) for rule in chosen)
         courses.append(_Course(replace(one, rules=judging), name, zone))
-    comparer = _Comparer.of(reference, {rule.metric for course in courses for rule in course.rules.rules}, weights)
-    for window, profile in chain([first], windows):
-        comparison = comparer.compared(window, profile)
-        for course in courses:
-            course.judge(window, comparison)
+    screens = Screens(reference, [rule for course in courses for rule in course.rules.rules], weights)
+    for screen in screens.over(chain([first], windows)):
+        for place, window in enumerate(screen.windows):
+            seen = screen.seen(place, {name for course in courses for name in course.standing()})
+            for course in courses:
+                course.judge(window, seen)
     return [course.outcome(reference, source) for course in courses]
-
-
-@dataclass(slots=True)
-class _Comparer:
-    """Holds windows against one reference; what the reference alone tells is found once."""
-
-    reference: Reference
-    statistics: tuple[DriftStatistic, ...]
-    has_steps: bool
-    weights: Mapping[str, float] | None
-    known: DescribedSides = field(default_factory=dict)
-    previous: Profile | None = None
-
-    @classmethod
-    def of(cls, reference: Reference, metrics: AbstractSet[str], weights: Mapping[str, float] | None) -> _Comparer:
-        return cls(reference, statistics_behind(metrics), not metrics.isdisjoint(STEPS), weights)
-
-    def compared(self, window: Window, profile: Profile | None) -> Comparison | None:
-        previous, self.previous = self.previous, profile
-        if profile is None or profile.rows == 0:
-            return None
-        comparison = compared(
-            self.reference, profile, weights=self.weights, now=window.end, statistics=self.statistics, known=self.known
-        )
-        return with_steps(comparison, self.reference.bins, previous) if self.has_steps else comparison
 
 
 def is_measured(metric: str, *, has_label: bool) -> bool:
@@ -315,17 +232,24 @@ class _Course:
     starts: dict[datetime, datetime] = field(default_factory=dict)
     windows: list[JudgedWindow] = field(default_factory=list)
 
-    def judge(self, window: Window, comparison: Comparison | None) -> None:
+    def standing(self) -> set[str]:
+        """Features of the alerts that are open; "" for one about the whole."""
+        return {alert.subject.feature for alert in self.alerts.values() if alert.state in _OPEN}
+
+    def judge(self, window: Window, seen: Seen) -> None:
         """Judge one window, by the code that judges live."""
-        judged = None
-        if comparison is not None:
-            rate = comparison.conversion_current
-            rows = comparison.n_reference, comparison.n_current
-            conversion = Metric(CONVERSION, Subject(self.model), window, rate, n_reference=rows[0], n_current=rows[1])
-            more = (conversion,) if rate is not None else ()
-            judged = judge(comparison, self.rules.rules, window=window, model=self.model, more=more)
-        self.move(window, judged.verdicts if judged else ())
-        self.windows.append(JudgedWindow.of(window, judged.comparison if judged else None))
+        comparison = seen.comparison
+        if comparison is None:
+            self.move(window, ())
+            self.windows.append(seen.quiet)
+            return
+        rate = comparison.conversion_current
+        rows = comparison.n_reference, comparison.n_current
+        conversion = Metric(CONVERSION, Subject(self.model), window, rate, n_reference=rows[0], n_current=rows[1])
+        more = (conversion,) if rate is not None else ()
+        judged = judge(comparison, self.rules.rules, window=window, model=self.model, more=more, features=seen.features)
+        self.move(window, judged.verdicts)
+        self.windows.append(JudgedWindow.of(window, judged.comparison))
 
     def outcome(self, reference: Reference, source: str) -> Backtest:
         """What all windows came to."""

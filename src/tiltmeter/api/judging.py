@@ -11,7 +11,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.drift import drift_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from tiltmeter.domain.alert import Verdict
     from tiltmeter.domain.comparison import Comparison, FeatureComparison, Overall
@@ -40,6 +40,7 @@ def judge(
     window: Window,
     model: str = "comparison",
     more: Sequence[Metric] = (),
+    features: Collection[str] | None = None,
 ) -> Judged:
     """Fill in every severity.
 
@@ -49,9 +50,11 @@ def judge(
         window: the span that was compared.
         model: name that metrics are filed under.
         more: metrics that are judged besides those of the comparison.
+        features: names of those that are judged, None for all.
     """
     named = {rule.metric for rule in rules}
-    metrics = [*drift_metrics(comparison, subject=Subject(model), window=window, names=named), *more]
+    own = drift_metrics(comparison, subject=Subject(model), window=window, names=named, features=features)
+    metrics = [*own, *more]
     found = verdicts(metrics, rules)
     return Judged(with_severities(comparison, found), tuple(metrics), tuple(found))
 

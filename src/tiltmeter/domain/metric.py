@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import numpy as np
+
     from tiltmeter.domain.window import Window
 
 
@@ -80,6 +82,27 @@ class Metric:
     source_version: int | None = None
     computed_at: datetime | None = None
     details: dict[str, str | float | int | list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetricSeries:
+    """One metric of one subject in many windows.
+
+    Args:
+        values: float64, shape (windows,); NaN where there is none.
+        n_current: rows behind each value, shape (windows,).
+        n_reference: rows behind the baseline side.
+        lower: lower limits, where the metric has some.
+        p_values: where they are known; a metric without is held back by no gate.
+        q_values: likewise.
+    """
+
+    values: np.ndarray
+    n_current: np.ndarray
+    n_reference: int
+    lower: np.ndarray | None = None
+    p_values: np.ndarray | None = None
+    q_values: np.ndarray | None = None
 
 
 EXPORT_PREFIX = "tiltmeter_"

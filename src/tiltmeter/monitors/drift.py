@@ -108,6 +108,7 @@ def drift_metrics(
     window: Window,
     provenance: Provenance = Provenance(),
     names: Collection[str] | None = None,
+    features: Collection[str] | None = None,
 ) -> list[Metric]:
     """Every metric of a comparison.
 
@@ -117,9 +118,12 @@ def drift_metrics(
         window: the span that was judged.
         provenance: ids kept with every number.
         names: metrics to make, None for all: a comparison of ten thousand features is judged by eight of thirty.
+        features: whose metrics to make, None for all; those of the whole are always made.
     """
     metrics: list[Metric] = []
     for feature in comparison.features.values():
+        if features is not None and feature.name not in features:
+            continue
         maker = _Maker(comparison, replace(subject, feature=feature.name), window, provenance, names)
         effect = effect_of(feature)
         details: _Details = {"effect": effect} if effect else {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.statistic import Cells, Measured
 
-_EXACT_DOUBLE = 2**53
+EXACT_DOUBLE = 2**53
 """Up to here whole numbers are exact in doubles, which multiply three times as fast as 64-bit integers."""
 
 _EXACT_INTEGER = 2**62
@@ -169,18 +169,28 @@ def fine_gaps(block: Block) -> FineGaps | None:
     members = [i for i, cells in enumerate(block.cells) if min(cells.values) >= 1]
     if not members:
         return None
-    chosen = [block.cells[member] for member in members]
-    values = [cells.values for cells in chosen]
+    chosen = (block.cells[member] for member in members)
+    return gaps_of([(cells.current_below, cells.reference_below) for cells in chosen], members)
+
+
+def gaps_of(sides: Sequence[tuple[np.ndarray, np.ndarray]], members: list[int]) -> FineGaps:
+    """The gaps of several pairs of sides.
+
+    Args:
+        sides: rows up to the end of each fine bin, the window's first; both have values.
+        members: which features or windows these are.
+    """
+    values = [(int(current[-1]), int(reference[-1])) for current, reference in sides]
     # Gaps in whole rows²: rounded ones would break the bound of KS in the last digit.
     largest = max(n * m for n, m in values)
-    exact = np.float64 if largest <= _EXACT_DOUBLE else np.int64 if largest <= _EXACT_INTEGER else object
-    stretches = Stretches.of([cells.current_below.size + 1 for cells in chosen])
+    exact = np.float64 if largest <= EXACT_DOUBLE else np.int64 if largest <= _EXACT_INTEGER else object
+    stretches = Stretches.of([current.size + 1 for current, _ in sides])
     current = np.zeros(int(np.add.reduce(stretches.sizes)), dtype=exact)
     reference = np.zeros(current.size, dtype=exact)
     ends = (stretches.starts + stretches.sizes).tolist()
-    for start, end, cells in zip(stretches.starts.tolist(), ends, chosen, strict=True):
-        current[start + 1 : end] = cells.current_below
-        reference[start + 1 : end] = cells.reference_below
+    for start, end, (mine, theirs) in zip(stretches.starts.tolist(), ends, sides, strict=True):
+        current[start + 1 : end] = mine
+        reference[start + 1 : end] = theirs
     current *= stretches.spread(np.array([m for _, m in values], dtype=exact))
     reference *= stretches.spread(np.array([n for n, _ in values], dtype=exact))
     return FineGaps(members, stretches, values, current - reference, reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,8 +19,10 @@ MISSING = "(missing)"
 _LEAST_EXPECTED = 5
 """Rows that a cell should hold on the smaller side: the usual condition of chi-square approximations (Cochran 1954)."""
 
-_MOST_LEVELS = 100
+MOST_LEVELS = 100
 """Levels that keep a cell of their own."""
+
+_Rows = TypeVar("_Rows", int, np.ndarray)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,12 +106,22 @@ def _with_tail(kept: np.ndarray, tail: list[int]) -> np.ndarray:
     return np.concatenate((kept, np.array(tail, dtype=np.int64))) if tail else kept
 
 
+def least_rows(rows: _Rows, smaller: _Rows) -> _Rows:
+    """Rows of both sides that a cell needs to be kept.
+
+    Args:
+        rows: of both sides, all cells.
+        smaller: rows of the smaller side as tests count them, at least 1.
+    """
+    # (c + r)/(n + m) · min(n, m) ≥ 5, in integers that cannot overflow.
+    return -(-_LEAST_EXPECTED * rows // smaller)
+
+
 def _kept(reference: Side, current: Side, total: np.ndarray, most: int | None) -> np.ndarray:
     smaller = min(reference.rows_tested, current.rows_tested)
     if smaller < 1:
         return np.empty(0, dtype=np.int64)
-    # (c + r)/(n + m) · min(n, m) ≥ 5, in integers that cannot overflow.
-    least = -(-_LEAST_EXPECTED * (reference.rows + current.rows) // smaller)
+    least = least_rows(reference.rows + current.rows, smaller)
     kept = ((reference.counts > 0) & (total >= least)).nonzero()[0]
     if most is None:
         return kept
@@ -136,7 +149,7 @@ def numeric_cells(
 
 def level_cells(sides: tuple[LevelProfile, LevelProfile], tested: tuple[int, int]) -> ComparisonCells:
     """Comparison cells of a categorical feature; `sides` and `tested` are reference first."""
-    return comparison_cells(level_side(sides[0], tested[0]), level_side(sides[1], tested[1]), most=_MOST_LEVELS)
+    return comparison_cells(level_side(sides[0], tested[0]), level_side(sides[1], tested[1]), most=MOST_LEVELS)
 
 
 def cell_names(bins: NumericBins | LevelBins, cells: ComparisonCells, *, dates: bool = False) -> list[str]:

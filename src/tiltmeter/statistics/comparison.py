@@ -13,7 +13,7 @@ from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.statistics.detectable import minimum_detectable
 from tiltmeter.statistics.drift import STATISTICS
-from tiltmeter.statistics.features import DescribedFeature, absent_feature, describe_feature, fits, measure_drift
+from tiltmeter.statistics.features import DescribedFeature, absence, absent_feature, describe_feature, measure_drift
 from tiltmeter.statistics.multiplicity import q_values
 from tiltmeter.statistics.root_cause import shift_of
 from tiltmeter.statistics.tested import Tested, rows_tested
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tiltmeter.statistics.features import FeatureNumbers
     from tiltmeter.statistics.tested import DescribedSides
 
-_MOST_PSI = 1.0
+MOST_PSI = 1.0
 """A feature counts at most this much in the weighted PSI: one of 30 going 1 → 2 alone would lift the mean to 0.61."""
 
 _BLOCK = 16
@@ -56,6 +56,7 @@ def compare(
     now: datetime | None = None,
     statistics: Sequence[DriftStatistic] | None = None,
     known: DescribedSides | None = None,
+    quiet: Mapping[str, FeatureNumbers] | None = None,
 ) -> Comparison:
     """Every number of a window against its reference; severities are left at none, rules decide them.
 
@@ -66,6 +67,7 @@ def compare(
         now: moment that the freshness of datetime features is measured from.
         statistics: drift statistics to compute, None for all registered.
         known: statistics of the reference by feature: give an empty dictionary, and the same one for its next windows.
+        quiet: features that are not described again, with what is known of them (`quiet_numbers`).
 
     Raises:
         DataError: the window was counted in other bins.
@@ -78,7 +80,7 @@ def compare(
         )
     tested = Tested(rows_tested(reference.profile), rows_tested(current), now, {} if known is None else known)
     chosen = registered() if statistics is None else tuple(statistics)
-    measured = _measured(reference, current, tested, chosen)
+    measured = _measured(reference, current, tested, chosen, quiet or {})
     found = _across_features(measured, tested)
     score = found.pop(bins.score, None) if bins.score else None
     judged = dict(found)
@@ -96,14 +98,18 @@ def compare(
         n_current=tested.n,
         schema_changes=sum(feature.status in _SCHEMA for feature in judged.values()),
         new_columns=tuple(sorted(current.new_columns)),
-        conversion_reference=_conversion(reference.profile),
-        conversion_current=_conversion(current),
+        conversion_reference=converted_share(reference.profile),
+        conversion_current=converted_share(current),
         score_shift=None if score is None else shift_of(score, tested),
     )
 
 
 def _measured(
-    reference: Reference, current: Profile, tested: Tested, statistics: tuple[DriftStatistic, ...]
+    reference: Reference,
+    current: Profile,
+    tested: Tested,
+    statistics: tuple[DriftStatistic, ...],
+    quiet: Mapping[str, FeatureNumbers],
 ) -> dict[str, FeatureNumbers]:
     """Every feature, its drift statistics computed in blocks of one kind."""
     bins = reference.bins
@@ -111,6 +117,9 @@ def _measured(
     waiting: defaultdict[FeatureKind, list[DescribedFeature]] = defaultdict(list)
     for name, feature in bins.features.items():
         if name and name in (bins.label, bins.entity):  # an unset role is "", which may be a column's name
+            continue
+        if name in quiet:
+            found[name] = quiet[name]
             continue
         described = _described(feature, reference.profile, current, tested)
         found[name] = described.numbers
@@ -130,6 +139,9 @@ def _measured(
 def _described(feature: FeatureBins, reference: Profile, current: Profile, tested: Tested) -> DescribedFeature:
     name, kind = feature.name, feature.kind
     before, after = reference.features.get(name), current.features.get(name)
+    status = absence(feature, before, current)
+    if status is None and before is not None and after is not None:
+        return describe_feature(feature, before, after, tested)
     retyped = current.retyped.get(name)
     if retyped is not None:
         absent = absent_feature(name, kind, Status.TYPE_CHANGED, bins=feature, reference=before, found=retyped)
@@ -137,10 +149,8 @@ def _described(feature: FeatureBins, reference: Profile, current: Profile, teste
         absent = absent_feature(name, kind, Status.MISSING_COLUMN, bins=feature, reference=before)
     elif before is None:
         absent = absent_feature(name, kind, Status.NEW_COLUMN, bins=feature, current=after)
-    elif not (fits(feature, before) and fits(feature, after)):
-        absent = absent_feature(name, kind, Status.TYPE_CHANGED, found="another type")
     else:
-        return describe_feature(feature, before, after, tested)
+        absent = absent_feature(name, kind, Status.TYPE_CHANGED, found="another type")
     return DescribedFeature(absent)
 
 
@@ -171,14 +181,15 @@ def weighted_psi(features: Mapping[str, FeatureComparison], weights: Mapping[str
     """
     total = weight = 0.0
     for name, feature in features.items():
-        value = _MOST_PSI if feature.status in _SCHEMA else feature.psi
+        value = MOST_PSI if feature.status in _SCHEMA else feature.psi
         if value is not None:
             share = max(0.0, weights.get(name, 1.0))
-            total, weight = total + share * min(value, _MOST_PSI), weight + share
+            total, weight = total + share * min(value, MOST_PSI), weight + share
     return total / weight if weight > 0.0 else None
 
 
-def _conversion(profile: Profile) -> float | None:
+def converted_share(profile: Profile) -> float | None:
+    """Share of the labelled rows that converted; None without a label."""
     if not profile.labelled or profile.converted is None:
         return None
     return profile.converted / profile.labelled

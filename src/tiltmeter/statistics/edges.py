@@ -87,7 +87,7 @@ def rows_between(below: np.ndarray, ends: np.ndarray) -> np.ndarray:
         below: rows up to the end of each bin.
         ends: positions of the bins that end a coarser one; the last coarser bin ends with the last bin.
     """
-    return _steps(below.take(_with_last(ends, below.shape[1] - 1), axis=1))
+    return _steps(below.take(with_last(ends, below.shape[1] - 1), axis=1))
 
 
 def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile], below: np.ndarray | None = None) -> FineBins:
@@ -99,7 +99,7 @@ def fine_bins(bins: NumericBins, profiles: Sequence[NumericProfile], below: np.n
         below: their rows up to the end of each bin, if they were summed before.
     """
     below = rows_below(profiles) if below is None else below
-    ends = _with_last(bins.fine, bins.edges.size)
+    ends = with_last(bins.fine, bins.edges.size)
     if bins.fine.size == 0 or not any(profile.low_tail or profile.high_tail for profile in profiles):
         return FineBins(bins.edges.take(ends[:-1]), below.take(ends, axis=1))
     outer = below[:, ends[0]].tolist(), (below[:, -1] - below[:, ends[-2]]).tolist()
@@ -128,7 +128,8 @@ def _with_tails(edges: np.ndarray, below: np.ndarray, ends: np.ndarray, low: _Ta
     return FineBins(whole, rows) if grows else _without_repeats(whole, rows)
 
 
-def _with_last(ends: np.ndarray, last: int) -> np.ndarray:
+def with_last(ends: np.ndarray, last: int) -> np.ndarray:
+    """Positions of the bins that end a coarser one, the last bin's included."""
     positions = np.empty(ends.size + 1, dtype=np.intp)
     positions[:-1] = ends
     positions[-1] = last

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tiltmeter.domain.comparison import SideStatistics
-    from tiltmeter.domain.profile import FeatureBins, FeatureProfile
+    from tiltmeter.domain.profile import FeatureBins, FeatureProfile, Profile
     from tiltmeter.domain.statistic import DriftStatistic, Measured
     from tiltmeter.statistics.cells import ComparisonCells
     from tiltmeter.statistics.edges import FineBins
@@ -92,6 +92,18 @@ def fits(bins: FeatureBins, profile: FeatureProfile) -> bool:
     return isinstance(profile, TextProfile)
 
 
+def absence(bins: FeatureBins, reference: FeatureProfile | None, current: Profile) -> Status | None:
+    """Why a feature cannot be compared: gone, retyped, or new; None where it can."""
+    after = current.features.get(bins.name)
+    if bins.name in current.retyped:
+        return Status.TYPE_CHANGED
+    if after is None:
+        return Status.MISSING_COLUMN
+    if reference is None:
+        return Status.NEW_COLUMN
+    return None if fits(bins, reference) and fits(bins, after) else Status.TYPE_CHANGED
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DescribedFeature:
     """A feature on both sides, all but its drift statistics.
@@ -130,7 +142,7 @@ def describe_feature(
     numbers.fields.update(
         name=bins.name,
         kind=bins.kind,
-        status=_status(reference, current, sides, tested),
+        status=status_of(reference, current, tested),
         severity=Severity.NONE,
         reference=sides[0],
         current=sides[1],
@@ -304,12 +316,8 @@ def _pictured(names: list[str], cells: ComparisonCells) -> tuple[Cell, ...]:
     return tuple(map(Cell, names, cells.reference.tolist(), cells.current.tolist()))
 
 
-def _status(
-    reference: FeatureProfile,
-    current: FeatureProfile,
-    sides: tuple[SideStatistics, SideStatistics],
-    tested: Tested,
-) -> Status:
+def status_of(reference: FeatureProfile, current: FeatureProfile, tested: Tested) -> Status:
+    """What the numbers of a feature with rows on both sides of its bins mean."""
     if current.rows < 1 or reference.rows < 1:
         return Status.EMPTY
     if min(tested.n, tested.m) < MIN_ROWS:
@@ -318,17 +326,16 @@ def _status(
         return Status.ALL_MISSING
     if reference.missing or current.missing:
         return Status.OK
-    return Status.CONSTANT if _one_value(reference, current, sides) else Status.OK
+    return Status.CONSTANT if _one_value(reference, current) else Status.OK
 
 
-def _one_value(
-    reference: FeatureProfile, current: FeatureProfile, sides: tuple[SideStatistics, SideStatistics]
-) -> bool:
+def _one_value(reference: FeatureProfile, current: FeatureProfile) -> bool:
     """Whether both sides hold the same single value."""
-    before, after = sides
     if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
-        finite = not (before.infinite or after.infinite)
-        return finite and before.min is not None and before.min == before.max == after.min == after.max
+        least = reference.minimum
+        if least is None or not least == reference.maximum == current.minimum == current.maximum:
+            return False
+        return not any(side.negative_infinite or side.positive_infinite for side in (reference, current))
     if isinstance(reference, LevelProfile) and isinstance(current, LevelProfile):
         positions = np.flatnonzero(reference.counts)
         alone = positions.size == 1 and reference.new_rows == 0 and current.new_rows == 0

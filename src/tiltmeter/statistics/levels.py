@@ -60,7 +60,7 @@ def new_levels(bins: LevelBins, reference: LevelProfile, current: LevelProfile, 
     count = _counted(current, len(candidates))
     share = rows / current.rows
     change = LevelChange(count, rows, share, tuple(level for _, level in nsmallest(_NAMED, candidates)))
-    expected, likely = _expected(reference, m)
+    expected, likely = expected_share(reference, m)
     tested = rows if n == current.rows else math.floor(share * n)
     return NewLevels(change, max(0.0, share - expected), at_least_p_value(tested, n, likely))
 
@@ -85,7 +85,7 @@ def _counted(current: LevelProfile, named: int) -> int:
     return max(named, min(current.new_rows, distinct - int(np.count_nonzero(current.counts))))
 
 
-def _expected(reference: LevelProfile, m: int) -> tuple[float, float]:
+def expected_share(reference: LevelProfile, m: int) -> tuple[float, float]:
     """Share of rows in new levels that chance alone brings, and a cautious upper limit of it."""
     once = int(np.count_nonzero(reference.counts == 1)) + sum(rows == 1 for rows in reference.new.values())
     # Beyond the level cap the reference itself holds levels without a name: they look new without being so.

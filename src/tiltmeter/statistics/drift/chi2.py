@@ -15,14 +15,25 @@ from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
     from tiltmeter.domain.statistic import Block
+    from tiltmeter.statistics.blocks import FilledCells
 
 _PARTS = ("chi2_p_value", "chi2_df", "cramers_v")
 
 
-def _compute_block(block: Block) -> list[Measured]:
-    nothing, filled = Measured(None, dict.fromkeys(_PARTS), "no_rows"), block.once(filled_cells)
-    if filled is None:
-        return [nothing] * len(block.cells)
+def in_columns(filled: FilledCells) -> dict[str, np.ndarray]:
+    """Chi-square and its parts of all members, by name; NaN where there is none."""
+    value, p_values, freedom, strengths, rows = _columns(filled)
+    tested, some = (rows >= 1) & (freedom >= 1), rows >= 1
+    return {
+        "chi2": np.where(tested, value, np.where(some, 0.0, np.nan)),
+        "chi2_df": np.where(some, np.maximum(freedom, 0), np.nan),
+        "chi2_p_value": np.where(tested, p_values, np.nan),
+        "cramers_v": np.where(tested, strengths, np.nan),
+    }
+
+
+def _columns(filled: FilledCells) -> tuple[np.ndarray, ...]:
+    """Value, p-value, degrees of freedom, Cramér's V, and rows of the smaller side."""
     total, spread = filled.stretches.total, filled.stretches.spread
     both = filled.current + filled.reference
     rows_current, rows_reference = total(filled.current), total(filled.reference)
@@ -38,8 +49,14 @@ def _compute_block(block: Block) -> list[Measured]:
     by_entities = filled.n * filled.m / np.maximum(filled.n + filled.m, 1.0)
     p_values = chdtrc(np.maximum(1, freedom), value * (by_entities / by_rows))
     strengths = np.minimum(1.0, np.sqrt(value / rows))
-    columns = (value, p_values, freedom, strengths, np.minimum(filled.n, filled.m))
-    found = zip(*(column.tolist() for column in columns), strict=True)
+    return value, p_values, freedom, strengths, np.minimum(filled.n, filled.m)
+
+
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, filled = Measured(None, dict.fromkeys(_PARTS), "no_rows"), block.once(filled_cells)
+    if filled is None:
+        return [nothing] * len(block.cells)
+    found = zip(*(column.tolist() for column in _columns(filled)), strict=True)
     return answered(block, filled.members, (_measured(*row) if row[-1] >= 1 else nothing for row in found), nothing)
 
 

@@ -13,18 +13,24 @@ from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
     from tiltmeter.domain.statistic import Block
+    from tiltmeter.statistics.blocks import FilledCells
+
+
+def in_columns(filled: FilledCells) -> dict[str, np.ndarray]:
+    """The distance of all members."""
+    current, reference = filled.shares
+    middle = (current + reference) / 2.0
+    total = filled.stretches.total
+    divergences = total(current * np.log2(current / middle)) + total(reference * np.log2(reference / middle))
+    return {"js_distance": np.sqrt(np.minimum(1.0, np.maximum(0.0, divergences / 2.0)))}
 
 
 def _compute_block(block: Block) -> list[Measured]:
     nothing, filled = Measured(None, {}, "no_rows"), block.once(filled_cells)
     if filled is None:
         return [nothing] * len(block.cells)
-    current, reference = filled.shares
-    middle = (current + reference) / 2.0
-    total = filled.stretches.total
-    divergences = total(current * np.log2(current / middle)) + total(reference * np.log2(reference / middle))
-    distances = np.sqrt(np.minimum(1.0, np.maximum(0.0, divergences / 2.0)))
-    return answered(block, filled.members, (Measured(value, {}) for value in distances.tolist()), nothing)
+    found = in_columns(filled)["js_distance"].tolist()
+    return answered(block, filled.members, (Measured(value, {}) for value in found), nothing)
 
 
 JS = DriftStatistic(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.metric import Unit
 from tiltmeter.domain.statistic import DriftStatistic, Measured
@@ -12,14 +14,20 @@ from tiltmeter.statistics.blocks import alone, answered, filled_cells
 
 if TYPE_CHECKING:
     from tiltmeter.domain.statistic import Block
+    from tiltmeter.statistics.blocks import FilledCells
+
+
+def in_columns(filled: FilledCells) -> dict[str, np.ndarray]:
+    """The divergence of all members."""
+    return {"kl": np.maximum(0.0, filled.stretches.total(filled.shares[0] * filled.logs)) + 0.0}
 
 
 def _compute_block(block: Block) -> list[Measured]:
     nothing, filled = Measured(None, {}, "no_rows"), block.once(filled_cells)
     if filled is None:
         return [nothing] * len(block.cells)
-    found = filled.stretches.total(filled.shares[0] * filled.logs)
-    return answered(block, filled.members, (Measured(max(0.0, value), {}) for value in found.tolist()), nothing)
+    found = in_columns(filled)["kl"].tolist()
+    return answered(block, filled.members, (Measured(value, {}) for value in found), nothing)
 
 
 KL = DriftStatistic(

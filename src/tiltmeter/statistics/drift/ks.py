@@ -19,10 +19,26 @@ if TYPE_CHECKING:
 _PARTS = ("ks_upper", "ks_p_value")
 
 
-def _effective(values: int, cells: np.ndarray, tests_count: int) -> float:
-    """Non-missing rows as tests count them: scaled down where distinct entities are fewer than rows."""
-    rows = int(np.add.reduce(cells))
-    return values * (tests_count / rows) if rows > tests_count else float(values)
+def p_values(ks: np.ndarray, current: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Chance of at least these gaps without drift.
+
+    Args:
+        ks: the statistics.
+        current: non-missing rows of the windows as tests count them.
+        reference: of the reference likewise.
+    """
+    return np.asarray(kolmogorov(ks * np.sqrt(current * reference / (current + reference))))
+
+
+def effective(values: np.ndarray, rows: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Non-missing rows as tests count them: scaled down where distinct entities are fewer than rows.
+
+    Args:
+        values: non-missing rows.
+        rows: all rows, at least 1.
+        tested: all rows as tests count them.
+    """
+    return np.where(rows > tested, values * (tested / rows), values)
 
 
 def _compute_block(block: Block) -> list[Measured]:
@@ -35,14 +51,10 @@ def _compute_block(block: Block) -> list[Measured]:
     inside = [int(gap) for gap in fine.stretches.greatest(_inside(fine, chosen)).tolist()]
     ks = [gap / of for gap, of in zip(widest, rows, strict=True)]
     upper = [max(gap, within) / of for gap, within, of in zip(widest, inside, rows, strict=True)]
-    p_values = kolmogorov(np.array(ks) * np.sqrt([_weight(*pair) for pair in zip(fine.values, chosen, strict=True)]))
-    found = zip(ks, upper, p_values.tolist(), strict=True)
-    return answered(
-        block,
-        fine.members,
-        (Measured(value, {"ks_upper": limit, "ks_p_value": p_value}) for value, limit, p_value in found),
-        nothing,
-    )
+    chances = p_values(np.array(ks), *_tested(fine.values, chosen))
+    rows_of = zip(ks, upper, chances.tolist(), strict=True)
+    measured = (Measured(value, {"ks_upper": limit, "ks_p_value": chance}) for value, limit, chance in rows_of)
+    return answered(block, fine.members, measured, nothing)
 
 
 def _inside(fine: FineGaps, chosen: list[Cells]) -> np.ndarray:
@@ -57,9 +69,12 @@ def _inside(fine: FineGaps, chosen: list[Cells]) -> np.ndarray:
     return np.where(shared, widest, 0)
 
 
-def _weight(values: tuple[int, int], cells: Cells) -> float:
-    n, m = _effective(values[0], cells.current, cells.n), _effective(values[1], cells.reference, cells.m)
-    return n * m / (n + m)
+def _tested(values: list[tuple[int, int]], chosen: list[Cells]) -> tuple[np.ndarray, np.ndarray]:
+    """Non-missing rows of both sides as tests count them, the window's first."""
+    rows = np.array([(np.add.reduce(cells.current), np.add.reduce(cells.reference)) for cells in chosen], np.float64)
+    tested = np.array([(cells.n, cells.m) for cells in chosen], np.float64)
+    current, reference = effective(np.array(values, np.float64), rows, tested).T
+    return current, reference
 
 
 KS = DriftStatistic(

@@ -40,10 +40,19 @@ def _variances(filled: FilledCells, freedom: np.ndarray, both: np.ndarray) -> np
     return np.asarray(moved + 2.0 * freedom * both**2)
 
 
-def _compute_block(block: Block) -> list[Measured]:
-    nothing, filled = Measured(None, dict.fromkeys(_PARTS), "no_rows"), block.once(filled_cells)
-    if filled is None:
-        return [nothing] * len(block.cells)
+def in_columns(filled: FilledCells) -> dict[str, np.ndarray]:
+    """PSI and its parts of all members, by name; NaN where there is none."""
+    index, p_values, floor, lower, freedom, rows = _columns(filled)
+    p_values = np.where(freedom >= 1, p_values, np.nan)
+    found = {"psi": index, "psi_p_value": p_values, "psi_noise_floor": floor, "psi_lower": lower}
+    return {
+        "psi_bins": np.where(rows >= 1, freedom + 1.0, np.nan),
+        **{name: np.where(rows >= 1, column, np.nan) for name, column in found.items()},
+    }
+
+
+def _columns(filled: FilledCells) -> tuple[np.ndarray, ...]:
+    """Index, p-value, noise floor, lower limit, degrees of freedom, and rows of the smaller side."""
     freedom = filled.stretches.sizes - 1
     both = 1.0 / np.maximum(filled.n, 1.0) + 1.0 / np.maximum(filled.m, 1.0)
     index = _indices(filled, *filled.shares, filled.logs)
@@ -53,8 +62,14 @@ def _compute_block(block: Block) -> list[Measured]:
     p_values = chdtrc(np.maximum(1, freedom), halved / both)
     spread = np.sqrt(_variances(filled, freedom, both))
     lower = np.maximum(0.0, index - floor - _ONE_SIDED_95 * spread)
-    columns = (index, p_values, floor, lower, freedom, np.minimum(filled.n, filled.m))
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return index, p_values, floor, lower, freedom, np.minimum(filled.n, filled.m)
+
+
+def _compute_block(block: Block) -> list[Measured]:
+    nothing, filled = Measured(None, dict.fromkeys(_PARTS), "no_rows"), block.once(filled_cells)
+    if filled is None:
+        return [nothing] * len(block.cells)
+    rows = zip(*(column.tolist() for column in _columns(filled)), strict=True)
     return answered(block, filled.members, (_measured(*row) if row[-1] >= 1 else nothing for row in rows), nothing)
 
 
