@@ -55,7 +55,7 @@ def advance(situation: Situation, verdicts: Sequence[Verdict], *, window: Window
     loud = [v for v in verdicts if v.severity or not v.judged or (standing and (v.rule, v.subject) in standing)]
     accepted, errors = _accepted(loud, standing)
     judged = situation.judged if situation.judged is not None else frozenset(verdict.rule for verdict in verdicts)
-    meta = _meta_verdicts(situation, judged, errors, window)
+    meta = _meta_verdicts(situation, judged, errors, window, standing)
     for verdict in (*accepted, *_vanished(situation, judged - errors.keys(), verdicts), *meta):
         rule = rules.get(verdict.rule) or (_META if verdict.rule == RULE_ERROR else None)
         key = (verdict.rule, verdict.subject)
@@ -138,13 +138,14 @@ def _error_of(verdict: Verdict) -> str:
 
 
 def _meta_verdicts(
-    situation: Situation, judged: Iterable[str], errors: Mapping[str, str], window: Window
+    situation: Situation, judged: Iterable[str], errors: Mapping[str, str], window: Window, standing: set[_Key]
 ) -> list[Verdict]:
     """An alert about every rule that cannot be judged, and its recovery."""
     if not situation.model:
         return []
+    alarmed = {subject.segment_value for rule, subject in standing if rule == RULE_ERROR}
     found = []
-    for name in sorted({*judged, *errors}):
+    for name in sorted({name for name in judged if name in alarmed} | errors.keys()):
         subject = Subject(situation.model, segment_key="rule_id", segment_value=name)
         why = errors.get(name, "")
         severity = Severity.WARNING if why else Severity.NONE

@@ -60,17 +60,22 @@ def covers(rule: Rule, subject: Subject) -> bool:
     return _judge_of(rule).covers(subject)
 
 
-def may_speak(rule: Rule, series: MetricSeries) -> np.ndarray:
-    """Windows in which the rule may say more than "fine", bool, shape (windows,).
+def may_speak(rule: Rule, series: Sequence[MetricSeries]) -> list[np.ndarray]:
+    """Windows in which the rule may say more than "fine", of each series bool, shape (windows,).
 
     Everywhere else its verdict on this metric has no severity and is no error. Some of the windows named turn out
     fine as well: the verdict decides.
 
     Args:
         rule: any that does not alert on a number that is not there.
-        series: the metric that it judges.
+        series: the metric that it judges, of several subjects.
     """
-    judge, values = _judge_of(rule), series.values
+    judge = _judge_of(rule)
+    return [_may_speak(judge, one) for one in series]
+
+
+def _may_speak(judge: _Judge, series: MetricSeries) -> np.ndarray:
+    rule, values = judge.rule, series.values
     acted = values if rule.act_on != "lower_bound" else series.lower
     if acted is None:
         return np.ones(values.size, dtype=bool)
@@ -83,7 +88,7 @@ def may_speak(rule: Rule, series: MetricSeries) -> np.ndarray:
     for gate, found in ((rule.q_below, series.q_values), (rule.p_below, series.p_values)):
         if gate is not None and found is not None:
             breached &= ~(found >= gate)
-    return breached | np.isinf(values)
+    return np.asarray(breached | np.isinf(values))
 
 
 def _bound_below(limit: Limit) -> float:

@@ -13,9 +13,10 @@ from tiltmeter.alerting.advance import RULE_ERROR, Situation, advance
 from tiltmeter.alerting.lifecycle import period
 from tiltmeter.api.as_json import DEFINITION, episode_json, judged_window_json
 from tiltmeter.api.files import write_text
+from tiltmeter.api.judged_windows import JudgedWindow
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS
-from tiltmeter.api.screening import CONVERSION, JudgedWindow, Screens, Seen
+from tiltmeter.api.screening import CONVERSION, Screens
 from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.rule import Hold, Rule, RuleSet
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from tiltmeter.alerting.advance import Advance
+    from tiltmeter.api.screening import Seen
     from tiltmeter.domain.alert import Alert, Incident, Verdict
     from tiltmeter.domain.baseline import Reference
     from tiltmeter.domain.message import Message

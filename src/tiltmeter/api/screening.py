@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltmeter.alerting.rules import may_speak
+from tiltmeter.api.judged_windows import JudgedWindow, WindowFeature
 from tiltmeter.domain.comparison import Overall
 from tiltmeter.domain.metric import MetricSeries, Status
 from tiltmeter.domain.rule import Absence
@@ -20,7 +21,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.drift import STEPS, statistics_behind
 from tiltmeter.monitors.drift_series import IN_SERIES, feature_series, window_series
 from tiltmeter.statistics.comparison import compare, converted_share
-from tiltmeter.statistics.series import ABSENT, measured_series, quiet_numbers, weighted_psi_series
+from tiltmeter.statistics.series import ABSENT, as_listed, measured_series, quiet_numbers, weighted_psi_series
 from tiltmeter.statistics.steps import with_steps
 
 if TYPE_CHECKING:
@@ -38,61 +39,8 @@ if TYPE_CHECKING:
 
 CONVERSION = "outcomes.conversion_rate"
 
-_AT_ONCE = 48
+_AT_ONCE = 168
 """Windows looked through together: their bins of one feature fit the processor's cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowFeature:
-    """One feature in one window: what a timeline shows."""
-
-    psi: float | None
-    severity: Severity
-    status: Status
-    psi_q_value: float | None
-    missing_share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedWindow:
-    """One window of a history.
-
-    Args:
-        window: the span.
-        rows: rows of the window.
-        status: ok, no_data or too_few_rows.
-        features: by name; empty without rows.
-        overall: None without rows.
-        conversion_rate: None without a label or rows.
-    """
-
-    window: Window
-    rows: int
-    status: Status
-    features: Mapping[str, WindowFeature] = field(default_factory=dict)
-    overall: Overall | None = None
-    conversion_rate: float | None = None
-
-    @classmethod
-    def of(cls, window: Window, comparison: Comparison | None) -> JudgedWindow:
-        """What is kept of a comparison: a year of hours fits into memory."""
-        if comparison is None:
-            return cls(window, 0, Status.NO_DATA)
-        few = any(feature.status is Status.TOO_FEW_ROWS for feature in comparison.features.values())
-        features = {
-            name: WindowFeature(
-                one.psi, one.severity, one.status, one.psi_q_value, one.current.missing_share if one.current else None
-            )
-            for name, one in comparison.features.items()
-        }
-        return cls(
-            window,
-            comparison.rows_current,
-            Status.TOO_FEW_ROWS if few else Status.OK,
-            features,
-            comparison.overall,
-            comparison.conversion_current,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +120,7 @@ class Screen:
     def of(
         cls, screens: Screens, some: Sequence[tuple[Window, Profile | None]], before: Sequence[Profile | None]
     ) -> Screen:
+        """Look through a stretch of windows, each with its profile and that of the window before."""
         windows, profiles = [window for window, _ in some], [profile for _, profile in some]
         held = [(place, one) for place, one in enumerate(profiles) if one is not None and one.rows]
         places = {place: number for number, (place, _) in enumerate(held)}
@@ -220,7 +169,7 @@ def _kept(
     judged = [name for name in series.features if not score or name != score]
     features = zip(*(_window_features(series.features[name]) for name in judged), strict=True)
     scores = series.features[score].listed("psi") if score else [None] * len(profiles)
-    wholes = np.where(np.isnan(weighted), None, weighted).tolist()
+    wholes = as_listed(weighted)
     for profile, row, whole, of_score in zip(profiles, features, wholes, scores, strict=True):
         overall = Overall(whole, of_score, len(judged), 0, 0, Severity.NONE)
         few = any(one.status is Status.TOO_FEW_ROWS for one in row)
@@ -253,7 +202,8 @@ def _loud(
             named = [("", MetricSeries(rates, series.n, series.m))]
         elif not named:
             named = [("", window_series(series, rule.metric, score=score, weighted_psi=weighted, rows=rows))]
-        for name, metric in named:
-            for place in np.flatnonzero(may_speak(rule, metric)).tolist():
+        spoken = may_speak(rule, [metric for _, metric in named])
+        for (name, _), windows in zip(named, spoken, strict=True):
+            for place in windows.nonzero()[0].tolist():
                 found[place].add(name)
     return list(found)

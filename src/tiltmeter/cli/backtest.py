@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
-    from tiltmeter.api.backtest import Backtest, Episode, JudgedWindow
+    from tiltmeter.api.backtest import Backtest, Episode
+    from tiltmeter.api.judged_windows import JudgedWindow
     from tiltmeter.domain.rule import RuleSet
 
 BESIDE = "tiltmeter.rules-backtest/1"

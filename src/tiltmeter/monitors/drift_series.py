@@ -30,11 +30,10 @@ _OF_FEATURES = {
     "drift.ks": _Source("ks", "ks_p_value"),
     "drift.chi2": _Source("chi2", "chi2_p_value"),
     "drift.test_q_value": _Source("test_q_value"),
-    # The p-values of these three are not in the columns: their gates are left to the verdict.
-    "features.missing_change": _Source("missing_change"),
-    "features.out_of_range_share": _Source("out_of_range"),
+    "features.missing_change": _Source("missing_change", "missing_p_value"),
+    "features.out_of_range_share": _Source("out_of_range", "out_of_range_p_value"),
     "features.new_level_share": _Source("new_level_share"),
-    "features.new_level_excess": _Source("new_level_excess"),
+    "features.new_level_excess": _Source("new_level_excess", "new_level_p_value"),
 }
 _OF_WINDOWS = frozenset(
     {
@@ -65,10 +64,9 @@ def feature_series(series: Series, metric: str, score: str) -> Iterator[tuple[st
 
 def _metric(series: Series, feature: FeatureSeries, source: _Source) -> MetricSeries:
     columns = feature.columns
-    return MetricSeries(
-        columns.get(source.value, np.full(series.n.size, np.nan)), series.n, series.m, columns.get(source.lower), columns.get(source.p_value),
-        columns.get(source.q_value),
-    )  # fmt: skip
+    values = columns.get(source.value, np.full(series.n.size, np.nan))
+    lower, p_values, q_values = (columns.get(name) for name in (source.lower, source.p_value, source.q_value))
+    return MetricSeries(values, series.n, series.m, lower, p_values, q_values)
 
 
 def window_series(

@@ -114,7 +114,8 @@ def least_rows(rows: _Rows, smaller: _Rows) -> _Rows:
         smaller: rows of the smaller side as tests count them, at least 1.
     """
     # (c + r)/(n + m) · min(n, m) ≥ 5, in integers that cannot overflow.
-    return -(-_LEAST_EXPECTED * rows // smaller)
+    least: _Rows = -(-_LEAST_EXPECTED * rows // smaller)
+    return least
 
 
 def _kept(reference: Side, current: Side, total: np.ndarray, most: int | None) -> np.ndarray:

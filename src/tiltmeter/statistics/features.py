@@ -47,11 +47,13 @@ class FeatureNumbers:
         fields: fields of `FeatureComparison` by name.
         extra: values of statistics that have no field there.
         why: reasons of what is None.
+        is_explained: whether every None gets a reason in the end.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, float | None] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    is_explained: bool = True
 
     def keep(self, name: str, value: float | None, why: str = "") -> None:
         """File a number under its field, or under `extra` where `FeatureComparison` has no field of that name."""
@@ -78,7 +80,7 @@ class FeatureNumbers:
     def completed(self, **across: float | None) -> FeatureComparison:
         """With the numbers that took all features together."""
         self.fields.update(across)
-        why = reasons(self.fields["kind"], self.fields, self.why)
+        why = reasons(self.fields["kind"], self.fields, self.why) if self.is_explained else self.why
         return FeatureComparison(**self.fields, extra=self.extra, why=why)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from scipy.special import betainc, ndtr, ndtri
 
 
@@ -55,6 +56,18 @@ def rise_p_value(before: float, before_trials: float, after: float, after_trials
     return float(ndtr(-z))
 
 
+def rise_p_values(before: float, before_trials: float, after: np.ndarray, after_trials: np.ndarray) -> np.ndarray:
+    """`rise_p_value` of many windows against one reference, NaN where a side has no observations."""
+    if before_trials <= 0:
+        return np.full(after.size, np.nan)
+    trials = np.where(after_trials > 0, after_trials, np.nan)
+    pooled = (before + after) / (before_trials + trials)
+    spread = pooled * (1.0 - pooled) * (1.0 / before_trials + 1.0 / trials)
+    moves = spread > 0.0
+    z = (after / trials - before / before_trials) / np.sqrt(np.where(moves, spread, 1.0))
+    return np.where(moves, ndtr(-z), np.where(np.isnan(trials), np.nan, 1.0))
+
+
 def at_least_p_value(successes: int, trials: int, share: float) -> float:
     """P(Bin(trials, share) >= successes).
 
@@ -68,3 +81,12 @@ def at_least_p_value(successes: int, trials: int, share: float) -> float:
     if successes > trials or share <= 0.0:
         return 0.0
     return float(betainc(successes, trials - successes + 1, min(1.0, share)))
+
+
+def at_least_p_values(successes: np.ndarray, trials: np.ndarray, share: float) -> np.ndarray:
+    """`at_least_p_value` of many windows."""
+    is_certain, is_impossible = successes <= 0, (successes > trials) | (share <= 0.0)
+    first = np.where(is_certain | is_impossible, 1, successes)
+    second = np.where(is_certain | is_impossible, 1, trials - successes + 1)
+    found = betainc(first.astype(np.float64), second.astype(np.float64), min(1.0, max(0.0, share)))
+    return np.where(is_certain, 1.0, np.where(is_impossible, 0.0, found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.statistics.comparison import MOST_PSI
 from tiltmeter.statistics.drift import chi2, js, kl, ks, psi
 from tiltmeter.statistics.features import FeatureNumbers, absence, status_of
+from tiltmeter.statistics.intervals import at_least_p_values, rise_p_values
 from tiltmeter.statistics.levels import expected_share
 from tiltmeter.statistics.multiplicity import q_columns
+from tiltmeter.statistics.outliers import rows_beyond
+from tiltmeter.statistics.ranges import likely_share
 from tiltmeter.statistics.series_cells import WindowRows, pooled, widest_gaps
 from tiltmeter.statistics.tested import Tested, rows_tested
 
@@ -63,15 +67,26 @@ class FeatureSeries:
     missing: Sequence[int]
     columns: Columns
 
+    def value(self, name: str, window: int) -> float | None:
+        """One number of one window."""
+        column = self.columns.get(name)
+        found = math.nan if column is None else column.item(window)
+        return None if math.isnan(found) else found
+
     def listed(self, name: str) -> list[float | None]:
         """One number of all windows."""
         column = self.columns.get(name)
         if column is None:
             return [None] * len(self.rows)
-        found = column.astype(object)
-        found[np.isnan(column)] = None
-        listed: list[float | None] = found.tolist()
-        return listed
+        return as_listed(column)
+
+
+def as_listed(column: np.ndarray) -> list[float | None]:
+    """A column as numbers, None for NaN."""
+    found = column.astype(object)
+    found[np.isnan(column)] = None
+    listed: list[float | None] = found.tolist()
+    return listed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,12 +168,10 @@ def _numbers(feature: FeatureSeries, window: int) -> FeatureNumbers:
     fields: dict[str, Any] = {
         "name": feature.bins.name, "kind": kind, "status": feature.statuses[window], "severity": Severity.NONE,
         "reference": None, "current": SideStatistics(rows, missing, missing / rows if rows else None),
+        "psi": feature.value("psi", window), "psi_p_value": feature.value("psi_p_value", window),
+        own: feature.value("test_p_value", window),
     }  # fmt: skip
-    for name, column in (("psi", "psi"), ("psi_p_value", "psi_p_value"), (own, "test_p_value")):
-        found = feature.columns.get(column)
-        if found is not None and not np.isnan(found[window]):
-            fields[name] = float(found[window])
-    return FeatureNumbers(fields)
+    return FeatureNumbers(fields, is_explained=False)
 
 
 def _feature(
@@ -206,7 +219,12 @@ def _measured(
     rows = np.array([one.rows for one in windows], dtype=np.int64)
     missing = np.array([one.missing for one in windows], dtype=np.int64)
     sides = WindowRows(rows, missing, tested[0], reference.rows, reference.missing, tested[1])
-    found: Columns = {"missing_change": missing / rows - reference.missing / reference.rows}
+    before, after = reference.missing / reference.rows, missing / rows
+    m, n = sides.m, sides.n
+    found: Columns = {
+        "missing_change": after - before,
+        "missing_p_value": rise_p_values(before * m, m, after * n, n),
+    }
     cells = bins.cells
     if isinstance(cells, NumericBins) and isinstance(reference, NumericProfile):
         numbers = [one for one in windows if isinstance(one, NumericProfile)]
@@ -227,14 +245,15 @@ def _numeric(
     reference, windows = profiles
     below = np.add.accumulate(np.array([one.counts for one in windows]), axis=1, dtype=np.float64)
     ends = np.append(cells.deciles, cells.edges.size)
-    theirs = np.add.accumulate(reference.counts, dtype=np.int64).take(ends)
+    reference_below = np.add.accumulate(reference.counts, dtype=np.int64)
+    theirs = reference_below.take(ends)
     current, before = np.diff(below.take(ends, axis=1), axis=1, prepend=0), np.diff(theirs, prepend=0)
     found = _of_cells(bins, sides, current.astype(np.int64), before, statistics)
-    if cells.range and bins.kind is not FeatureKind.DATETIME:
+    if cells.range and bins.kind is not FeatureKind.DATETIME and sides.m >= 1:
         low, high = cells.range
         beyond = below[:, low] + below[:, -1] - below[:, high]
-        is_tested = (sides.n >= 1) & (sides.m >= 1)
-        found["out_of_range"] = np.where(is_tested, beyond / sides.rows, np.nan)
+        likely = likely_share(rows_beyond(reference_below, cells.range), sides.reference_rows, sides.m)
+        found["out_of_range"], found["out_of_range_p_value"] = _beyond_chance(beyond, sides, likely)
     if "ks" in statistics:
         gaps = widest_gaps(cells, reference, windows, below)
         found["ks"] = gaps.ks
@@ -261,11 +280,19 @@ def _levels(
     if sides.m >= 1:
         revived = current[:, reference.counts == 0].sum(axis=1)
         known = [sum(rows for level, rows in one.new.items() if level in reference.new) for one in windows]
-        share = (revived + np.array([one.new_rows for one in windows]) - np.array(known)) / sides.rows
-        expected, _ = expected_share(reference, sides.m)
-        found["new_level_share"] = np.where(sides.n >= 1, share, np.nan)
+        rows = revived + np.array([one.new_rows for one in windows]) - np.array(known)
+        expected, likely = expected_share(reference, sides.m)
+        found["new_level_share"], found["new_level_p_value"] = _beyond_chance(rows, sides, likely)
         found["new_level_excess"] = np.maximum(0.0, found["new_level_share"] - expected)
     return found
+
+
+def _beyond_chance(rows: np.ndarray, sides: WindowRows, likely: float) -> tuple[np.ndarray, np.ndarray]:
+    """Share of these rows in each window, and the chance of at least that many; NaN where nothing is tested."""
+    share = rows / sides.rows
+    seen = np.where(sides.n == sides.rows, rows, np.floor(share * sides.n))
+    is_tested = sides.n >= 1
+    return np.where(is_tested, share, np.nan), np.where(is_tested, at_least_p_values(seen, sides.n, likely), np.nan)
 
 
 def _of_cells(

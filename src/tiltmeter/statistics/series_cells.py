@@ -9,7 +9,7 @@ import numpy as np
 
 from tiltmeter.statistics.blocks import EXACT_DOUBLE, FilledCells, Stretches, gaps_of
 from tiltmeter.statistics.cells import MOST_LEVELS, least_rows
-from tiltmeter.statistics.edges import fine_bins, with_last
+from tiltmeter.statistics.edges import fine_bins, tail_offset, with_last
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,27 +129,36 @@ def widest_gaps(
         windows: the windows' rows in them.
         below: rows of the windows up to the end of each bin, float64, shape (windows, edges + 1).
     """
-    reference_below = np.add.accumulate(reference.counts, dtype=np.int64)
-    m, n = int(reference_below[-1]), below[:, -1]
-    ks = np.full(n.size, np.nan)
-    if m < 1:
+    ends = with_last(bins.fine, bins.edges.size)
+    theirs = np.add.accumulate(reference.counts, dtype=np.int64).take(ends)
+    m, n = int(theirs[-1]), below[:, -1]
+    ks, held = np.full(n.size, np.nan), np.flatnonzero(n >= 1)
+    if m < 1 or not held.size:
         return WidestGaps(ks, n, m)
-    # Log bins beyond the baseline's range differ from window to window: those windows one by one.
-    is_plain = not (reference.low_tail or reference.high_tail) and float(n.max(initial=0.0)) * m <= EXACT_DOUBLE
-    apart = [i for i, one in enumerate(windows) if one.low_tail or one.high_tail] if is_plain else range(n.size)
-    plain = np.setdiff1d(np.flatnonzero(n >= 1), np.array(apart, dtype=np.intp)) if is_plain else np.empty(0, np.intp)
-    if plain.size:
-        ends = with_last(bins.fine, bins.edges.size)
-        gaps = below[plain].take(ends, axis=1)
+    if _ends_inside(bins, theirs) and float(n.max()) * m <= EXACT_DOUBLE:
+        gaps = below[held].take(ends, axis=1)
         gaps *= float(m)
-        gaps -= n[plain, None] * reference_below.take(ends).astype(np.float64)
-        ks[plain] = np.abs(gaps, out=gaps).max(axis=1) / (n[plain] * float(m))
-    odd = [i for i in apart if n[i] >= 1]
-    if odd:
-        found = gaps_of([_below(bins, (reference, windows[i])) for i in odd], odd)
-        widest = [int(gap) for gap in found.widest.tolist()]
-        ks[odd] = [gap / (rows * of) for gap, (rows, of) in zip(widest, found.values, strict=True)]
+        gaps -= n[held, None] * theirs.astype(np.float64)
+        ks[held] = np.abs(gaps, out=gaps).max(axis=1) / (n[held] * float(m))
+        return WidestGaps(ks, n, m)
+    chosen = held.tolist()
+    found = gaps_of([_below(bins, (reference, windows[i])) for i in chosen], chosen)
+    widest = [int(gap) for gap in found.widest.tolist()]
+    ks[held] = [gap / (rows * of) for gap, (rows, of) in zip(widest, found.values, strict=True)]
     return WidestGaps(ks, n, m)
+
+
+def _ends_inside(bins: NumericBins, reference_below: np.ndarray) -> bool:
+    """Whether log bins beyond the baseline's range cannot hold the widest gap.
+
+    Where the reference has no row out there, its share is 0 or 1, and the window's gap only shrinks on the way out.
+    An edge that the nearest log bin falls together with would be replaced by it (`fine_bins`).
+    """
+    if bins.fine.size == 0:
+        return True
+    first = float(bins.edges[bins.fine[0]])
+    is_empty = reference_below[0] == 0 and reference_below[-2] == reference_below[-1]
+    return bool(is_empty) and first - tail_offset(0, bins.scale) < first
 
 
 def _below(bins: NumericBins, sides: tuple[NumericProfile, NumericProfile]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,8 @@ from tiltmeter.views.report.shell import answer, badge, box, grid, page, tiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiltmeter.api.backtest import Backtest, Episode, JudgedWindow
+    from tiltmeter.api.backtest import Backtest, Episode
+    from tiltmeter.api.judged_windows import JudgedWindow
 
 _FIRST_FEATURES = 15
 _MOST_CELLS = 12_000
