@@ -7,12 +7,13 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tiltmeter.alerting.desk import Desk, reconcile
+from tiltmeter.alerting.desk import Desk
 from tiltmeter.alerting.escalation import acknowledge, tick, unacknowledge
 from tiltmeter.alerting.grouping import assign
 from tiltmeter.alerting.lifecycle import close, step
 from tiltmeter.alerting.rules import DUPLICATE
 from tiltmeter.alerting.situation import SERIES_LIMIT, Advance, Change, Load, Situation
+from tiltmeter.alerting.telling import reconcile
 from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, IncidentState, Verdict
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.rule import Absence, Limit, Rule

@@ -1,24 +1,17 @@
-"""The desk at which incidents become messages: what people were told is held against what is, and the gap is said.
-
-Holding a message back (silence, mute timing, inhibition, catching up, storm) therefore needs no memory of its own: the
-gap stays, and is said at once when the reason ends.
-"""
+"""The desk at which incidents become messages: what changed on top of the situation, and what is to be said."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tiltmeter.alerting import storm, wording
+from tiltmeter.alerting import wording
 from tiltmeter.alerting.identity import delivery_id
-from tiltmeter.alerting.routing import channels_for, on_the_ladder
 from tiltmeter.alerting.situation import Advance
 from tiltmeter.alerting.views import why_quiet
-from tiltmeter.domain.alert import Alert, AlertEvent, AlertState, Incident, IncidentState
+from tiltmeter.domain.alert import Alert, AlertEvent, Incident
 from tiltmeter.domain.message import NEWS, Message, MessageKind
-from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,17 +20,13 @@ if TYPE_CHECKING:
     from tiltmeter.alerting.situation import Situation
     from tiltmeter.domain.message import Content
     from tiltmeter.domain.rule import Rule
-
-FLAPPING_DIGEST = timedelta(hours=4)
+    from tiltmeter.domain.severity import Severity
 
 _OPENS = (MessageKind.WORSENED, MessageKind.UPDATED, MessageKind.REOPENED)
 """Kinds that a channel which never heard of the incident gets as "fired" instead."""
 
 _WORDING_FAILS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a fact of an unexpected shape can raise while it is put into words."""
-
-_NOTES = ("alert_stale", "alert_corrected", "alert_calmed")
-"""Events worth a line in the thread of an incident that people know of."""
 
 
 @dataclass(slots=True)
@@ -178,118 +167,3 @@ class Desk:
 def _without_news(content: Content) -> Content:
     """The words for a channel that hears of the incident for the first time: nothing is new against before."""
     return replace(content, facts={label: text for label, text in content.facts.items() if label != NEWS})
-
-
-def reconcile(desk: Desk, incident: Incident, news: Sequence[AlertEvent] = ()) -> None:
-    """Tell people what they do not know of the incident yet, if they may be told now.
-
-    Args:
-        desk: where changes go.
-        incident: as it is.
-        news: events of this run, for the lines in the thread.
-    """
-    members = desk.members(incident)
-    firing = [alert for alert in members if alert.state is AlertState.FIRING]
-    if not firing:
-        _finish(desk, incident, members)
-        return
-    if not incident.title or any(alert.fingerprint in desk.changed_alerts for alert in members):
-        incident = _described(desk, incident, members, firing)
-    if desk.situation.is_catching_up:
-        return
-    audible = _heard_of(desk, incident, firing)
-    if audible and not storm.holds(desk, incident, audible):
-        _tell(desk, desk.incidents[incident.id], audible, news)
-
-
-def _heard_of(desk: Desk, incident: Incident, firing: Sequence[Alert]) -> list[Alert]:
-    """Alerts that may be spoken of now; what keeps the others quiet is noted when it begins and when it ends."""
-    reasons = {alert.id: desk.why_quiet(alert) for alert in firing}
-    audible = [alert for alert in firing if not reasons[alert.id]]
-    quiet = "; ".join(dict.fromkeys(reason for reason in reasons.values() if reason))
-    told = incident.told_alerts
-    if quiet:
-        # What nobody may hear of now counts as untold: it is said again when the quiet ends and it still fires.
-        told = tuple(name for name in told if not reasons.get(name, "gone"))
-    if quiet != incident.quiet:
-        desk.note(incident, "alert_silenced" if quiet else "alert_unsilenced", {"why": quiet or incident.quiet})
-    desk.put_incident(replace(incident, told_alerts=told, quiet=quiet))
-    return audible
-
-
-def _described(desk: Desk, incident: Incident, members: Sequence[Alert], firing: Sequence[Alert]) -> Incident:
-    worst = max(alert.severity for alert in firing)
-    title, cause = desk.name(incident, members, firing)
-    if incident.title and worst < incident.peak:
-        # What made it loud is over and lesser alerts are left: people know it by what it was at its worst.
-        title = incident.title
-    return desk.put_incident(
-        replace(
-            incident,
-            state=IncidentState.OPEN,
-            resolved_at=None,
-            severity=worst,
-            peak=max(incident.peak, worst),
-            told=min(incident.told, worst),
-            title=title,
-            cause=cause,
-        )
-    )
-
-
-def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequence[AlertEvent]) -> None:
-    level = max(alert.severity for alert in audible)
-    untold = [alert for alert in audible if alert.id not in incident.told_alerts]
-    kind = _kind(incident, level, news, is_new=bool(untold))
-    if kind is None:
-        return
-    rules = desk.situation.rules
-    if level > incident.told:
-        void = incident.acknowledged_by
-        incident = on_the_ladder(incident, rules, level, desk.now)
-        if void:
-            desk.note(incident, "alert_escalated", {"acknowledgement": "void", "by": void})
-        channels = channels_for(rules, level, incident.escalation)
-    else:
-        loudest = max((alert.severity for alert in untold), default=level)
-        channels = channels_for(rules, loudest, incident.escalation)
-    if all(alert.flapping for alert in audible):
-        incident = replace(incident, repeat_at=desk.now + FLAPPING_DIGEST)
-    told = tuple(dict.fromkeys((*incident.told_alerts, *(alert.id for alert in audible))))
-    incident = replace(incident, told=level, told_alerts=told)
-    content = desk.words(kind, incident, news=news)
-    desk.say(incident, kind, channels, content, severity=level)
-
-
-def _kind(incident: Incident, level: Severity, news: Sequence[AlertEvent], *, is_new: bool) -> MessageKind | None:
-    if _has(news, "alert_flapping"):
-        return MessageKind.FLAPPING
-    if incident.told is Severity.NONE:
-        return MessageKind.REOPENED if incident.reopened and incident.heard else MessageKind.FIRED
-    if level > incident.told:
-        return MessageKind.WORSENED
-    return MessageKind.UPDATED if is_new or any(_has(news, note) for note in _NOTES) else None
-
-
-def _finish(desk: Desk, incident: Incident, members: Sequence[Alert]) -> None:
-    if incident.state is IncidentState.RESOLVED or desk.situation.is_catching_up:
-        return
-    if incident.told > Severity.NONE and storm.is_raging(desk):
-        return  # stays open; the recovery is said when the storm is over
-    ended = max((alert.resolved_at for alert in members if alert.resolved_at is not None), default=desk.now)
-    over = replace(
-        incident,
-        state=IncidentState.RESOLVED,
-        resolved_at=ended,
-        next_step_at=None,
-        repeat_at=None,
-        ack_expires_at=None,
-        storm="",
-    )
-    if incident.told > Severity.NONE:
-        over = desk.say(over, MessageKind.RESOLVED, over.heard, desk.words(MessageKind.RESOLVED, over))
-    desk.put_incident(replace(over, told=Severity.NONE, told_alerts=()))
-
-
-def _has(news: Sequence[AlertEvent], kind: str) -> bool:
-    return any(event.kind == kind for event in news)

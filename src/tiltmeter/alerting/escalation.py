@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tiltmeter.alerting import storm
-from tiltmeter.alerting.desk import FLAPPING_DIGEST, Desk, reconcile
+from tiltmeter.alerting.desk import Desk
 from tiltmeter.alerting.routing import channels_for, next_step, on_the_ladder, route_for
+from tiltmeter.alerting.telling import FLAPPING_DIGEST, reconcile
 from tiltmeter.domain.alert import AlertState, IncidentState
 from tiltmeter.domain.message import MessageKind
 from tiltmeter.domain.severity import Severity

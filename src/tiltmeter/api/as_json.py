@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tiltmeter.domain.feature import FeatureKind
 
 if TYPE_CHECKING:
-    from tiltmeter.api.backtest import Episode
-    from tiltmeter.api.judged_windows import JudgedWindow
+    from tiltmeter.api.judged_windows import Episode, JudgedWindow
     from tiltmeter.domain.comparison import (
         Comparison,
         FeatureComparison,

@@ -13,7 +13,7 @@ from tiltmeter.alerting.advance import RULE_ERROR, Situation, advance
 from tiltmeter.alerting.lifecycle import period
 from tiltmeter.api.as_json import DEFINITION, episode_json, judged_window_json
 from tiltmeter.api.files import write_text
-from tiltmeter.api.judged_windows import JudgedWindow
+from tiltmeter.api.judged_windows import Episode, JudgedWindow
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS
 from tiltmeter.api.screening import CONVERSION, Screens
@@ -41,33 +41,6 @@ _DASHBOARD = "dashboard"
 _OPEN = (AlertState.PENDING, AlertState.FIRING)
 _ONLY_LIVE = frozenset({"features.freshness", "drift.features_drifted"})
 """Metrics of a running service: the age of the newest row, and a count of other rules' verdicts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """An alert that would have fired.
-
-    Args:
-        rule: id of the rule.
-        severity: the worst it reached.
-        feature: what it speaks about; empty for the whole.
-        since: start of the first window in breach.
-        until: end of the window that resolved it; None while it is still open at the end.
-        windows: windows in breach.
-        peak: worst value.
-        effect: what had changed when it fired, in words; may be empty.
-        incident: id of the incident it belongs to.
-    """
-
-    rule: str
-    severity: Severity
-    feature: str
-    since: datetime
-    until: datetime | None
-    windows: int
-    peak: float | None
-    effect: str
-    incident: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""What is kept of each window of a replayed history."""
+"""What is kept of a replayed history: each window, and each alert that would have fired."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tiltmeter.domain.metric import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from tiltmeter.domain.comparison import Comparison, Overall
     from tiltmeter.domain.severity import Severity
@@ -66,3 +67,30 @@ class JudgedWindow:
             comparison.overall,
             comparison.conversion_current,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """An alert that would have fired.
+
+    Args:
+        rule: id of the rule.
+        severity: the worst it reached.
+        feature: what it speaks about; empty for the whole.
+        since: start of the first window in breach.
+        until: end of the window that resolved it; None while it is still open at the end.
+        windows: windows in breach.
+        peak: worst value.
+        effect: what had changed when it fired, in words; may be empty.
+        incident: id of the incident it belongs to.
+    """
+
+    rule: str
+    severity: Severity
+    feature: str
+    since: datetime
+    until: datetime | None
+    windows: int
+    peak: float | None
+    effect: str
+    incident: str

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
-    from tiltmeter.api.backtest import Backtest, Episode
-    from tiltmeter.api.judged_windows import JudgedWindow
+    from tiltmeter.api.backtest import Backtest
+    from tiltmeter.api.judged_windows import Episode, JudgedWindow
     from tiltmeter.domain.rule import RuleSet
 
 BESIDE = "tiltmeter.rules-backtest/1"

@@ -20,8 +20,8 @@ from tiltmeter.views.report.shell import answer, badge, box, grid, page, tiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiltmeter.api.backtest import Backtest, Episode
-    from tiltmeter.api.judged_windows import JudgedWindow
+    from tiltmeter.api.backtest import Backtest
+    from tiltmeter.api.judged_windows import Episode, JudgedWindow
 
 _FIRST_FEATURES = 15
 _MOST_CELLS = 12_000
