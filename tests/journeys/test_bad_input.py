@@ -103,7 +103,7 @@ def full_disk(tmp_path):
 
 def test_a_full_disk_is_one_sentence(tmp_path, full_disk):
     _written(tmp_path, FINE.replace("./home", str(full_disk / "home")))
-    for command in (["serve"], ["doctor"], ["demo", "--no-serve", "--dir", full_disk / "demo"]):
+    for command in (["serve"], ["demo", "--no-serve", "--dir", full_disk / "demo"]):
         ran = tiltmeter(*command, cwd=tmp_path)
         assert ran.code == 1
         assert len(ran.err.strip().splitlines()) == 1, ran.err
@@ -111,6 +111,23 @@ def test_a_full_disk_is_one_sentence(tmp_path, full_disk):
     ran = tiltmeter("check", cwd=tmp_path)
     assert ran.code == 2
     assert "free space" in ran.err
+    ran = tiltmeter("doctor", cwd=tmp_path)
+    assert (ran.code, ran.err) == (1, "")
+    assert "disk" in ran.out or "No space left" in ran.out
+
+
+@pytest.mark.parametrize("damage", [b"no database", None], ids=["garbage", "a folder in its place"])
+def test_doctor_looks_at_everything_else_where_the_state_is_damaged(tmp_path, damage):
+    home = _written(tmp_path, FINE) / "home"
+    home.mkdir()
+    (home / "state.db").mkdir() if damage is None else (home / "state.db").write_bytes(damage * 1000)
+    ran = tiltmeter("doctor", cwd=tmp_path)
+    assert (ran.code, ran.err) == (1, "")
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("ok    versions")
+    assert any(line.startswith("ok    spool     nothing waits") for line in lines)
+    assert lines[-2].startswith(f"wrong state     {home / 'state.db'}: the state database failed: ")
+    assert "→" in lines[-1]
 
 
 def test_check_tries_to_write_the_home(tmp_path):

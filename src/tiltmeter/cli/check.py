@@ -13,7 +13,6 @@ from tiltmeter.domain.errors import ConfigError
 from tiltmeter.service.checkup import check_configuration
 from tiltmeter.service.doctor import examine
 from tiltmeter.service.findings import State
-from tiltmeter.wiring import build_world
 
 if TYPE_CHECKING:
     from tiltmeter.service.findings import Finding
@@ -48,8 +47,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     Example:
         tiltmeter doctor --json
     """
-    configuration = load_settings(config)
-    findings = examine(build_world(configuration, with_channels=False), configuration)
+    findings = examine(load_settings(config))
     _print(findings, as_json=as_json)
     if any(f.state is State.WRONG for f in findings):
         raise typer.Exit(1)

@@ -3,52 +3,75 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
 from tiltmeter.capture.swift import FORM
-from tiltmeter.domain.errors import TiltmeterError
+from tiltmeter.domain.errors import StoreError, TiltmeterError
 from tiltmeter.service.capture_findings import spool_findings, table_findings
 from tiltmeter.service.findings import Finding, State
-from tiltmeter.wiring import SystemClock, stored_log
+from tiltmeter.wiring import SystemClock, build_world, stored_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from tiltmeter.config.load import Configuration
     from tiltmeter.ports import World
 
 _PACKAGES = ("pyarrow", "deltalake", "numpy", "numba", "sqlalchemy", "fastapi")
+_ORDER = ("versions", "tables", "models", "baseline", "spool", "state", "channels", "service")
+_MEND = "mend this first, then run doctor again"
+_WITHOUT_STATE = (
+    "restore it from a backup, or move it away: alerts and metrics then begin anew, and what is in the tables stays"
+)
 FRESH_SECONDS = 300
 """A service writes a sign of life every minute; five missed ones mean that it is not running."""
 
 
-def examine(world: World, configuration: Configuration) -> list[Finding]:
-    """Everything worth knowing; a part that cannot be looked at is a finding, never an exception."""
-    home, now = configuration.home, world.clock.now().timestamp()
-    parts: list[tuple[str, Callable[[World, Path], Iterable[Finding]]]] = [
+def examine(configuration: Configuration) -> list[Finding]:
+    """Everything worth knowing; a part that cannot be looked at is a finding, never an exception.
+
+    Raises:
+        ConfigError: the configuration names what is not there.
+    """
+    world, trouble = _opened(configuration)
+    clock = SystemClock()
+    parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("versions", _versions),
-        ("tables", lambda *_: table_findings(stored_log(configuration, SystemClock(), world.models))),
-        ("models", _models),
-        ("baseline", _baselines),
-        ("spool", lambda *_: spool_findings(configuration, now)),
-        ("state", _state),
-        ("channels", _channels),
-        ("service", _service),
+        ("tables", lambda: table_findings(stored_log(configuration, clock, configuration.models))),
+        ("spool", lambda: spool_findings(configuration, clock.now().timestamp())),
     ]
+    if world is not None:
+        looks = {"models": _models, "baseline": _baselines, "state": _state, "channels": _channels, "service": _service}
+        parts += [(name, partial(look, world)) for name, look in looks.items()]
+        parts.sort(key=lambda part: _ORDER.index(part[0]))
     findings: list[Finding] = []
     for name, look in parts:
         try:
-            findings.extend(look(world, home))
+            findings.extend(look())
         except (TiltmeterError, OSError) as error:
-            findings.append(Finding(name, State.WRONG, str(error), "mend this first, then run doctor again"))
-    return findings
+            findings.append(_unseen(name, error, _MEND))
+    return findings + trouble
 
 
-def _versions(_: World, __: Path) -> Iterator[Finding]:
+def _opened(configuration: Configuration) -> tuple[World | None, list[Finding]]:
+    try:
+        return build_world(configuration, with_channels=False), []
+    except StoreError as error:
+        return None, [_unseen("state", error, _WITHOUT_STATE)]
+
+
+def _unseen(part: str, error: TiltmeterError | OSError, to_do: str) -> Finding:
+    if not isinstance(error, TiltmeterError):
+        return Finding(part, State.WRONG, str(error), to_do)
+    says = f"{error.at}: {error.what}" if error.at else error.what
+    return Finding(part, State.WRONG, says, error.hint or to_do)
+
+
+def _versions() -> Iterator[Finding]:
     found = []
     for package in _PACKAGES:
         try:
@@ -61,7 +84,7 @@ def _versions(_: World, __: Path) -> Iterator[Finding]:
     )
 
 
-def _models(world: World, _: Path) -> Iterator[Finding]:
+def _models(world: World) -> Iterator[Finding]:
     for model in world.models.values():
         rows = world.log.new_rows(model, None)
         if rows.version is None:
@@ -73,7 +96,7 @@ def _models(world: World, _: Path) -> Iterator[Finding]:
         yield Finding("models", State.OK, f"{model.name}: {rows.count() or 0:,} predictions at version {rows.version}")
 
 
-def _baselines(world: World, _: Path) -> Iterator[Finding]:
+def _baselines(world: World) -> Iterator[Finding]:
     for model in world.models.values():
         bins = world.baselines.bins(model, world.clock.now())
         if bins is None:
@@ -86,14 +109,14 @@ def _baselines(world: World, _: Path) -> Iterator[Finding]:
             yield Finding("baseline", State.OK, f"{model.name}: {len(bins.features)} features in bins {bins.bins_id}")
 
 
-def _state(world: World, _: Path) -> Iterator[Finding]:
+def _state(world: World) -> Iterator[Finding]:
     incidents = world.state.incidents()
     worst = max((i.severity for i in incidents), default=None)
     said = f"{len(incidents)} open incidents" + (f", worst {worst.word}" if worst is not None else "")
     yield Finding("state", State.OK, said)
 
 
-def _channels(world: World, _: Path) -> Iterator[Finding]:
+def _channels(world: World) -> Iterator[Finding]:
     states = world.state.channel_states()
     now = world.clock.now()
     for channel in states:
@@ -117,7 +140,7 @@ def _last(moment: datetime | None) -> str:
     return f", last sent {moment:%a %d %b %H:%M} UTC" if moment else ""
 
 
-def _service(world: World, _: Path) -> Iterator[Finding]:
+def _service(world: World) -> Iterator[Finding]:
     beats = world.state.heartbeats()
     now = world.clock.now()
     if not beats:

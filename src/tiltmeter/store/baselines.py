@@ -29,6 +29,8 @@ LEARNING_ROWS = 1000
 """Rows a learnt baseline needs, besides a full week (decisions.md, "learning a baseline")."""
 
 
+_LOST_BASELINE = "restore it from a backup, or judge against another one: `tiltmeter baseline use FILE --model NAME`"
+
 ASK_AGAIN = timedelta(minutes=1)
 """After a registry did not answer, the same error is given for this long without asking it."""
 
@@ -313,7 +315,13 @@ def _weeks_before(window: Window, weeks: int, zone: ZoneInfo) -> Window:
 
 
 def _read(path: Path) -> tuple[Bins, Profile]:
-    kept = decode_baseline(path.read_bytes())
+    try:
+        kept = decode_baseline(path.read_bytes())
+    except OSError as error:
+        what = f"the baseline in use cannot be read ({error.strerror})"
+        raise StoreError(what, at=str(path), hint=_LOST_BASELINE) from error
+    except StoreError as error:
+        raise StoreError(error.what, at=str(path), hint=_LOST_BASELINE) from error
     return kept.bins, kept.profile
 
 
