@@ -16,8 +16,10 @@ FAULTS = [
     "test_spool_power_loss.py",
     "test_spool_io_errors.py",
     "test_spool_kill_points.py",
+    "test_spool_damage.py",
     "test_capture_harmless.py",
     "test_capture_full_disk.py",
+    "test_capture_kill.py",
 ]
 
 
@@ -30,7 +32,7 @@ def built(folder, **environment):
     return next(folder.glob("*.whl")), done.stderr
 
 
-def passed_by_the_wheel(folder, tests, chosen):
+def passed_by_the_wheel(folder, tests, chosen, *, seconds=900):
     if shutil.which("cc") is None or not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         pytest.skip("no C compiler, or no Python.h: apt-get install gcc python3-dev")
     wheel, _ = built(folder, TILTMETER_COMPILE="1")
@@ -40,7 +42,9 @@ def passed_by_the_wheel(folder, tests, chosen):
     environment = os.environ | {"PYTHONPATH": str(folder / "installed"), "TILTMETER_EXPECT_COMPILED": "1"}
     environment.pop("TILTMETER_CAPTURE", None)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *tests, "-m", chosen]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
@@ -50,9 +54,9 @@ def test_capture_passes_its_tests_in_its_compiled_form(tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(1000)
-def test_the_short_faults_spare_compiled_capture(tmp_path):
-    passed_by_the_wheel(tmp_path, [f"tests/faults/{name}" for name in FAULTS], "not faults")
+@pytest.mark.timeout(7200)
+def test_the_faults_spare_compiled_capture_in_their_long_form(tmp_path):
+    passed_by_the_wheel(tmp_path, [f"tests/faults/{name}" for name in FAULTS], "faults or not faults", seconds=7000)
 
 
 @pytest.mark.slow
