@@ -169,3 +169,27 @@ def test_the_page_says_what_moved_the_score():
     assert "What moved the score" in "".join(read(result._repr_html_()).text)
     quiet = tiltmeter.compare(scored(1200), scored(1200), score="score")
     assert "What moved the score" not in quiet.to_html()
+
+
+def test_a_long_new_level_is_cut_where_it_is_said():
+    before = pa.table({"source": ["web", "mail"] * 400})
+    level = "campaign " + "x" * 60
+    after = pa.table({"source": ["web", "mail", level, level] * 200})
+    page = tiltmeter.compare(before, after).to_html()
+    said = "new level campaign " + "x" * 30 + "…, 50 %"
+    assert page.count(said) >= 2  # the answer and the row of the table
+    assert len(said) == len("new level …, 50 %") + 39
+
+
+def test_a_card_says_how_exact_a_count_of_different_values_is():
+    rng = np.random.default_rng(2)
+    few, many = rng.integers(0, 500, 40_000), rng.random(40_000)
+    table = pa.table({"few": few, "many": many})
+    page = tiltmeter.compare(table.slice(0, 20_000), table.slice(20_000)).to_html()
+    rows = re.findall(r"<td>distinct</td><td[^>]*>([^<]*)</td><td[^>]*>([^<]*)</td>", page)
+    exact, sketched = sorted(rows, key=lambda row: "±" in row[0])
+    assert exact == ("500", "500")
+    for text in sketched:
+        count, error = re.fullmatch(r"([\d,]+) ± (\d\.\d) %", text).groups()
+        assert int(count.replace(",", "")) == pytest.approx(20_000, rel=3 * float(error) / 100)
+        assert 0.5 < float(error) < 5
