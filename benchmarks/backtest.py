@@ -1,10 +1,13 @@
 """A year of hours of sixty features through the default rules, from profiles in memory and from stored states.
 
-    python benchmarks/backtest.py [--hours 876] [--stored 168]
+    python benchmarks/backtest.py [--hours 2000] [--stored 168]
 
-Limit: 10 s of CPU for 8,760 hours × 60 features, in proportion for fewer. One week in twelve holds an incident in all
-shifted features, so that alerts open, last and resolve; one hour in a hundred has no rows. Stored states are those of
-an installation that was never compacted: a file an hour.
+Limits: 20 s of CPU for 8,760 hours × 60 features, in proportion for fewer, and eight times as quick as the same windows
+with each of them described, as a rule on a metric that columns do not hold makes it (`features.mean`). Ten seconds are
+19 µs for a feature and window; laying its counts beside the others', adding them up and holding them against the
+baseline take 7 to 11 µs of NumPy alone on 1,000 bins, the objects that are kept of it 2 µs, and what an incident has
+to say is described. One week in twelve holds an incident in all shifted features, so that alerts open, last and resolve; one
+hour in a hundred has no rows. Stored states are those of an installation that was never compacted: a file an hour.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,6 +30,8 @@ from tiltmeter.api.baseline import Baseline
 from tiltmeter.api.history import stored_windows
 from tiltmeter.config.rules import load_rules
 from tiltmeter.demo.clock import SimulatedClock
+from tiltmeter.domain.rule import Limit, Rule, RuleSet
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ports import StateKey
 from tiltmeter.store.states import DeltaProfileStates
@@ -33,8 +39,10 @@ from tiltmeter.store.states import DeltaProfileStates
 if TYPE_CHECKING:
     from tiltmeter.domain.profile import Profile
 
-DIFFERENT, ROWS, LIMIT_SECONDS = 48, 1_000, 10.0
-YEAR, DEFAULT_HOURS, DEFAULT_STORED = 8_760, 876, 168
+DIFFERENT, ROWS, LIMIT_SECONDS, LEAST_RATIO = 48, 1_000, 20.0, 8.0
+YEAR, DEFAULT_HOURS, DEFAULT_STORED, DESCRIBED = 8_760, 2_000, 168, 100
+UTC_ZONE = ZoneInfo("UTC")
+EVERY_WINDOW = Rule("mean", "features.mean", {Severity.INFO: Limit(above=1e300)}, by=("feature",))
 
 
 def table(rows: int, *, seed: int, shift: float) -> pa.Table:
@@ -74,6 +82,13 @@ def read_stored(baseline: Baseline, windows: list[tuple[Window, Profile | None]]
         return time.process_time() - started
 
 
+def replay_seconds(baseline: Baseline, windows: list[tuple[Window, Profile | None]], rules: RuleSet) -> float:
+    """CPU seconds of judging these windows."""
+    started = time.process_time()
+    replay(baseline.reference, windows, rules, zone=UTC_ZONE)
+    return time.process_time() - started
+
+
 def main(arguments: list[str]) -> int:
     """Run and print one row."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,9 +98,9 @@ def main(arguments: list[str]) -> int:
     baseline = Baseline.fit(table(20_000, seed=1, shift=0.0))
     windows = history(baseline, chosen.hours)
     rules = load_rules(None)
-    replay(baseline.reference, windows[:20], rules, zone=ZoneInfo("UTC"))  # everything is imported and prepared
+    replay(baseline.reference, windows[:20], rules, zone=UTC_ZONE)  # everything is imported and prepared
     wall, cpu = time.perf_counter(), time.process_time()
-    found = replay(baseline.reference, windows, rules, zone=ZoneInfo("UTC"))
+    found = replay(baseline.reference, windows, rules, zone=UTC_ZONE)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     features = len(baseline.reference.bins.features)
     limit = LIMIT_SECONDS * chosen.hours / YEAR
@@ -93,12 +108,16 @@ def main(arguments: list[str]) -> int:
     each = cpu / chosen.hours / features * 1e6
     alerts = sum(found.alerts.values())
     print(f"{chosen.hours:>6,} {features:>9} {alerts:>7} {found.messages:>9} {cpu:>7.1f} {wall:>7.1f} {each:>13.1f}")
+    described = replay_seconds(baseline, windows[:DESCRIBED], replace(rules, rules=(*rules.rules, EVERY_WINDOW)))
+    ratio = described / min(DESCRIBED, chosen.hours) / (cpu / chosen.hours)
+    print(f"with every window described: {described / min(DESCRIBED, chosen.hours) * 1e3:.1f} ms each, {ratio:.1f} x")
     stored = read_stored(baseline, windows[: chosen.stored])
     print(
         f"reading {chosen.stored:,} stored hours: {stored:.1f} s of CPU, {stored / chosen.stored * 1e3:.1f} ms an hour"
     )
-    print(f"limit {limit:.2g} s of CPU: {'kept' if cpu <= limit else 'MISSED'}")
-    return 0 if cpu <= limit else 1
+    is_kept = cpu <= limit and ratio >= LEAST_RATIO
+    print(f"limits {limit:.2g} s of CPU and {LEAST_RATIO:.0f} x: {'kept' if is_kept else 'MISSED'}")
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

@@ -243,7 +243,8 @@ def _numeric(
     statistics: Collection[str],
 ) -> Columns:
     reference, windows = profiles
-    below = np.add.accumulate(np.array([one.counts for one in windows]), axis=1, dtype=np.float64)
+    below = np.array([one.counts for one in windows]).astype(np.float64)
+    np.add.accumulate(below, axis=1, out=below)
     ends = np.append(cells.deciles, cells.edges.size)
     reference_below = np.add.accumulate(reference.counts, dtype=np.int64)
     theirs = reference_below.take(ends)

@@ -62,7 +62,7 @@ def pooled(sides: WindowRows, current: np.ndarray, reference: np.ndarray, *, are
     """
     smaller = np.minimum(sides.n, sides.m)
     least = least_rows(sides.reference_rows + sides.rows, np.maximum(smaller, 1))
-    window, cell = ((current >= (least[:, None] - reference)) & (reference > 0) & (smaller >= 1)[:, None]).nonzero()
+    window, cell = _kept(current, reference, np.where(smaller >= 1, least, np.iinfo(np.int64).max))
     if are_levels:
         window, cell = _largest(window, cell, current[window, cell] + reference[cell])
     mine, theirs = current[window, cell], reference[cell]
@@ -87,6 +87,14 @@ def pooled(sides: WindowRows, current: np.ndarray, reference: np.ndarray, *, are
     n, m = sides.n.astype(np.float64), np.full(sides.rows.size, float(sides.m))
     filled = FilledCells(members, Stretches(starts.astype(np.intp), sizes.astype(np.intp)), flat[0], flat[1], n, m)
     return PooledWindows(filled, has_other & (sizes == 1))
+
+
+def _kept(current: np.ndarray, reference: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Windows and cells that the reference has and that hold enough rows, in this order."""
+    # Most of thousands of levels are too rare in every window.
+    cells = np.flatnonzero((reference > 0) & (current.max(axis=0) >= least.min() - reference))
+    window, place = (current[:, cells] >= least[:, None] - reference[cells]).nonzero()
+    return window, cells[place]
 
 
 def _largest(window: np.ndarray, cell: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +147,7 @@ def widest_gaps(
         gaps = below[held].take(ends, axis=1)
         gaps *= float(m)
         gaps -= n[held, None] * theirs.astype(np.float64)
-        ks[held] = np.abs(gaps, out=gaps).max(axis=1) / (n[held] * float(m))
+        ks[held] = np.maximum(gaps.max(axis=1), -gaps.min(axis=1)) / (n[held] * float(m))
         return WidestGaps(ks, n, m)
     chosen = held.tolist()
     found = gaps_of([_below(bins, (reference, windows[i])) for i in chosen], chosen)
