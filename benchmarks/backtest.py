@@ -7,7 +7,8 @@ with each of them described, as a rule on a metric that columns do not hold make
 19 µs for a feature and window; laying its counts beside the others', adding them up and holding them against the
 baseline take 7 to 11 µs of NumPy alone on 1,000 bins, the objects that are kept of it 2 µs, and what an incident has
 to say is described. One week in twelve holds an incident in all shifted features, so that alerts open, last and
-resolve; one hour in a hundred has no rows. Stored states are those of an installation that was never compacted: a file an hour.
+resolve; one hour in a hundred has no rows. Stored states are those of an installation that
+was never compacted: a file an hour.
 """
 
 from __future__ import annotations
