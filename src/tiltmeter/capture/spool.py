@@ -18,6 +18,7 @@ from tiltmeter.domain.errors import UnreadableData
 
 if TYPE_CHECKING:
     from tiltmeter.capture.files import Files
+    from tiltmeter.capture.segment import SlotIdentity
 
 __all__ = [
     "Segment",
@@ -93,11 +94,20 @@ def sealed_segments(spool: Path | str, *, host: str | None = None, files: Files 
             if kind != "seg":
                 break  # segments are shipped in order, so what comes behind an open one waits
             with suppress(FileNotFoundError):  # another shipper was faster
-                header = decode_header(files.head(path, HEADER_BYTES))
-                identity = header.identity if header else read_identity(files, folder)
                 size = files.size(path)
+                identity = _identity_of(files, path)
                 found.append(Segment(identity.slot_id if identity else "", number, path, size, folder.parent.name))
     return found
+
+
+def _identity_of(files: Files, path: Path) -> SlotIdentity | None:
+    try:
+        header = decode_header(files.head(path, HEADER_BYTES))
+    except FileNotFoundError:
+        raise
+    except OSError:  # a sick disk: listed all the same, whoever reads it will say so
+        header = None
+    return header.identity if header else read_identity(files, path.parent)
 
 
 def read_segment(path: Path | str, *, files: Files = LOCAL_FILES) -> SegmentContents:

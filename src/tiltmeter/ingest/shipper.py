@@ -135,7 +135,11 @@ class Shipper:
                 break
         self.counters["dropped"] = dropped(self.spool)
         total += Shipped(self._batches().ship(now), waiting=total.waiting)
-        if flush or self.clock.monotonic() >= self._flush_at or self._loaded_segments() > 1000:
+        if (
+            flush
+            or self.clock.monotonic() >= self._flush_at
+            or sum(found.is_shipped for found in list(self._pending.values())) > 1000
+        ):
             total += self._flush_traffic()
             self._flush_at = self.clock.monotonic() + self.flush_every.total_seconds()
         return total
@@ -239,9 +243,6 @@ class Shipper:
     def _damaged_folder(self) -> Path:
         return self.damaged or Path(self.spool).parent / "damaged"
 
-    def _loaded_segments(self) -> int:
-        return sum(found.is_shipped for found in list(self._pending.values()))
-
     def _scan(self, now: datetime) -> int:
         """Read segments that are new, at most as many as memory allows; the number read."""
         with self._lock:
@@ -254,21 +255,26 @@ class Shipper:
         paths = {segment.path for segment in waiting}
         for gone in [path for path in self._pending if path not in paths]:
             del self._pending[gone]  # another shipper removed it
-        read = 0
+        before = len(self._pending)
         loaded = sum(found.row_bytes for found in self._pending.values())
+        sick: set[Path] = set()
         for segment in waiting:
-            if segment.path in self._pending:
+            slot = segment.path.parent
+            if segment.path in self._pending or slot in sick:
                 continue
             if loaded > self.loaded_bytes:
                 break
-            found = self._read(segment, now)
-            if found is None:
+            try:
+                found = self._read(segment, now)
+            except OSError as error:
+                sick.add(slot)  # the slot waits: its numbers go into the table in order; the other slots go on
+                _log.warning("segment_unreadable", segment=str(segment.path), error=str(error))
                 continue
-            self._count(found, now)
-            self._pending[segment.path] = found
-            loaded += found.row_bytes
-            read += 1
-        return read
+            if found is not None:
+                self._count(found, now)
+                self._pending[segment.path] = found
+                loaded += found.row_bytes
+        return len(self._pending) - before
 
     def _read(self, segment: Segment, now: datetime) -> ReadSegment | None:
         reader = SegmentReader(self.models, self._types, self.keep_raw, self._privacy)

@@ -135,7 +135,11 @@ def _damage(spool: Path) -> Iterator[Finding]:
             contents = read_segment(segment.path)
         except FileNotFoundError:
             continue  # shipped while we looked
-        except (TiltmeterError, OSError):
+        except OSError as error:
+            says = f"{segment.path} cannot be read ({error.strerror})"
+            yield Finding("spool", State.WRONG, says, "look at the disk; its slot waits, the others are shipped")
+            continue
+        except TiltmeterError:
             damaged.append(segment.path)
             is_exact = False
             continue

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from spools import START, fill, outcome, request
 from tables import FakeClock
 from tiltmeter.capture.record import encode_record
-from tiltmeter.capture.spool import SpoolWriter
+from tiltmeter.capture.spool import SpoolWriter, sealed_segments
 from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.model import Model
@@ -114,6 +114,22 @@ def test_a_damaged_segment_gives_its_good_records_and_is_set_aside(tmp_path, shi
     assert shipper.ship_once(flush=True).predictions == 9
     assert shipper.counters["records_lost"] == 1
     assert [p.name.startswith("api-1-slot-0001") for p in (tmp_path / "damaged").iterdir()] == [True]
+
+
+def test_a_segment_that_the_disk_does_not_give_holds_up_its_own_slot_alone(tmp_path, shipper, log):
+    for part in range(2):
+        fill(tmp_path / "spool", [request(part)], host="api-1")
+    fill(tmp_path / "spool", [request(2)], host="api-2")
+    first = sealed_segments(tmp_path / "spool", host="api-1")[0].path
+    content = first.read_bytes()
+    first.unlink()
+    first.mkdir()  # reading it fails with an error of the system
+    assert shipper.ship_once(flush=True).predictions == 1
+    assert shipper.ship_once(flush=True).predictions == 0
+    first.rmdir()
+    first.write_bytes(content)
+    assert shipper.ship_once(flush=True).predictions == 2
+    assert sorted(row["request_id"] for row in stored(log, ["request_id"])) == ["r-0", "r-1", "r-2"]
 
 
 @pytest.mark.skipif(

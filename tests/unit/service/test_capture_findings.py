@@ -73,6 +73,16 @@ def test_a_damaged_segment_is_named_with_what_is_lost(installation):
     assert finding.says == f"damaged: 1 segment, such as {segment.path}; records lost: 1"
 
 
+def test_a_segment_that_cannot_be_read_is_named(installation):
+    fill(installation.home / "spool", [request(n) for n in range(20, 30)])
+    (segment,) = sealed_segments(installation.home / "spool")
+    segment.path.unlink()
+    segment.path.mkdir()
+    (finding,) = wrong(look(installation))
+    assert finding.says == f"{segment.path} cannot be read (Is a directory)"
+    assert "its slot waits" in finding.to_do
+
+
 def test_a_full_budget_and_what_it_cost_are_said(installation):
     spool = installation.home / "spool"
     fill(spool, [request(n) for n in range(20, 100)])
