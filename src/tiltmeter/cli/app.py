@@ -14,7 +14,6 @@ from typer.main import get_command
 
 from tiltmeter import __version__
 from tiltmeter.cli.commands import COMMANDS
-from tiltmeter.cli.loading import loading
 from tiltmeter.domain.errors import TiltmeterError
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ class LazyGroup(TyperGroup):
 def load_command(name: str) -> Any:  # noqa: ANN401 - typer's command class is private
     """Import one command; a function becomes a command, a `typer.Typer` a group of commands."""
     module, _, attribute = COMMANDS[name][0].partition(":")
-    with loading():
-        target = getattr(import_module(module), attribute)
+    target = getattr(import_module(module), attribute)
     if not isinstance(target, typer.Typer):
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         single.command(name)(target)
