@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiltmeter.cli.output import split_kinds, split_names
+from tiltmeter.cli.output import split_names, split_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +80,12 @@ class Columns:
         from tiltmeter.api.columns import roles_of
 
         declared: dict[str, list[object]] = {}
-        for name, value in (pair for text in self.missing or () for pair in split_kinds([text]).items()):
+        for name, value in split_pairs(self.missing or (), option="missing", example="pdays=999"):
             declared.setdefault(name, []).append(_value(value))
         return roles_of(
             features=split_names(self.features, known) if self.features else None,
             ignore=split_names(self.ignore or (), known),
-            kinds=split_kinds(self.kinds or ()),
+            kinds=dict(split_pairs(self.kinds or (), option="kind", example="zip_code=categorical")),
             missing_values=declared,
             score=self.score,
             label=self.label,

@@ -100,18 +100,24 @@ def split_names(given: Sequence[str], known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def split_kinds(given: Sequence[str]) -> dict[str, str]:
-    """`name=kind` options; the name may hold an equals sign.
+def split_pairs(given: Sequence[str], *, option: str, example: str) -> list[tuple[str, str]]:
+    """What stands before and behind the equals sign of `name=value` options; the name may hold one too.
+
+    Args:
+        given: what the user wrote.
+        option: name of the option.
+        example: of one, for the hint.
 
     Raises:
         UsageError: an option has another form.
     """
-    found: dict[str, str] = {}
+    found = []
     for text in given:
-        name, equals, kind = text.rpartition("=")
+        name, equals, value = text.rpartition("=")
         if not equals or not name:
-            raise UsageError(f'--kind "{text}" is not of the form column=kind', hint="for example zip_code=categorical")
-        found[name] = kind.strip()
+            form = f'--{option} "{text}" is not of the form column={"kind" if option == "kind" else "value"}'
+            raise UsageError(form, hint=f"for example {example}")
+        found.append((name, value.strip()))
     return found
 
 

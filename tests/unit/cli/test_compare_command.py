@@ -61,6 +61,12 @@ REAL = [
     (("before.csv", "ragged.csv"), 1, "ragged.csv: the file cannot be read as CSV"),
     (("before.csv", "other.csv"), 1, "no column in common"),
     (("before.csv", "after.csv", "--score", "agee"), 2, 'did you mean "age"?'),
+    (
+        ("before.csv", "after.csv", "--missing", "age"),
+        2,
+        '--missing "age" is not of the form column=value; for example',
+    ),
+    (("before.csv", "after.csv", "--kind", "age"), 2, '--kind "age" is not of the form column=kind; for example'),
     (("before.csv", "empty.csv"), 1, "empty.csv: the file is empty"),
 ]
 
@@ -94,6 +100,8 @@ def test_the_first_line_is_the_answer(compare):
         (("before.csv", "cut.csv.gz"), 1, "cut.csv.gz"),
         (("before.csv", "other.csv"), 1, "no column in common"),
         (("before.csv", "after.csv", "--score", "agee"), 2, 'did you mean "age"?'),
+    (("before.csv", "after.csv", "--missing", "age"), 2, '--missing "age" is not of the form column=value; for example'),
+    (("before.csv", "after.csv", "--kind", "age"), 2, '--kind "age" is not of the form column=kind; for example'),
         (("before.csv", "after.csv", "--label", "sourc"), 2, 'did you mean "source"?'),
         (("before.csv", "after.csv", "--entity", "leed"), 2, 'did you mean "lead"?'),
         (("before.csv", "after.csv", "--features", "age,sorce"), 2, 'did you mean "source"?'),

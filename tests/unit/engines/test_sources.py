@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
@@ -195,6 +196,23 @@ def test_a_folder_is_one_data_set_in_the_order_of_its_files(tmp_path):
     profile = LocalEngine().profile(rows, bins)
     assert profile.features["only1"].rows == 1
     assert profile.features["day"].counts.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_files_of_a_folder_may_lack_columns_of_each_other(tmp_path, kind):
+    tables = {"a": pa.table({"x": [1, 2, 3], "plan": ["p", "q", "p"]}), "b": pa.table({"x": [4, 5], "extra": [7, 8]})}
+    for name, table in tables.items():
+        path = tmp_path / f"{name}.{kind}"
+        if kind == "csv":
+            pyarrow.csv.write_csv(table, path)
+        elif kind == "jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()), encoding="utf-8")
+        else:
+            pq.write_table(table, path)
+    rows = open_rows(tmp_path)
+    profile = LocalEngine().profile(rows, LocalEngine().fit(rows, ColumnRoles()))
+    assert profile.rows == 5
+    assert {name: feature.rows for name, feature in profile.features.items()} == {"x": 5, "plan": 3, "extra": 2}
 
 
 def test_a_delta_table_is_read_at_its_version(tmp_path):

@@ -48,7 +48,8 @@ class FilesRows:
         """The files, or their row groups; each may be read in a thread of its own."""
         listed: list[Rows] = []
         for file in self.files:
-            listed.extend(file.parts() if isinstance(file, ParquetRows) else [file])
+            alone = FilesRows(file.name, file.schema, (file,))  # asked for the columns of all files, it gives its own
+            listed.extend(file.parts() if isinstance(file, ParquetRows) else [alone])
         return listed
 
     def with_text(self, names: Sequence[str]) -> FilesRows:
