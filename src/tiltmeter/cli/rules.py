@@ -124,6 +124,8 @@ def _model(world: World, name: str | None) -> Model:
     from tiltmeter.domain.errors import UsageError
     from tiltmeter.registry import did_you_mean
 
+    if not world.models:
+        raise UsageError("no model is configured", hint="run it beside tiltmeter.yaml, or name that file with --config")
     if name is None and len(world.models) == 1:
         return next(iter(world.models.values()))
     if name is None or name not in world.models:

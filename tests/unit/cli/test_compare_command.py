@@ -100,7 +100,7 @@ def test_the_first_line_is_the_answer(compare):
         (("before.csv", "cut.csv.gz"), 1, "cut.csv.gz"),
         (("before.csv", "other.csv"), 1, "no column in common"),
         (("before.csv", "after.csv", "--score", "agee"), 2, 'did you mean "age"?'),
-    (("before.csv", "after.csv", "--missing", "age"), 2, '--missing "age" is not of the form column=value; for example'),
+    (("before.csv", "after.csv", "--missing", "age"), 2, '--missing "age" is not of the form column=value; for'),
     (("before.csv", "after.csv", "--kind", "age"), 2, '--kind "age" is not of the form column=kind; for example'),
         (("before.csv", "after.csv", "--label", "sourc"), 2, 'did you mean "source"?'),
         (("before.csv", "after.csv", "--entity", "leed"), 2, 'did you mean "lead"?'),

@@ -84,3 +84,11 @@ def test_wrong_usage_is_said_in_one_line(home, arguments, words):
     assert ran.code in (1, 2)
     assert len(ran.error_lines) == 1
     assert words in ran.error_lines[0]
+
+
+def test_without_an_installation_it_says_where_to_run(tmp_path):
+    ran = tiltmeter("rules", "backtest", cwd=tmp_path)
+    assert ran.code == 2
+    assert ran.error_lines == [
+        "tiltmeter: no model is configured; run it beside tiltmeter.yaml, or name that file with --config"
+    ]
