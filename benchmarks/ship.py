@@ -2,8 +2,8 @@
 
     python benchmarks/ship.py [--rows 200000] [--commits 2000] [--json]
 
-Everything runs in one process, and CPU time is that of the process. A busy machine still makes it up to half as much more,
-so what is compared is measured in turns.
+Everything runs in one process, and CPU time is that of the process. A busy machine still makes it half as much more, so
+what is compared is measured in turns.
 """
 
 from __future__ import annotations
