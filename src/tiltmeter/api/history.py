@@ -128,6 +128,9 @@ def profiled_windows(
     states = engine.profile_hours(rows, bins, model="", time=time, version=None, segments=(), zone=zone, grain=grain)
     by_start = {key.window_start: profile for key, profile in states.items()}
     if not by_start:
+        if since is not None:
+            what = f'no row with a time in "{time}" lies at or after {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC'
+            raise EmptyWindow(what, at=rows.name, hint="name an earlier --baseline-until, or another --time-column")
         raise EmptyWindow(f'no row to judge has a time in "{time}"', at=rows.name, hint="is it the right column?")
     moments = [*by_start, since] if since is not None else list(by_start)
     return [(window, by_start.get(window.start)) for window in _windows(moments, grain, zone, rows.name)]

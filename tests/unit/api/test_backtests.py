@@ -180,7 +180,7 @@ def test_a_baseline_before_the_first_row_is_refused():
 
 
 def test_nothing_after_the_baseline_is_refused():
-    with pytest.raises(EmptyWindow, match="no row to judge"):
+    with pytest.raises(EmptyWindow, match="lies at or after 2026-09-11 00:00 UTC; name an earlier"):
         replayed([])
 
 
