@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ def test_ctrl_c_reaches_the_command_alone_and_make_ends_well(tmp_path):
     (tmp_path / "Makefile").write_text(f"demo:\n\t@{sys.executable} {WRAPPER} {sys.executable} patient.py\n")
     child, terminal = pty.fork()
     if child == 0:
+        # A suite that was started in the background inherits an ignored Ctrl-C; a terminal's shell never has one.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execvp("make", ["make", "-C", str(tmp_path), "--no-print-directory", "demo"])  # noqa: S606 - the real make
     try:
         _read_until(terminal, "ready")
