@@ -51,13 +51,17 @@ def away(tmp_path: Path, seconds: int, *, per_second: int) -> tuple[float, int]:
     shipper.turn(clock.now())
     tables.rename(tmp_path / "gone")
     tables.write_text("the volume is not mounted")
-    tries = shipper.counters["failed_turns"]
+    tries, predicted = shipper.counters["failed_turns"], 0.0
     for second in range(0, seconds, 60):
         first = 1 + second * per_second
         fill(tmp_path / "spool", [request(n) for n in range(first, first + 60 * per_second)])
         for _ in range(12):
             clock.pass_(5)
             shipper.turn(clock.now())
+        predicted = predicted or spool_bytes(tmp_path / "spool") * seconds / 60
+    assert 0.9 < spool_bytes(tmp_path / "spool") / predicted < 1.1, (
+        "the first minute says how much room an outage takes"
+    )
     assert shipper.counters["failed_turns"] - tries <= seconds / 60 + 7, "no busy loop while the table is away"
     tables.unlink()
     (tmp_path / "gone").rename(tables)
@@ -68,6 +72,10 @@ def away(tmp_path: Path, seconds: int, *, per_second: int) -> tuple[float, int]:
     expect(log, range(1 + seconds * per_second))
     assert sealed_segments(tmp_path / "spool") == []
     return took, memory
+
+
+def spool_bytes(spool: Path) -> int:
+    return sum(segment.stat().st_size for segment in spool.rglob("*.seg"))
 
 
 def ship_until(spool: str, tables: str, seconds: float) -> None:
