@@ -135,11 +135,8 @@ class Shipper:
                 break
         self.counters["dropped"] = dropped(self.spool)
         total += Shipped(self._batches().ship(now), waiting=total.waiting)
-        if (
-            flush
-            or self.clock.monotonic() >= self._flush_at
-            or sum(found.is_shipped for found in list(self._pending.values())) > 1000
-        ):
+        shipped = sum(found.is_shipped for found in list(self._pending.values()))
+        if flush or self.clock.monotonic() >= self._flush_at or shipped > 1000:
             total += self._flush_traffic()
             self._flush_at = self.clock.monotonic() + self.flush_every.total_seconds()
         return total
@@ -259,15 +256,14 @@ class Shipper:
         loaded = sum(found.row_bytes for found in self._pending.values())
         sick: set[Path] = set()
         for segment in waiting:
-            slot = segment.path.parent
-            if segment.path in self._pending or slot in sick:
+            if segment.path in self._pending or segment.path.parent in sick:
                 continue
             if loaded > self.loaded_bytes:
                 break
             try:
                 found = self._read(segment, now)
             except OSError as error:
-                sick.add(slot)  # the slot waits: its numbers go into the table in order; the other slots go on
+                sick.add(segment.path.parent)  # it waits: its numbers go into the table in order; the other slots go on
                 _log.warning("segment_unreadable", segment=str(segment.path), error=str(error))
                 continue
             if found is not None:

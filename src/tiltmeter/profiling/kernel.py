@@ -391,12 +391,4 @@ def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) 
     return profile + counter.count(counter.plain(batch))
 
 
-__all__ = [
-    "COMPILED_ROWS",
-    "Counter",
-    "PlainBatch",
-    "compiled_kernel",
-    "over_parts",
-    "pays_to_compile",
-    "profile_rows",
-]
+__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "over_parts", "pays_to_compile", "profile_rows"]
