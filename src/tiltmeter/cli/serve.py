@@ -16,6 +16,7 @@ from tiltmeter.service.checkup import access_of
 from tiltmeter.service.home import bound_socket, write_ports
 from tiltmeter.service.running import serve as run_service
 from tiltmeter.service.signals import answering
+from tiltmeter.store.light import leave_pandas_out
 
 if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
@@ -36,6 +37,7 @@ def serve(
     Example:
         tiltmeter serve --dashboard
     """
+    leave_pandas_out()
     configuration = load_settings(config)
     child = _start_dashboard(configuration, configuration.settings.dashboard.port) if dashboard else None
     try:

@@ -13,6 +13,7 @@ from tiltmeter.config.load import load_settings
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.service.ship import LiveServer
 from tiltmeter.service.signals import stopping
+from tiltmeter.store.light import leave_pandas_out
 from tiltmeter.wiring import SystemClock, prepare_home, stored_log
 
 
@@ -30,6 +31,7 @@ def ship(
     Example:
         tiltmeter ship --port 8781
     """
+    leave_pandas_out()
     configuration = load_settings(config)
     prepare_home(configuration)
     settings = configuration.settings

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from command_line import tiltmeter
+from spools import fill, request
 from tiltmeter import __version__
 from tiltmeter.cli.app import load_command
 from tiltmeter.cli.commands import COMMANDS
@@ -49,6 +50,23 @@ def test_a_small_comparison_imports_neither_pandas_nor_the_compiled_kernel(tmp_p
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_shipping_brings_rows_into_the_table_without_pandas(tmp_path):
+    fill(tmp_path / "spool", [request(n) for n in range(5)])
+    (tmp_path / "tiltmeter.yaml").write_text("models:\n  lead-scoring: {}\n")
+    code = (
+        "import sys\nfrom tiltmeter.cli.app import main\n"
+        f"try:\n    main(['ship', '--once', '--config', {str(tmp_path / 'tiltmeter.yaml')!r},"
+        f" '--spool', {str(tmp_path / 'spool')!r}])\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('pandas' in sys.modules)\n"
+        "import pandas, pyarrow\n"
+        "frame = pandas.DataFrame({'size': [1.5, None], 'plan': pandas.Categorical(['pro', None])})\n"
+        "print(pyarrow.table(frame).to_pandas().equals(frame))\n"  # whoever does use it finds it
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-3:] == ["5 predictions and 0 outcomes shipped", "False", "True"]
 
 
 def test_help_takes_less_than_a_quarter_of_a_second():
