@@ -110,6 +110,7 @@ class Capture:
         )
         may_wait = on_full != "drop" or self.writer.durability == "disk"
         self._exchange = PatientExchange if may_wait else SWIFTEST
+        self._in_flight = self.writer.in_flight.requests
         if spool is None and writer is None:
             sys.stderr.write(f"tiltmeter: requests are recorded in {self.writer.spool.absolute()}\n")
         self._samples = sampling < 1.0
@@ -138,27 +139,29 @@ class Capture:
             await app(scope, receive, send)
             return
         exchange = None
+        mark = id(scope)
         try:
             path = scope["path"]
-            if not (
-                path in self._excluded
-                or path.startswith(self._excluded_below)
-                or (self._samples and self._is_left_out())
-            ):
-                exchange = self._exchange(self._options, self.writer, scope, receive, send)
+            if not (path in self._excluded or path.startswith(self._excluded_below)):
+                self._in_flight.add(mark)  # sampled out or not: it occupies the worker
+                if not (self._samples and self._is_left_out()):
+                    exchange = self._exchange(self._options, self.writer, scope, receive, send)
         except Exception as error:  # noqa: BLE001 - capture boundary: the request is served whatever goes wrong here
             self.writer.counters.add("capture_errors")
             report("capture_failed", "a request could not be watched", error=error)
-        if exchange is None:
-            await app(scope, receive, send)
-            return
         try:
-            await app(scope, exchange.receive, exchange.send)
-        except BaseException as error:
-            await exchange.fail(error)
-            raise
-        if not exchange.done:
-            exchange.end()
+            if exchange is None:
+                await app(scope, receive, send)
+                return
+            try:
+                await app(scope, exchange.receive, exchange.send)
+            except BaseException as error:
+                await exchange.fail(error)
+                raise
+            if not exchange.done:
+                exchange.end()
+        finally:
+            self._in_flight.discard(mark)
 
     def _is_left_out(self) -> bool:
         return self._options.chance() >= self._options.sampling

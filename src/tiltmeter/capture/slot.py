@@ -1,6 +1,7 @@
 """A slot: one folder of segments, owned by one worker at a time, taken over when its owner dies.
 
     spool/<host>/slot-0001/id            slot id, mark; carries the owner's lock
+                          /in_flight     requests in the owner's hands; gone with it
                           /000041.seg    sealed, waits for the shipper
                           /000042.open   appended to
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tiltmeter.capture.files import Files
 
 IDENTITY_FILE = "id"
+IN_FLIGHT_FILE = "in_flight"
 MOST_SLOTS = 9_999
 """More workers than that on one host is a mistake in the configuration."""
 
@@ -272,6 +274,7 @@ def take_over(files: Files, folder: Path) -> bool:
     if lock is None:
         return False
     try:
+        files.unlink(folder / IN_FLIGHT_FILE)
         before = segments_in(files, folder)
         files.close(recover_slot(files, folder, lock).fd)
         return segments_in(files, folder) != before

@@ -26,6 +26,7 @@ __all__ = [
     "SpoolRefused",
     "SpoolWriter",
     "read_segment",
+    "records_in",
     "remove_segment",
     "sealed_segments",
     "take_over_abandoned",
@@ -139,6 +140,18 @@ def read_segment(path: Path | str, *, files: Files = LOCAL_FILES) -> SegmentCont
         lost_bytes=scan.lost_bytes,
         torn_bytes=scan.tail_bytes,
     )
+
+
+def records_in(path: Path | str, *, files: Files = LOCAL_FILES) -> int:
+    """Records of a sealed segment: as the segments behind it say, else counted.
+
+    Raises:
+        UnreadableData: nothing says who wrote the segment.
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    _, count = limit_of(files, path.parent, int(path.name.partition(".")[0]))
+    return len(read_segment(path, files=files).records) if count is None else count
 
 
 def remove_segment(path: Path | str, *, files: Files = LOCAL_FILES) -> None:

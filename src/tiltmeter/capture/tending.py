@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.counters import Counters
 from tiltmeter.capture.files import LOCAL_FILES
+from tiltmeter.capture.in_flight import TOLD_EVERY_SECONDS, InFlight
 from tiltmeter.capture.report import report, tell
 from tiltmeter.capture.segment import FRAME_BYTES, SegmentHeader, encode_closing, frame_seed
 from tiltmeter.capture.slot import OwnedSlot, claim_slot, host_name, open_segment, seal_segment
@@ -67,6 +68,7 @@ class TendedSpool(Pen):
         self.spool = Path(spool)
         self.durability = durability
         self.counters = Counters(files)
+        self.in_flight = InFlight(files)
         self._budget = budget or Budget()
         self._seal_bytes = seal_bytes
         self._seal_seconds = seal_seconds
@@ -128,6 +130,7 @@ class TendedSpool(Pen):
             self._files.close(slot.fd)
             self._files.close(slot.lock)
             raise
+        self.in_flight.attach(slot.folder)
         self._slot, self._mark, self._last_number = slot, slot.identity.mark, slot.number
         if self._threaded:
             self._thread = threading.Thread(target=self._run, name="tiltmeter-spool", daemon=True)
@@ -275,7 +278,7 @@ class TendedSpool(Pen):
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(self._pause())
+            self._rest(self._pause())
             if self._linger and self._waiting:
                 time.sleep(self._linger)
             self._wake.clear()
@@ -285,13 +288,22 @@ class TendedSpool(Pen):
                 self.counters.add("capture_errors")
                 report("spool_tending_failed", "an error inside the spool", error=error)
 
-    def _pause(self) -> float | None:
+    def _pause(self) -> float:
         if self._sealing:
             return _RETRY_SECONDS
         due = self._seal_due()
         if self._is_short or self._room <= FRAME_ROOM:
             due = min(due, ROOM_SECONDS_WHEN_FULL)
-        return None if due == float("inf") else max(0.0, due)
+        return max(0.0, due)
+
+    def _rest(self, seconds: float) -> None:
+        """Until something is to be done, at most so long; what is in flight is told meanwhile."""
+        until = self._monotonic() + seconds
+        while True:
+            now = self._monotonic()
+            self.in_flight.tell(now)
+            if now >= until or self._wake.wait(min(until - now, TOLD_EVERY_SECONDS)):
+                return
 
     def close(self) -> None:
         """Seal what is there and give the slot back. A later `put` claims one again."""
@@ -305,6 +317,7 @@ class TendedSpool(Pen):
                 if segment is not None and segment.fd >= 0:
                     self._files.close(segment.fd)
             self.counters.detach()
+            self.in_flight.detach()
             if self._slot is not None:
                 self._files.close(self._slot.lock)
             self._forget()
@@ -318,6 +331,7 @@ class TendedSpool(Pen):
             if self._slot is not None:
                 self._files.close(self._slot.lock)
         self.counters.forget_after_fork()
+        self.in_flight.forget_after_fork()
         self._forget()
 
 

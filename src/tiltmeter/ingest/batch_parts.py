@@ -24,6 +24,7 @@ import structlog
 from tiltmeter.domain.batch_run import FAILED_MARK, MANIFEST_FILE, WRITING, BatchManifest, RunState, decode_manifest
 from tiltmeter.ingest.aside import set_aside
 from tiltmeter.ingest.killed_runs import end_killed_runs, forget_marks
+from tiltmeter.ingest.live_predictions import PredictionCounts
 from tiltmeter.ingest.private import private_columns
 from tiltmeter.store.schema import BATCH_RUNS, FEATURE_PREFIX, PREDICTIONS
 from tiltmeter.store.table import ConcurrentCommitError
@@ -57,6 +58,7 @@ class BatchShipper:
         damaged: where runs go that cannot be read.
         counters: what did not fit, by reason.
         privacy: rules by model, which hold again here.
+        predictions: counts the rows that are new.
     """
 
     spool: Path
@@ -65,6 +67,7 @@ class BatchShipper:
     damaged: Path
     counters: Counter[str] = field(default_factory=Counter)
     privacy: Mapping[str, Privacy] = field(default_factory=dict)
+    predictions: PredictionCounts = field(default_factory=PredictionCounts)
 
     def ship(self, now: datetime) -> int:
         """Every complete run; the number of rows that are new.
@@ -122,6 +125,7 @@ class BatchShipper:
             except ConcurrentCommitError:
                 self.counters["rival_commits"] += 1
                 continue
+            self.predictions.count(rows)
             return int(rows.num_rows)
         raise ConcurrentCommitError(PREDICTIONS.name, f"{RIVAL_TRIES} times in a row")
 

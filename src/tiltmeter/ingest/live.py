@@ -154,7 +154,7 @@ def prometheus_text(live: LiveTraffic, counters: Mapping[str, int], gauges: Mapp
     lines.append("# TYPE tiltmeter_http_requests_total counter")
     series = live.series()
     for (model, version, route, code), requests, _ in series:
-        labels = _labels(model=model, model_version=version, route=route, code_class=code)
+        labels = labels_text(model=model, model_version=version, route=route, code_class=code)
         lines.append(f"tiltmeter_http_requests_total{labels} {requests}")
     lines.extend(_histogram(series))
     lines.extend(_percentiles(live, now))
@@ -165,9 +165,17 @@ def prometheus_text(live: LiveTraffic, counters: Mapping[str, int], gauges: Mapp
     return "\n".join(lines) + "\n"
 
 
+_MEANINGS = {
+    "tiltmeter_http_requests_in_flight": "Requests that the workers of this host handle, as told in the last half "
+    "second; background tasks included, excluded paths not",
+    "tiltmeter_prediction_log_queue_length": "Records in sealed segments of the spool that are not in the tables yet",
+}
+
+
 def _alone(name: str, kind: str, value: float) -> list[str]:
-    meaning = name.removeprefix("tiltmeter_").removesuffix("_total").replace("_", " ").capitalize()
-    return [f"# HELP {name} {meaning}.", f"# TYPE {name} {kind}", f"{name} {value:g}"]
+    said = name.removeprefix("tiltmeter_").removesuffix("_total").replace("_", " ").capitalize()
+    # All digits: a counter of ten million that shows six of them would seem to stand still.
+    return [f"# HELP {name} {_MEANINGS.get(name, said)}.", f"# TYPE {name} {kind}", f"{name} {value!r}"]
 
 
 def _histogram(series: list[tuple[tuple[str, str, str, str], int, dict[int, int]]]) -> list[str]:
@@ -180,10 +188,10 @@ def _histogram(series: list[tuple[tuple[str, str, str, str], int, dict[int, int]
         labels = {"model": model, "model_version": version, "route": route}
         for limit in EXACT_EDGES_MS:
             below = round((share_within(latency, limit) or 0.0) * sum(latency.values()))
-            lines.append(f"{name}_bucket{_labels(**labels, le=f'{limit / 1000:g}')} {below}")
-        lines.append(f"{name}_bucket{_labels(**labels, le='+Inf')} {sum(latency.values())}")
-        lines.append(f"{name}_sum{_labels(**labels)} {_sum_seconds(latency):.6f}")
-        lines.append(f"{name}_count{_labels(**labels)} {sum(latency.values())}")
+            lines.append(f"{name}_bucket{labels_text(**labels, le=f'{limit / 1000:g}')} {below}")
+        lines.append(f"{name}_bucket{labels_text(**labels, le='+Inf')} {sum(latency.values())}")
+        lines.append(f"{name}_sum{labels_text(**labels)} {_sum_seconds(latency):.6f}")
+        lines.append(f"{name}_count{labels_text(**labels)} {sum(latency.values())}")
     return lines
 
 
@@ -201,11 +209,13 @@ def _percentiles(live: LiveTraffic, now: datetime) -> list[str]:
         for quantile in _SHARES:
             value = numbers["latency_ms"][quantile]
             if value is not None:
-                lines.append(f"{name}{_labels(model=model, percentile=quantile)} {value / 1000.0:g}")
+                lines.append(f"{name}{labels_text(model=model, percentile=quantile)} {value / 1000.0:g}")
     return lines
 
 
-def _labels(**labels: str) -> str:
+def labels_text(**labels: str) -> str:
+    """Labels of a series in Prometheus' text format, values escaped."""
+
     # Names of models and routes are hostile text: backslash, quote and line end are what the format can break on.
     def escaped(text: str) -> str:
         return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -58,6 +58,7 @@ class ReadSegment:
         traffic: what it adds to the traffic table.
         counts: what was wrong with its records, by reason.
         routes: how answers could be read, by "model METHOD /route".
+        records: undamaged records, requests and outcomes.
         damaged: the file must be set aside, its good records count.
     """
 
@@ -68,6 +69,7 @@ class ReadSegment:
     traffic: TrafficCounts = field(default_factory=TrafficCounts)
     counts: Counter[str] = field(default_factory=Counter)
     routes: dict[str, RouteReport] = field(default_factory=dict)
+    records: int = 0
     damaged: bool = False
     is_shipped: bool = False
     has_traffic_stored: bool = False
@@ -111,7 +113,7 @@ class SegmentReader:
             OSError: the file is gone or cannot be read.
         """
         contents = read_segment(segment.path)
-        found = ReadSegment(segment, contents.slot_id, damaged=contents.damaged)
+        found = ReadSegment(segment, contents.slot_id, records=len(contents.records), damaged=contents.damaged)
         if contents.lost_records:
             found.counts["records_lost"] += contents.lost_records
         reading = _Reading(self, found, contents.seq, ingest_us)

@@ -26,16 +26,16 @@ from tiltmeter.domain.errors import StoreError, UnreadableData
 from tiltmeter.ingest.aside import set_aside
 from tiltmeter.ingest.batch_parts import BatchShipper
 from tiltmeter.ingest.columns import FeatureTypes
-from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
+from tiltmeter.ingest.live import LiveTraffic
+from tiltmeter.ingest.live_predictions import PredictionCounts
 from tiltmeter.ingest.private import rules_of
 from tiltmeter.ingest.segments import ReadSegment, RouteReport, SegmentReader
 from tiltmeter.ingest.standing import (
+    Queue,
     Shipped,
+    Standing,
     age_of_oldest,
-    all_counters,
     dropped,
-    forms_json,
-    routes_json,
     transactions,
     unwritten,
 )
@@ -94,9 +94,11 @@ class Shipper:
     keep_raw: str = "unmapped"
     loaded_bytes: int = LOADED_BYTES
     live: LiveTraffic = field(default_factory=LiveTraffic)
+    predictions: PredictionCounts = field(default_factory=PredictionCounts)
     counters: Counter[str] = field(default_factory=Counter)
     routes: dict[str, RouteReport] = field(default_factory=dict)
     _pending: dict[Path, ReadSegment] = field(default_factory=dict)
+    _queue: Queue = field(default_factory=Queue)
     _types: FeatureTypes = field(default_factory=FeatureTypes)
     _privacy: dict[str, Privacy] = field(default_factory=dict)
     _wait: float = 0.0
@@ -194,28 +196,18 @@ class Shipper:
 
     def live_snapshot(self, now: datetime | None = None) -> dict[str, Any]:
         """What `/live` answers: the last minute by model, the states of half an hour, and how the shipper stands."""
-        now = now or self.clock.now()
-        return {
-            "schema": "tiltmeter.live/1",
-            "at": now.isoformat(),
-            "host": self.host,
-            "models": self.live.snapshot(now, self.models),
-            "states": [state_json(state) for state in self.live.states()],
-            "routes": routes_json(self.routes),
-            "capture": forms_json(self.spool),
-            "shipper": {
-                "waiting_segments": len(self._pending),
-                "spool_age_seconds": self.spool_age(now),
-                "last_shipped": self._last_shipped.isoformat() if self._last_shipped else None,
-                "counts": dict(sorted(self.counters.items())),
-            },
-        }
+        return self._standing().as_json(now or self.clock.now(), self.models)
 
     def prometheus(self, now: datetime | None = None) -> str:
         """What `/metrics` of a host that only ships answers."""
-        now = now or self.clock.now()
-        gauges = {"spool_waiting_segments": float(len(self._pending)), "spool_age_seconds": self.spool_age(now)}
-        return prometheus_text(self.live, all_counters(self.counters, self.spool), gauges, now)
+        standing = self._standing()
+        return standing.prometheus(now or self.clock.now(), self._queue.length(standing.pending))
+
+    def _standing(self) -> Standing:
+        return Standing(
+            self.spool, self.host, self.live, self.predictions, self.counters, self.routes,
+            list(self._pending.values()), self._last_shipped,
+        )  # fmt: skip
 
     def spool_age(self, now: datetime | None = None) -> float:
         """Age in seconds of the oldest sealed segment that is not in the tables; 0 when none waits."""
@@ -234,8 +226,9 @@ class Shipper:
 
     def _batches(self) -> BatchShipper:
         return BatchShipper(
-            Path(self.spool), self.log, self._types, self._damaged_folder(), self.counters, self._privacy
-        )
+            Path(self.spool), self.log, self._types, self._damaged_folder(), self.counters, self._privacy,
+            self.predictions,
+        )  # fmt: skip
 
     def _damaged_folder(self) -> Path:
         return self.damaged or Path(self.spool).parent / "damaged"
@@ -270,6 +263,7 @@ class Shipper:
                 self._count(found, now)
                 self._pending[segment.path] = found
                 loaded += found.row_bytes
+        self._queue.keep([segment for segment in waiting if segment.path not in self._pending])
         return len(self._pending) - before
 
     def _read(self, segment: Segment, now: datetime) -> ReadSegment | None:
@@ -284,6 +278,8 @@ class Shipper:
 
     def _count(self, found: ReadSegment, now: datetime) -> None:
         self.live.add(found.traffic, now=now)
+        if found.predictions is not None:
+            self.predictions.count(found.predictions)
         self.counters.update(found.counts)
         for name, report in found.routes.items():
             known = self.routes.setdefault(name, RouteReport())

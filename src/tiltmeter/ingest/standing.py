@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.capture.counters import read_counters, read_forms
+from tiltmeter.capture.in_flight import read_in_flight
+from tiltmeter.capture.spool import records_in
+from tiltmeter.domain.errors import UnreadableData
+from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
 from tiltmeter.store.traffic import TrafficCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from tiltmeter.capture.spool import Segment
+    from tiltmeter.domain.model import Model
     from tiltmeter.domain.traffic import TrafficState
+    from tiltmeter.ingest.live_predictions import PredictionCounts
     from tiltmeter.ingest.segments import ReadSegment, RouteReport
 
 
@@ -36,6 +44,84 @@ class Shipped:
             self.traffic_rows + other.traffic_rows,
             other.waiting,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """One look at a shipper, for `/live` and `/metrics`.
+
+    Args:
+        spool: root of the spool.
+        host: whose segments are shipped; None for all.
+        live: traffic of the last minutes.
+        predictions: counted since the start.
+        counters: of the shipper.
+        routes: how answers could be read.
+        pending: segments that were read and are still there.
+        last_shipped: when rows were last committed.
+    """
+
+    spool: Path | str
+    host: str | None
+    live: LiveTraffic
+    predictions: PredictionCounts
+    counters: Mapping[str, int]
+    routes: Mapping[str, RouteReport]
+    pending: Sequence[ReadSegment]
+    last_shipped: datetime | None
+
+    def as_json(self, now: datetime, models: Mapping[str, Model]) -> dict[str, Any]:
+        """The last minute by model, the states of half an hour, workers, and how the shipper stands."""
+        return {
+            "schema": "tiltmeter.live/1",
+            "at": now.isoformat(),
+            "host": self.host,
+            "models": self.live.snapshot(now, models),
+            "states": [state_json(state) for state in self.live.states()],
+            "routes": routes_json(self.routes),
+            "capture": workers_json(self.spool),
+            "shipper": {
+                "waiting_segments": len(self.pending),
+                "spool_age_seconds": age_of_oldest(self.pending, now),
+                "last_shipped": self.last_shipped.isoformat() if self.last_shipped else None,
+                "counts": dict(sorted(self.counters.items())),
+            },
+        }
+
+    def prometheus(self, now: datetime, queue_length: int) -> str:
+        """Everything that a host that only ships answers on `/metrics`."""
+        gauges = {
+            "http_requests_in_flight": float(sum(read_in_flight(self.spool, host=self.host).values())),
+            "prediction_log_queue_length": float(queue_length),
+            "spool_waiting_segments": float(len(self.pending)),
+            "spool_age_seconds": age_of_oldest(self.pending, now),
+        }
+        counters = all_counters(self.counters, self.spool)
+        return prometheus_text(self.live, counters, gauges, now) + self.predictions.prometheus()
+
+
+class Queue:
+    """Records of sealed segments that are not in the tables yet: exact, however few of them were read."""
+
+    def __init__(self) -> None:
+        self._unread: list[Segment] = []
+        self._known: dict[Path, int] = {}
+
+    def keep(self, unread: list[Segment]) -> None:
+        """Segments that wait to be read."""
+        self._unread = unread
+
+    def length(self, pending: Iterable[ReadSegment]) -> int:
+        """Records in them and in segments that were read and not shipped."""
+        unread = [segment.path for segment in self._unread]
+        self._known = {path: self._known[path] if path in self._known else _records(path) for path in unread}
+        return sum(self._known.values()) + sum(found.records for found in pending if not found.is_shipped)
+
+
+def _records(path: Path) -> int:
+    with suppress(OSError, UnreadableData):  # shipped or set aside meanwhile
+        return records_in(path)
+    return 0
 
 
 def unwritten(pending: Iterable[ReadSegment]) -> list[TrafficState]:
@@ -72,10 +158,13 @@ def routes_json(routes: Mapping[str, RouteReport]) -> dict[str, Any]:
     }
 
 
-def forms_json(spool: Path | str) -> list[dict[str, str]]:
-    """Which form of capture each slot's last worker ran, for `/live`."""
-    forms = sorted(read_forms(spool).items())
-    return [{"host": slot.parent.name, "slot": slot.name, "form": form} for slot, form in forms]
+def workers_json(spool: Path | str) -> list[dict[str, str | int]]:
+    """Which form of capture each slot's last worker ran, and the requests it handles now, for `/live`."""
+    in_flight = read_in_flight(spool)
+    return [
+        {"host": slot.parent.name, "slot": slot.name, "form": form, "in_flight": in_flight.get(slot, 0)}
+        for slot, form in sorted(read_forms(spool).items())
+    ]
 
 
 def all_counters(shipper: Mapping[str, int], spool: Path | str) -> dict[str, int]:

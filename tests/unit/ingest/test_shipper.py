@@ -185,8 +185,8 @@ def test_live_says_which_form_of_capture_ran_in_each_slot(tmp_path, shipper):
     fill(tmp_path / "spool", [request(2)], host="api-2")
     (tmp_path / "spool/api-2/slot-0001/counters").write_text('{"form": "compiled"}')
     assert shipper.live_snapshot()["capture"] == [
-        {"host": "api-1", "slot": "slot-0001", "form": FORM},
-        {"host": "api-2", "slot": "slot-0001", "form": "compiled"},
+        {"host": "api-1", "slot": "slot-0001", "form": FORM, "in_flight": 0},
+        {"host": "api-2", "slot": "slot-0001", "form": "compiled", "in_flight": 0},
     ]
 
 
