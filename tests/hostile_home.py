@@ -141,6 +141,11 @@ def _outcomes(names, model):
     return tuple(metrics)
 
 
+def segment(names, place):
+    """How the address of a page names the segment of this place."""
+    return f"source = {names[place]}"
+
+
 def incident_id(place):
     """Id of the incident that carries the name at this place."""
     return f"inc_{place:016d}"

@@ -2,19 +2,13 @@
 
 from urllib.parse import urlencode
 
-import polars as pl
 import pytest
 
 import hostile_home
+import hostile_reports
 from browsing import PATIENCE_MS, Visit, opened_browser, served_dashboard
 from hostile_words import SHORT
-from tables import FakeClock
-from tiltmeter import compare
-from tiltmeter.api.period import period_of
-from tiltmeter.config.load import load_settings
-from tiltmeter.domain.window import Grain, Window
 from tiltmeter.views.dashboard.screens import PAGES
-from tiltmeter.wiring import build_world
 
 pytestmark = pytest.mark.slow
 
@@ -39,10 +33,13 @@ def address(configuration, tmp_path_factory):
 @pytest.mark.parametrize("width", [1440, 390])
 def test_no_page_reads_a_name_as_anything_but_letters(browser, address, width):
     visit = Visit(browser, width=width, ours=address)
+    segment = hostile_home.segment(SHORT, 1)
     for name, page in PAGES.items():
-        query = {"id": hostile_home.incident_id(5)} if name == "incident" else {"f": SHORT[4]}
+        query = {"id": hostile_home.incident_id(5)} if name == "incident" else {"f": SHORT[4], "segment": segment}
         visit.goto(f"{address}/{page.path}?{urlencode(query)}")
         assert visit.damage() == [], name
+        if name == "outcomes":
+            assert visit.page.get_by_text("Newest matured cohort").count(), "the page of outcomes shows none"
     visit.close()
 
 
@@ -56,25 +53,9 @@ def test_rows_on_a_click_are_letters_too(browser, address):
 
 
 def test_reports_show_letters_without_script_and_links(browser, configuration, tmp_path):
-    reports = written_reports(configuration, SHORT, tmp_path)
     visit = Visit(browser, width=390, ours="file:")
-    for report in reports:
+    for kind, report in hostile_reports.written(configuration, SHORT, tmp_path).items():
         assert "evil.example" in report.read_text(encoding="utf-8"), "the names do not even occur"
         visit.page.goto(report.as_uri())
-        assert visit.damage() == [], report.name
+        assert visit.damage() == [], kind
     visit.close()
-
-
-def written_reports(configuration, names, folder):
-    """Both kinds of report over hostile names: of a comparison and of a day."""
-    before = pl.DataFrame({name: [name, names[0]] * 150 for name in names})
-    after = pl.DataFrame({name: [names[-1 - place], name] * 150 for place, name in enumerate(names)})
-    comparison = folder / "comparison.html"
-    compare(before, after).to_html(str(comparison))
-    clock = FakeClock(hostile_home.END)
-    world = build_world(load_settings(configuration, environ={}), clock=clock, with_channels=False)
-    day = Window(hostile_home.END.replace(day=8), hostile_home.END, Grain.DAY)
-    period = folder / "day.html"
-    period.write_text(period_of(world, next(iter(world.models.values())), day).to_html(), encoding="utf-8")
-    world.state.close()
-    return comparison, period
