@@ -81,6 +81,8 @@ def _start_dashboard(configuration: Configuration, port: int) -> subprocess.Pope
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "type",
         "client.showErrorLinks": "false",
+        # The greeting names the address that the internet sees, which a host out there is asked for.
+        "logger.hideWelcomeMessage": "true",
         "server.fileWatcherType": "none",
     }
     surroundings = dict(os.environ)
