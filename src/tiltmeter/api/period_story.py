@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tiltmeter.domain.window import Window
 
 
+_NO_SHARE = frozenset({"outcomes.auc"})
+"""Between 0 and 1 and yet a share of nothing that anybody counts."""
+
+
 def period_title(found: Period) -> str:
     """`lead-scoring, week 47 of 2026`."""
     day = found.window.start.astimezone(found.zone)
@@ -65,12 +69,16 @@ def _incident_words(found: Period) -> str:
     if not critical + warning:
         return "no incident"
     named = [f"{count} {word}" for count, word in ((critical, "critical"), (warning, "warning")) if count]
-    return f"{' and '.join(named)} incident{'s' if critical + warning > 1 else ''}"
+    count = f"{' and '.join(named)} incident{'s' if critical + warning > 1 else ''}"
+    if found.against_baseline is not None and moved(found.against_baseline.comparison):
+        return count  # the feature that moved stands before it
+    worst = max(found.incidents, key=lambda incident: incident.peak)
+    return f"{count}, the worst: {shortened(worst.title)}" if worst.title else count
 
 
 def outcome_text(found: Period, name: str) -> str:
     """`8.1 % (7.9 % before)`."""
-    unit = CATALOGUE[name].unit
+    unit = Unit.NONE if name in _NO_SHARE else CATALOGUE[name].unit
     now, before = found.outcomes.get(name), found.outcomes_before.get(name)
     if now is None or now.value is None:
         return "not known yet"

@@ -15,6 +15,7 @@ import small_home
 from command_line import tiltmeter
 from tables import FakeClock
 from tiltmeter.api.period import before, newest_complete, period_of
+from tiltmeter.api.period_story import outcome_text, period_sentence
 from tiltmeter.channels.email_body import build_mail
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.cohort import Cohort
@@ -188,3 +189,21 @@ def test_a_week_says_what_became_of_its_leads_by_score(day):
     assert cells[9][0] == "10 (highest)"
     assert cells[9][3] == "95.0 %"
     assert [row[3] for row in cells[:9]] == ["0.0 %"] * 9
+
+
+def test_a_quiet_period_with_an_incident_names_the_incident(day):
+    beside = replace(day.against_before, comparison=replace(day.against_before.comparison, features={}), rules=())
+    quiet = replace(day, against_baseline=beside, outcomes={})
+    said = period_sentence(quiet)
+    assert said.startswith("None of ")
+    assert "the worst: source drifted" in said
+    assert "the worst" not in period_sentence(day), "the feature that moved is named already"
+
+
+def test_an_auc_is_no_percentage(day):
+    score = np.arange(1, 201) / 200
+    cohort = Cohort(score, score > 0.5, score, "EUR")
+    judged = outcome_metrics(cohort, subject=Subject("lead-scoring"), window=WEEK, threshold=0.5, min_rows=100)
+    found = replace(day, outcomes={metric.name: metric for metric in judged}, outcomes_before={})
+    assert outcome_text(found, "outcomes.auc") == "1"
+    assert outcome_text(found, "outcomes.precision").endswith(" %")

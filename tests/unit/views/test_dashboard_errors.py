@@ -92,7 +92,7 @@ def test_every_exception_of_the_application_has_its_line(page, failing, span):
         ("500 Internal Server Error", "KeyError", "POST /score", 3),
         ("503 Service Unavailable", "HTTPException", "POST /score", 2),
     ]
-    assert table["share"].tolist() == [0.2, 0.15, 0.1]
+    assert table["share"].tolist() == pytest.approx([20.0, 15.0, 10.0])  # percent
     assert [sum(line) for line in table["trend"]] == [4, 3, 2]
 
 

@@ -1,6 +1,7 @@
 """What the pages make of numbers before they draw them."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -11,6 +12,7 @@ from tiltmeter.drawing.histogram import histogram
 from tiltmeter.engines.local import LocalEngine, open_rows
 from tiltmeter.statistics.steps import with_steps
 from tiltmeter.views.dashboard.cards import rate_words
+from tiltmeter.views.dashboard.charts import metric_line
 from tiltmeter.views.dashboard.comparing import facts, psi_parts, quantiles, short
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.incident_story import PARTS, model_or_world
@@ -123,3 +125,14 @@ def test_a_slow_trickle_is_said_by_the_minute():
 def test_long_names_are_cut_and_turning_letters_left_out():
     assert len(plain("W" * 1_000)) < 300
     assert "\u202e" not in plain("\u202egnp.exe")
+
+
+@pytest.mark.parametrize(("top", "places"), [(7.0, [0.5, 0.5]), (1.0, [0.25, 0.5])])
+def test_names_of_limits_that_lie_close_stand_over_the_upper_one(top, places):
+    time = pd.to_datetime(["2026-03-01", "2026-03-02"], utc=True)
+    table = pd.DataFrame({"time": time, "value": [0.0, top], "lower": 0.0, "upper": 0.0, "rows": 500, "status": "ok"})
+    chart = metric_line(table, title="PSI", limits={"warning": 0.25, "critical": 0.5}, height=250).to_dict()
+    limits = [rows[0] for rows in chart["datasets"].values() if "over" in rows[0]]
+    assert {row["label"]: row["over"] for row in limits} == dict(
+        zip(["warning 0.25", "critical 0.5"], places, strict=True)
+    )

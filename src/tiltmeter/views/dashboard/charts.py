@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BLUE, GREY, ORANGE = "#0072B2", "#9AA3AE", "#E69F00"
 """Okabe-Ito: told apart with any kind of colour vision."""
 
+QUIET = "#64748b"
+"""Words on a chart that are not its point; the pages lighten them on dark ground."""
+
 SEVERITY_COLOURS = {"none": "#64748b", "info": "#56B4E9", "warning": "#f59e0b", "critical": "#b91c1c"}
 _INK = {"warning": "#d97706", "critical": "#dc2626", "info": "#0284c7"}
 """Colours of thin lines and small text, readable on light and dark ground."""
@@ -148,7 +151,7 @@ def metric_line(
             y=alt.Y(
                 "value:Q",
                 title=title,
-                axis=alt.Axis(format=form, tickCount=5),
+                axis=_value_axis(table, form),
                 scale=_value_scale(table, form, from_zero=from_zero or bool(limits)),
             ),
             tooltip=[
@@ -163,7 +166,7 @@ def metric_line(
     drawn = _limits(
         limits or {}, gap=lambda a, b: height * abs(b - a) / top, at_left=_ends_in_breach(table["value"], limits or {})
     )
-    waiting = [] if maturing_until is None else _maturing(table, maturing_until, y=0.6 * height)
+    waiting = [] if maturing_until is None else _maturing(table, maturing_until, y=0.5 * height)
     return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
 
 
@@ -178,8 +181,16 @@ def _maturing(table: pd.DataFrame, until: pd.Timestamp, *, y: float) -> list[alt
     axis = time_axis(pd.DataFrame({"time": [table["time"].min(), until]}), ticks=4)
     return [
         alt.Chart(data).mark_rect(color=GREY, opacity=0.14).encode(x=axis, x2="until:T"),
-        alt.Chart(data).mark_text(color=GREY, fontSize=11).encode(x="half:T", y=alt.value(y), text="word:N"),
+        alt.Chart(data).mark_text(color=QUIET, fontSize=11).encode(x="half:T", y=alt.value(y), text="word:N"),
     ]
+
+
+def _value_axis(table: pd.DataFrame, form: str) -> alt.Axis:
+    known = table["value"].dropna()
+    # Counts have no halves; and nothing is "0M".
+    is_whole = len(known) > 0 and not form.endswith("%") and bool((known % 1 == 0).all())
+    words = "datum.value === 0 ? '0' : datum.label" if form.endswith("s") else alt.Undefined
+    return alt.Axis(format=form, tickCount=5, tickMinStep=1 if is_whole else alt.Undefined, labelExpr=words)
 
 
 def _value_scale(table: pd.DataFrame, form: str, *, from_zero: bool) -> alt.Scale:
@@ -187,6 +198,10 @@ def _value_scale(table: pd.DataFrame, form: str, *, from_zero: bool) -> alt.Scal
         # A share that is 0 throughout is a line on the ground, not a line in the middle of nowhere.
         return alt.Scale(domainMin=0, domainMax=max(0.02, 1.1 * float(table["value"].max())))
     return alt.Scale(zero=from_zero)
+
+
+FINE_PERCENT = "%.3f%%"
+"""Form of a column that holds hundredths: ten failures among 200,000 requests are few, and not 0 %."""
 
 
 def number_form(greatest: float) -> str:
@@ -229,17 +244,19 @@ def _limits(
     layers: list[alt.Chart] = []
     align, side = ("left", 1) if at_left else ("right", -1)
     place, below = 0, 0.0
+    values = list(limits.values())
     for word, value in limits.items():
-        # Side by side, so that two limits that lie close do not write over each other.
+        # Side by side above the upper of them, so that two limits that lie close do not write over each other.
         place = place + 1 if layers and gap(below, value) < _LABEL_HEIGHT else 0
         below = value
-        ink = _INK.get(word, "#64748b")
-        data = pd.DataFrame({"value": [value], "label": [f"{word} {form.format(value)}"]})
+        over = [other for other in values if other >= value and gap(value, other) < _LABEL_HEIGHT]
+        ink = _INK.get(word, QUIET)
+        data = pd.DataFrame({"value": [value], "over": [max(over)], "label": [f"{word} {form.format(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")
         text = (
             alt.Chart(data)
             .mark_text(align=align, baseline="bottom", dx=side * (4 + 84 * place), dy=-2, color=ink, fontSize=11)
-            .encode(y="value:Q", x=alt.value(0 if at_left else "width"), text="label:N")
+            .encode(y="over:Q", x=alt.value(0 if at_left else "width"), text="label:N")
         )
         layers.extend([rule, text])
     return layers

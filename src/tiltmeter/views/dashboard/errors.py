@@ -14,6 +14,7 @@ from tiltmeter.domain.request import answer_name, method_name
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.traffic import ERROR_ANSWERS, error_kinds_kept
 from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.charts import FINE_PERCENT
 from tiltmeter.views.dashboard.frame import choice, world
 from tiltmeter.views.dashboard.queries import Scope, remembered
 from tiltmeter.views.dashboard.rows import sample_button
@@ -132,14 +133,15 @@ def _filtered(table: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_table(shown: pd.DataFrame) -> None:
     st.dataframe(
-        shown.drop(columns=["status", "words"]), hide_index=True, width="stretch", placeholder="–",
+        shown.assign(share=100.0 * shown["share"]).drop(columns=["status", "words"]),
+        hide_index=True, width="stretch", placeholder="–",
         alt="Errors by status, exception and route, the most frequent first",
         column_config={
             "answer": "Answer",
             "exception": "Exception",
             "route": "Route",
             "requests": st.column_config.NumberColumn("Requests", format="localized"),
-            "share": st.column_config.NumberColumn("Of all requests", format="percent"),
+            "share": st.column_config.NumberColumn("Of all requests", format=FINE_PERCENT),
             "last": st.column_config.DatetimeColumn("Last seen (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
             "trend": st.column_config.BarChartColumn("Over the span", y_min=0),
         },

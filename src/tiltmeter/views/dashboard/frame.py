@@ -58,6 +58,8 @@ _STYLE = """
 [data-testid=stVegaLiteChart] svg [fill="#0072B2" i] {fill: light-dark(#0072B2, #56B4E9);}
 [data-testid=stVegaLiteChart] svg [stroke="#0072B2" i] {stroke: light-dark(#0072B2, #56B4E9);}
 [data-testid=stVegaLiteChart] svg text[fill="#64748b" i] {fill: light-dark(#64748b, #94a3b8);}
+[data-testid=stVegaLiteChart] svg text[fill="#dc2626" i] {fill: light-dark(#dc2626, #f87171);}
+[data-testid=stVegaLiteChart] svg [stroke="#dc2626" i] {stroke: light-dark(#dc2626, #f87171);}
 @media (max-width: 640px) {
   [data-testid=stElementToolbar] {display: none;}
   .stMainBlockContainer {padding: 3.8rem 0.8rem 2rem 0.8rem;}
@@ -122,11 +124,16 @@ def choice(label: str, key: str, options: Sequence[str], *, default: str | None 
         default: when the address names none of them.
         width: in pixels.
     """
-    widget = f"choose-{key}"
+    widget, unknown = f"choose-{key}", ""
     if st.session_state.get(widget) not in options:
         wanted = st.query_params.get(key, st.session_state.get(f"kept-{key}", default))
         st.session_state[widget] = wanted if wanted in options else default if default in options else options[0]
+        named = st.query_params.get(key, "")
+        unknown = named if named not in options else ""
     chosen = str(st.selectbox(label, options, key=widget, width=width))
+    if unknown:
+        # An old link must not show another thing unsaid.
+        st.markdown(f":orange[▲ no {label.partition(' (')[0].lower()} {plain(unknown)} here]", width="content")
     st.session_state[f"kept-{key}"] = chosen
     if st.query_params.get(key) != chosen:
         st.query_params[key] = chosen

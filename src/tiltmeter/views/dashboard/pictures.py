@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 import pandas as pd
 
-from tiltmeter.views.dashboard.charts import BLUE, GREY, finished, number_form, stamped, time_axis
+from tiltmeter.views.dashboard.charts import BLUE, GREY, QUIET, finished, number_form, stamped, time_axis
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
                     columns=5,
                     columnPadding=3,
                     symbolSize=60,
+                    # Without an edge the palest two are not seen at all.
+                    symbolStrokeColor=GREY,
+                    symbolStrokeWidth=0.7,
                     labelFontSize=11,
                 ),
             ),
@@ -185,7 +188,7 @@ def funnel(table: pd.DataFrame) -> alt.LayerChart:
     )
     words = (
         alt.Chart(table.assign(end=table[["share", "before"]].astype(float).max(axis=1)))
-        .mark_text(align="left", dx=6, color="#7b8794", fontSize=12)
+        .mark_text(align="left", dx=6, color=QUIET, fontSize=12)
         .encode(y=y, x="end:Q", text="words:N")
     )
     return finished([before, now, words], height=230)
@@ -258,9 +261,7 @@ def psi_parts(table: pd.DataFrame) -> alt.LayerChart:
     ]
     bars = alt.Chart(table).mark_bar(height={"band": 0.7}).encode(y=y, x=x, color=colour, tooltip=tooltip)
     words = (
-        alt.Chart(table)
-        .mark_text(align="left", dx=6, color="#7b8794", fontSize=11)
-        .encode(y=y, x="part:Q", text="words:N")
+        alt.Chart(table).mark_text(align="left", dx=6, color=QUIET, fontSize=11).encode(y=y, x="part:Q", text="words:N")
     )
     return finished([bars, words], height=22 * len(table) + 60)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tiltmeter.ports import World
     from tiltmeter.views.dashboard.queries import Scope
 
-SHOWN_INCIDENTS = 8
+SHOWN_INCIDENTS = 5
+"""As many as are as tall as the heatmap beside them."""
 
 
 def verdict(here: World, scope: Scope, open_now: list[Incident], *, has_drift: bool) -> None:

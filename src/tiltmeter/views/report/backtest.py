@@ -15,10 +15,10 @@ from tiltmeter.drawing.style import STEP_WORDS, STEPS
 from tiltmeter.drawing.timelines import heatmap, timeline
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.rules import limit_of, rule_words
-from tiltmeter.views.report.shell import answer, badge, box, grid, page, tiles
+from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, grid, page, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tiltmeter.api.backtest import Backtest
     from tiltmeter.api.judged_windows import Episode, JudgedWindow
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _FIRST_FEATURES = 15
 _MOST_CELLS = 12_000
 """Cells of all heatmaps together; beyond it only the worst features are drawn."""
+_MOST_SLIM_WINDOWS = 60
+"""Beyond it a window is narrower than four points on a phone."""
 _MOST_ALERTS = 200
 _MOST_WINDOWS = 400
 _STATUS_WORDS = {Status.OK: "judged", Status.NO_DATA: "no rows", Status.TOO_FEW_ROWS: "too few rows"}
@@ -69,21 +71,32 @@ def _overall(found: Backtest, names: Sequence[str]) -> Markup:
     values = [_overall_psi(window, has_score=has_score) for window in judged]
     what = "PSI of the score" if has_score else "Weighted PSI of the features"
     metric = "drift.overall_psi"
-    picture = timeline(
-        values,
+    picture = _fitted(
+        lambda width: timeline(
+            values, names, label=f"{what} by window", width=width, height=170,
+            warning=limit_of(found.rules, metric, Severity.WARNING),
+            critical=limit_of(found.rules, metric, Severity.CRITICAL),
+        ),
         names,
-        label=f"{what} by window",
-        warning=limit_of(found.rules, metric, Severity.WARNING),
-        critical=limit_of(found.rules, metric, Severity.CRITICAL),
-        width=1060,
-        height=170,
-    )
-    parts: list[object] = [element("h2", what), element("div", picture, class_="wide")]
+    )  # fmt: skip
+    parts: list[object] = [element("h2", what), picture]
     rates = [window.conversion_rate if window.status is Status.OK else None for window in judged]
     if any(rate is not None for rate in rates):
-        line = timeline(rates, names, label="Conversion rate by window", width=1060, height=140, write=percent)
-        parts += [element("h2", "Conversion rate"), element("div", line, class_="wide")]
+        line = _fitted(
+            lambda width: timeline(
+                rates, names, label="Conversion rate by window", width=width, height=140, write=percent
+            ),
+            names,
+        )
+        parts += [element("h2", "Conversion rate"), line]
     return joined(parts)
+
+
+def _fitted(draw: Callable[[int], Markup], names: Sequence[str]) -> Markup:
+    """A picture for a desk and one for a phone, or one that is moved sideways where a phone has no room for it."""
+    if len(names) <= _MOST_SLIM_WINDOWS:
+        return fitting(draw)
+    return element("div", draw(BROAD), class_="wide")
 
 
 def _overall_psi(window: JudgedWindow, *, has_score: bool) -> float | None:
@@ -132,8 +145,12 @@ def _feature_order(windows: Sequence[JudgedWindow]) -> list[str]:
 
 def _heat(found: Backtest, features: Sequence[str], names: Sequence[str]) -> Markup:
     rows = {name: [_psi(window, name) for window in found.windows] for name in features}
-    picture = heatmap(rows, names, label="PSI by feature and window", write=shortened, width=1060)
-    return element("div", picture, class_="wide")
+    return _fitted(
+        lambda width: heatmap(
+            rows, names, label="PSI by feature and window", write=shortened, width=width, explains=width == BROAD
+        ),
+        names,
+    )
 
 
 def _psi(window: JudgedWindow, name: str) -> float | None:

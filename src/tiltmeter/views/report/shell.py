@@ -34,7 +34,7 @@ border-left:5px solid var(--tm-grid);overflow-wrap:anywhere}
 .tm td{border-bottom:1px solid var(--tm-grid);padding:6px 8px;vertical-align:middle;overflow-wrap:anywhere}
 .tm tr:last-child td{border-bottom:0}
 .tm .r{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.tm td.name{font-weight:600;min-width:130px}.tm .k{white-space:nowrap}
+.tm td.name{font-weight:600;min-width:170px}.tm .k{white-space:nowrap}
 .tm a{color:inherit;text-decoration-color:var(--tm-grid);text-underline-offset:3px}
 .tm .badge{display:inline-block;white-space:nowrap;border-radius:99px;padding:0 9px;font-size:12px;
 border:1px solid var(--tm-grid);color:var(--tm-faint)}
@@ -70,7 +70,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .tm .tiles{grid-template-columns:repeat(auto-fit,minmax(110px,1fr))}.tm .tile b{font-size:14px;white-space:nowrap}
 .tm .cards{grid-template-columns:1fr 1fr}.tm table{font-size:10px}.tm tr{break-inside:avoid}
-.tm .wide{overflow:visible}.tm td,.tm th{padding-left:5px;padding-right:5px}.tm td.name{min-width:90px}
+.tm .wide{overflow:visible}.tm td,.tm th{padding-left:5px;padding-right:5px}.tm td.name{min-width:124px}
 .tm .whole{break-inside:avoid}.tm h2,.tm h3,.tm .key,.tm summary{break-after:avoid}.tm summary{list-style:none}
 .tm details::details-content{content-visibility:visible;display:block;height:auto}
 .tm .box dl{grid-template-columns:90px 1fr}
@@ -79,7 +79,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm .tile:last-child:nth-child(odd){grid-column:1/-1}.tm .wide>svg{min-width:680px}
 .tm .broad{display:none}.tm .slim{display:block}
 .tm .rows,.tm .rows tbody{display:block}.tm .rows thead{display:none}
-.tm .rows tr{display:grid;grid-template-columns:1fr auto;gap:2px 12px;padding:10px 0;
+.tm .rows tr{display:grid;grid-template-columns:minmax(45%,1fr) auto;gap:2px 12px;padding:10px 0;
 border-bottom:1px solid var(--tm-grid)}
 .tm .rows tr:last-child{border-bottom:0}.tm .rows td{border:0;padding:0;text-align:left;white-space:normal}
 .tm .rows td.name{font-size:14px;min-width:0}
@@ -194,7 +194,8 @@ def _cell_kind(position: int, title: str, numbers: Sequence[str], full: Sequence
         classes.append("side")
     elif title in full:
         classes.append("full")
-    return " ".join(classes), position > 1 and title not in full
+    # A word beside the name explains itself, a number does not.
+    return " ".join(classes), title not in full and (position > 1 or title in numbers)
 
 
 def box(title: str, facts: Iterable[tuple[str, object]]) -> Markup:

@@ -91,7 +91,7 @@ def _days(label: str, key: str, default: tuple[date, date], reach: tuple[date, d
     # Days without profiles hold nothing; and a day far in the future would not even be a date tomorrow.
     within = sorted(min(max(day, reach[0]), reach[1]) for day in given)
     chosen = st.date_input(
-        label, (within[0], within[1]), min_value=reach[0], max_value=reach[1], key=f"days-{key}", width=250
+        label, (within[0], within[1]), min_value=reach[0], max_value=reach[1], key=f"days-{key}", width=240
     )
     if not isinstance(chosen, tuple) or len(chosen) != 2:
         return None

@@ -73,17 +73,20 @@ def _page() -> None:
     found = comparing.feature_of(comparing.against_baseline(here, scope, window.start, window.end), feature)
     if found is not None:
         _first_view(found, feature, day)
+    # A category has no quantiles: its segments stand where a number's values do.
+    has_values = found is not None and len(comparing.quantiles(found)) > 0
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _distribution(scope, feature, window, day)
         if found is not None and _moved(found):
             _parts(found, feature)
-            _segments(scope, window, feature)
+            if has_values:
+                _segments(scope, window, feature)
         elif found is not None:
             _beside(found)
     with right:
         _drift(scope, feature)
-        if found is not None and _moved(found):
+        if found is not None and _moved(found) and has_values:
             _beside(found)
         elif found is not None:
             _segments(scope, window, feature)

@@ -57,15 +57,19 @@ def _page() -> None:
     _head(found.id)
     members = members_of(world(), found)
     content = briefing(world(), found, members)
+    # Two rows of columns: on a phone, where they stack, what to do stands before the tables.
     left, side = st.columns([2, 1], gap="medium")
     with left:
         _facts(content)
         _where(found, members)
         _chart(found, members)
+    with side:
+        _actions(found, right, content)
+    left, side = st.columns([2, 1], gap="medium")
+    with left:
         _alerts(found, members)
         _events(found, members)
     with side:
-        _actions(found, right, content)
         _deliveries(found)
 
 
@@ -84,9 +88,10 @@ def _head(incident_id: str) -> None:
             st.markdown(plain(content.effect))
     until = world().clock.now() if is_open else found.resolved_at or found.updated_at
     resolved = "" if found.resolved_at is None else f" to {_said(found.resolved_at)}"
+    alerts = "1 alert" if len(found.alerts) == 1 else f"{len(found.alerts)} alerts"
     st.caption(
         f"{plain(found.model)} · {_said(found.opened_at)}{resolved} · {span_words(until - found.opened_at)} · "
-        f"worst: {found.peak.word} · {len(found.alerts)} alerts · {plain(found.id)}"
+        f"worst: {found.peak.word} · {alerts} · {plain(found.id)}"
     )
     if found.acknowledged_by:
         note = f": {plain(found.note)}" if found.note else ""
@@ -107,7 +112,7 @@ def _where(found: Incident, members: list[Alert]) -> None:
     shown = shown_in(members)
     st.markdown(
         " &nbsp;·&nbsp; ".join(
-            f"{part} {badge(severity, 'quiet' if severity is Severity.NONE else severity.word)}"
+            f"{part} {badge(severity, 'quiet' if severity is Severity.NONE else severity.word)}".replace(" ", "&nbsp;")
             for part, severity in shown.items()
         )
     )
@@ -140,7 +145,8 @@ def _chart(found: Incident, members: list[Alert]) -> None:
     if not len(table.dropna(subset=["value"])):
         return
     version = f", version {plain(story.scope.version)}" if story.scope.version else ""
-    st.markdown(f"**{plain(story.title)} by {story.grain.value}{version}**")
+    title = story.title[:1].upper() + story.title[1:]
+    st.markdown(f"**{plain(title)} by {story.grain.value}{version}**")
     marks = pd.DataFrame(
         [(found.opened_at, "opened", found.peak.word)]
         + ([(found.resolved_at, "resolved", "info")] if found.resolved_at else []),
@@ -149,6 +155,7 @@ def _chart(found: Incident, members: list[Alert]) -> None:
     marks["time"] = pd.to_datetime(marks["time"], utc=True)
     chart = charts.metric_line(table, title="", limits=story.limits, marks=marks, height=170)
     st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident with its thresholds")
+    st.caption("dotted red: the incident opened" + (", and was resolved" if found.resolved_at else ""))
 
 
 def _alerts(found: Incident, members: list[Alert]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident
 
 MOST_UNSCROLLED = 15
+_ROW_LETTERS = 60
 SHOWN = ("all", "open", "warning and above", "info only")
 
 
@@ -93,7 +94,7 @@ def _table(scope: queries.Scope, found: list[Incident]) -> pd.DataFrame:
         {
             "id": [i.id for i in found],
             "title": [i.title for i in found],
-            "row": [f"{n + 1}. {i.title}"[:60] for n, i in enumerate(found)],
+            "row": [_row(f"{n}. {i.title}") for n, i in enumerate(found, start=1)],
             "severity": [max(i.peak, i.severity, Severity.INFO).word for i in found],
             "state": [str(i.state) for i in found],
             "time": pd.to_datetime([max(i.opened_at, scope.start) for i in found], utc=True),
@@ -104,6 +105,10 @@ def _table(scope: queries.Scope, found: list[Incident]) -> pd.DataFrame:
         }
     )
     return table.assign(severity_shown=[f"{ICONS[Severity.of(word)]} {word}" for word in table["severity"]])
+
+
+def _row(name: str) -> str:
+    return name if len(name) <= _ROW_LETTERS else f"{name[: _ROW_LETTERS - 1]}…"
 
 
 def _silences() -> None:

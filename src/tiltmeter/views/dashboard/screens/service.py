@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.metric import Metric
 
+_RUNS_SEEN, _RUNS_HEIGHT = 8, 281
+"""Runs that the table shows at once, and its pixels: none of them is cut in two."""
+
 ERROR_LIMIT = 0.01
 """Share of failed requests from which users are not served, as the default rule says."""
 
@@ -125,13 +128,15 @@ def _routes(scope: queries.Scope) -> None:
     if not len(table):
         return
     st.markdown("**Routes**")
+    shares = table[["errors", "client_errors"]]
     st.dataframe(
-        table, hide_index=True, width="stretch", alt="Requests, failures and slowest hour by route",
+        table.assign(**(100.0 * shares)), hide_index=True, width="stretch",
+        alt="Requests, failures and slowest hour by route",
         column_config={
             "route": "Route",
             "requests": st.column_config.NumberColumn("Requests", format="localized"),
-            "errors": st.column_config.NumberColumn("Failed (5xx)", format="percent"),
-            "client_errors": st.column_config.NumberColumn("Refused (4xx)", format="percent"),
+            "errors": st.column_config.NumberColumn("Failed (5xx)", format=charts.FINE_PERCENT),
+            "client_errors": st.column_config.NumberColumn("Refused (4xx)", format=charts.FINE_PERCENT),
             "worst_p95": st.column_config.NumberColumn("P95 of the worst hour, ms", format="%.0f"),
         },
     )  # fmt: skip
@@ -148,9 +153,10 @@ def _jobs(scope: queries.Scope) -> None:
             st.markdown(f"**{title}**")
             chart = pictures.job_runs(table, column=name)
             st.altair_chart(chart, width="stretch", alt=f"{title}, with the usual number as a line")
+    height = _RUNS_HEIGHT if len(table) > _RUNS_SEEN else "auto"
     st.dataframe(
-        table.sort_values("start", ascending=False), hide_index=True, width="stretch", height=260, placeholder="–",
-        alt="Runs of batch jobs, newest first",
+        table.sort_values("start", ascending=False), hide_index=True, width="stretch", height=height,
+        placeholder="–", alt="Runs of batch jobs, newest first",
         column_config={
             "job": "Job",
             "run": "Run",
