@@ -1,0 +1,366 @@
+"""What the API notices of capture when the spool is healthy, full, on a full disk, or fed faster than it is shipped.
+
+    python benchmarks/capture_under_fault.py [--rounds 30] [--form pure|compiled] [--json]
+
+A FastAPI service with a scikit-learn pipeline of about a millisecond, bare and captured, both forms of capture.
+
+Over HTTP one server a fault and two bare ones run all the time; short bursts go to them in shuffled order, over one
+connection and over eight, which is more than a server can answer. A burst's P95 is compared with that of the first bare
+server in the same round. The second bare server shows what two equal processes differ by. In process, bare and captured
+requests take turns one by one. What is given is the median of the paired values and its 95 % bootstrap interval.
+
+`block` waits for room by choice, so it has no limit here. The full disk is a tmpfs of 2 MB, which only root can mount.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONNECTIONS = (1, 8)
+BURST_SECONDS = 0.4
+INSIDE_BLOCKS, INSIDE_REQUESTS = 12, 100
+MOST_RATIO, MOST_ADDED_US = 1.10, 1_000.0
+BARE, CONTROL = "bare", "bare, once more"
+LEFT_OUT_INSIDE = ("disk full, drop", "spool over its budget, block", "more than is shipped")
+UNLIMITED = ("spool over its budget, block", CONTROL)
+SHIP = "from tiltmeter.cli.app import main; main(['ship', '--spool', {spool!r}, '--config', {config!r}])"
+
+
+# ---- what runs in processes of their own ----
+
+
+def serve(kind, spool, port):
+    """One server, until it is killed."""
+    import uvicorn
+
+    import scoring_service as scoring
+
+    predict = scoring.predictor()
+    app = scoring.captured(predict, kind, spool) if kind in scoring.FAULTS else scoring.service(predict)
+    uvicorn.run(app, port=port, log_level="critical", access_log=False)
+
+
+def inside(spools):
+    """Prints what a request of the captured application takes more than one of the bare one, in turns, by fault."""
+    import scoring_service as scoring
+
+    predict, found = scoring.predictor(), {}
+    bare = scoring.service(predict)
+    gc.freeze()
+    for fault, spool in spools.items():
+        watched = scoring.captured(predict, fault, spool)
+        blocks = asyncio.run(in_turns(bare, watched, scoring.BODY))
+        found[fault] = [(quantile(one, 0.95), quantile(other, 0.95)) for one, other in blocks]
+    print(json.dumps(found))
+
+
+async def in_turns(bare, watched, body):
+    """Microseconds of requests to both, by block."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        pass
+
+    async def one(app):
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": "POST",
+            "path": "/score", "raw_path": b"/score", "query_string": b"", "root_path": "", "headers": headers,
+            "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9), "state": {},
+        }  # fmt: skip
+        begun = time.perf_counter_ns()
+        await app(scope, receive, send)
+        return (time.perf_counter_ns() - begun) / 1000
+
+    for app in (bare, watched) * 50:
+        await one(app)
+    blocks = []
+    for _ in range(INSIDE_BLOCKS):
+        took = [], []
+        for number in range(2 * INSIDE_REQUESTS):
+            which = (number + number // 2) % 2  # bare, captured, captured, bare: neither is always the first
+            took[which].append(await one((bare, watched)[which]))
+        blocks.append(took)
+    return blocks
+
+
+# ---- the client ----
+
+
+class Connection(asyncio.Protocol):
+    """Asks again as soon as it is answered, until its time is over."""
+
+    def __init__(self, request, until, took):
+        self.request, self.until, self.took = request, until, took
+        self.answered, self.buffer = asyncio.get_running_loop().create_future(), b""
+
+    def connection_made(self, transport):
+        """The first request."""
+        self.transport = transport
+        self.ask()
+
+    def ask(self):
+        """One request."""
+        self.begun = time.perf_counter_ns()
+        self.transport.write(self.request)
+
+    def data_received(self, data):
+        """A part of an answer."""
+        self.buffer += data
+        head, ended, body = self.buffer.partition(b"\r\n\r\n")
+        if not ended or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0]):
+            return
+        self.took.append((time.perf_counter_ns() - self.begun) / 1000)
+        self.buffer = b""
+        if time.perf_counter() < self.until:
+            self.ask()
+        elif not self.answered.done():
+            self.answered.set_result(None)
+
+    def connection_lost(self, error):
+        """The server must not hang up."""
+        if not self.answered.done():
+            self.answered.set_exception(error or ConnectionError("the server hung up"))
+
+
+async def burst(port, request, connections, seconds=BURST_SECONDS):
+    """Microseconds of every request of one burst."""
+    loop, took = asyncio.get_running_loop(), []
+    until = time.perf_counter() + seconds
+    pairs = [
+        await loop.create_connection(lambda: Connection(request, until, took), "127.0.0.1", port)
+        for _ in range(connections)
+    ]
+    await asyncio.gather(*(protocol.answered for _, protocol in pairs))
+    for transport, _ in pairs:
+        transport.close()
+    return took
+
+
+async def rounds_of(ports, request, rounds):
+    """P95 of every burst: connections -> kind -> rounds."""
+    found = {connections: {kind: [] for kind in ports} for connections in CONNECTIONS}
+    for port in ports.values():
+        await burst(port, request, 1, 1.0)
+    for _ in range(rounds):
+        for connections, by_kind in found.items():
+            for kind in random.sample(list(ports), len(ports)):
+                by_kind[kind].append(quantile(await burst(ports[kind], request, connections), 0.95))
+    return found
+
+
+# ---- one form ----
+
+
+def measured(form, environment, faults, rounds):
+    """What each fault adds: over HTTP by connections, and in process."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-fault-")))
+        spools = {fault: folder / f"spool-{number}" for number, fault in enumerate(faults)}
+        small = small_disk(folder / "small", stack)
+        if small is None:
+            spools.pop("disk full, drop", None)
+        else:
+            spools["disk full, drop"] = small
+            fill(small)
+        kinds = {BARE: folder, CONTROL: folder, **spools}
+        servers = {kind: started(kind, spool, environment, stack) for kind, spool in kinds.items()}
+        start_shipping(spools["more than is shipped"], folder, stack)
+        request = request_bytes()
+        for port in servers.values():
+            wait_for(port)
+        gc.disable()
+        found = asyncio.run(rounds_of(servers, request, rounds))
+        gc.enable()
+    with tempfile.TemporaryDirectory(prefix="bench-fault-") as fresh:
+        spools = {fault: str(Path(fresh, str(n))) for n, fault in enumerate(spools) if fault not in LEFT_OUT_INSIDE}
+        command = [sys.executable, __file__, "--inside", json.dumps(spools)]
+        said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    result = {f"HTTP, {n} connection{'s'[: n > 1]}": compared(by_kind) for n, by_kind in found.items()}
+    pairs = json.loads(said)
+    result["in process"] = {fault: beside(*zip(*found, strict=True)) for fault, found in pairs.items()}
+    return {"form": form, "found": result}
+
+
+def small_disk(folder, stack):
+    """A tmpfs of 2 MB, or None where it cannot be mounted."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        return None
+    stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=True)
+    return folder
+
+
+def fill(folder):
+    """Leave room for a slot and a few records."""
+    with (folder / "other").open("wb") as other:
+        other.write(bytes(2 * 1024 * 1024 - 65_536))
+
+
+def started(kind, spool, environment, stack):
+    """Port of a server that was started."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, __file__, "--serve", kind, "--port", str(port), "--spool", str(spool)]
+    process = subprocess.Popen(command, env=environment)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return port
+
+
+def start_shipping(spool, folder, stack):
+    """`tiltmeter ship` beside the server whose spool is too small for what comes."""
+    config = folder / "tiltmeter.yaml"
+    config.write_text("models:\n  lead-scoring: {}\n")
+    code = SHIP.format(spool=str(spool), config=str(config))
+    spool.mkdir()
+    output = stack.enter_context((folder / "ship.log").open("wb"))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=output, stderr=output)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+
+
+def wait_for(port):
+    """Until the server accepts."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit(f"no server at port {port} after 180 s")
+
+
+def request_bytes():
+    """The request as it goes over the wire."""
+    import scoring_service as scoring
+
+    head = f"POST /score HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\nContent-Length: {len(scoring.BODY)}"
+    return head.encode() + b"\r\n\r\n" + scoring.BODY
+
+
+# ---- what it says ----
+
+
+def quantile(values, share):
+    """The value below which this share lies."""
+    return sorted(values)[int(len(values) * share)]
+
+
+def compared(by_kind):
+    """Each kind beside the first bare server."""
+    bare = by_kind.pop(BARE)
+    return {kind: beside(bare, found) for kind, found in by_kind.items()}
+
+
+def beside(bare, watched):
+    """P95 of both, their paired ratio, and what is added in microseconds."""
+    pairs = list(zip(bare, watched, strict=True))
+    return {
+        "bare_us": statistics.median(bare),
+        "ratio": median_of([other / one for one, other in pairs]),
+        "added_us": median_of([other - one for one, other in pairs]),
+    }
+
+
+def median_of(values, samples=2000):
+    """Median and its 95 % bootstrap interval."""
+    drawn = sorted(statistics.median(random.choices(values, k=len(values))) for _ in range(samples))
+    return statistics.median(values), drawn[samples // 40], drawn[-samples // 40 - 1]
+
+
+def missed(result):
+    """What is over a limit."""
+    return [
+        f"{result['form']}, {where}, {kind}"
+        for where, rows in result["found"].items()
+        for kind, row in rows.items()
+        if kind not in UNLIMITED and (row["ratio"][0] > MOST_RATIO or row["added_us"][0] >= MOST_ADDED_US)
+    ]
+
+
+def show(result):
+    """A table a place."""
+    for where, rows in result["found"].items():
+        bare = next(iter(rows.values()))["bare_us"]
+        print(f"\ncapture is {result['form']}; {where}; P95 of the bare service {bare:,.0f} us")
+        print(f"{'':38} {'P95 beside bare':24} added us")
+        for kind, row in rows.items():
+            ratio, added = ((*row[key],) for key in ("ratio", "added_us"))
+            beside_bare = "{:.3f} ({:.3f} … {:.3f})".format(*ratio)
+            print(f"{kind:38} {beside_bare:24} {'{:+,.0f} ({:+,.0f} … {:+,.0f})'.format(*added)}")
+
+
+def environments(wanted, stack):
+    """Environment of each form: this installation kept to Python, and the wheel as it is built."""
+    usual = os.environ | {"OMP_NUM_THREADS": "1"}
+    if wanted != "compiled":
+        yield "pure Python", usual | {"TILTMETER_CAPTURE": "python"}
+    if wanted == "pure":
+        return
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-wheel-"))
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"TILTMETER_COMPILE": "1"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        print(f"the compiled form is left out: {done.stderr.strip().splitlines()[-1]}")
+        return
+    shutil.unpack_archive(next(Path(folder).glob("*.whl")), Path(folder, "installed"), "zip")
+    yield "compiled", usual | {"PYTHONPATH": str(Path(folder, "installed")), "TILTMETER_CAPTURE": ""}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--form", choices=["pure", "compiled"], help="one of the two forms; both by default")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--spool", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", type=json.loads, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        serve(asked.serve, asked.spool, asked.port)
+        return 0
+    if asked.inside:
+        inside(asked.inside)
+        return 0
+    import scoring_service as scoring
+
+    with ExitStack() as stack:
+        forms = [
+            measured(form, environment, list(scoring.FAULTS), asked.rounds)
+            for form, environment in environments(asked.form, stack)
+        ]
+    over = [name for result in forms for name in missed(result)]
+    if asked.json:
+        print(json.dumps({"forms": forms, "missed": over}, indent=1))
+        return int(bool(over))
+    for result in forms:
+        show(result)
+    print(f"\nP95 at most {MOST_RATIO} of bare, less than {MOST_ADDED_US:,.0f} us added: {'; '.join(over) or 'kept'}")
+    return int(bool(over))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
