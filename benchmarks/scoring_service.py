@@ -23,13 +23,11 @@ Lead = create_model("Lead", **dict.fromkeys(NUMBERS, (float, ...)), **dict.fromk
 Answer = create_model("Answer", score=(float, ...))
 
 ROOMY, FULL, SMALL = Budget(10**12, 0.0), Budget(0, 0.0), Budget(400_000, 0.0)
-BLOCK_SECONDS = 0.05
 FAULTS = {
     "healthy spool": (ROOMY, {}),
     "spool over its budget, drop": (FULL, {}),
     "disk full, drop": (ROOMY, {}),
     "spool over its budget, fail_request": (FULL, {"on_full": "fail_request"}),
-    "spool over its budget, block": (FULL, {"on_full": "block", "block_seconds": BLOCK_SECONDS}),
     "more than is shipped": (SMALL, {}),
 }
 """Budget and options of capture."""
