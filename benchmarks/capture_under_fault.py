@@ -23,6 +23,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -354,6 +355,7 @@ def main():
         return 0
     import scoring_service as scoring
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end and the small disk goes away
     with ExitStack() as stack:
         forms = [
             measured(form, environment, list(scoring.FAULTS), asked.rounds)
