@@ -47,15 +47,19 @@ SHIP = "from tiltmeter.cli.app import main; main(['ship', '--spool', {spool!r}, 
 # ---- what runs in processes of their own ----
 
 
-def serve(kind, spool, port):
-    """One server, until it is killed."""
+def serve(kinds):
+    """Every server, each a fork of one process that has imported everything: they differ in what they capture alone."""
     import uvicorn
 
     import scoring_service as scoring
 
     predict = scoring.predictor()
-    app = scoring.captured(predict, kind, spool) if kind in scoring.FAULTS else scoring.service(predict)
-    uvicorn.run(app, port=port, log_level="critical", access_log=False)
+    for kind, (port, spool) in kinds.items():
+        if os.fork() == 0:
+            app = scoring.captured(predict, kind, spool) if kind in scoring.FAULTS else scoring.service(predict)
+            uvicorn.run(app, port=port, log_level="critical", access_log=False)
+            os._exit(0)
+    signal.pause()
 
 
 def inside(spools):
@@ -188,7 +192,7 @@ def measured(form, environment, faults, rounds):
             spools["disk full, drop"] = small
             fill(small)
         kinds = {BARE: folder, CONTROL: folder, **spools}
-        servers = {kind: started(kind, spool, environment, stack) for kind, spool in kinds.items()}
+        servers = started(kinds, environment, stack)
         start_shipping(spools["more than is shipped"], folder, stack)
         request = request_bytes()
         for port in servers.values():
@@ -222,16 +226,18 @@ def fill(folder):
         other.write(bytes(2 * 1024 * 1024 - 65_536))
 
 
-def started(kind, spool, environment, stack):
-    """Port of a server that was started."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    command = [sys.executable, __file__, "--serve", kind, "--port", str(port), "--spool", str(spool)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+def started(spools, environment, stack):
+    """Port of each server."""
+    kinds = {}
+    for kind, spool in spools.items():
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            kinds[kind] = found.getsockname()[1], str(spool)
+    command = [sys.executable, __file__, "--serve", json.dumps(kinds)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     stack.callback(process.wait)
-    stack.callback(process.kill)
-    return port
+    stack.callback(os.killpg, process.pid, signal.SIGKILL)
+    return {kind: port for kind, (port, _) in kinds.items()}
 
 
 def start_shipping(spool, folder, stack):
@@ -342,13 +348,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--form", choices=["pure", "compiled"], help="one of the two forms; both by default")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--spool", help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--inside", type=json.loads, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(asked.serve, asked.spool, asked.port)
+        serve(asked.serve)
         return 0
     if asked.inside:
         inside(asked.inside)

@@ -25,6 +25,7 @@ __all__ = [
     "SegmentContents",
     "SpoolRefused",
     "SpoolWriter",
+    "begun_segments",
     "read_segment",
     "records_in",
     "remove_segment",
@@ -109,6 +110,18 @@ def _identity_of(files: Files, path: Path) -> SlotIdentity | None:
     except OSError:  # a sick disk: listed all the same, whoever reads it will say so
         header = None
     return header.identity if header else read_identity(files, path.parent)
+
+
+def begun_segments(spool: Path | str, *, files: Files = LOCAL_FILES) -> list[Path]:
+    """Segments with records that a worker has not sealed yet: it does so within a second or two."""
+    found = []
+    for folder in slot_folders(files, Path(spool)):
+        for number, kind in segments_in(files, folder):
+            path = segment_path(folder, number, kind)
+            with suppress(FileNotFoundError):  # sealed or shipped while we looked
+                if kind == "open" and read_segment(path, files=files).records:
+                    found.append(path)
+    return found
 
 
 def read_segment(path: Path | str, *, files: Files = LOCAL_FILES) -> SegmentContents:

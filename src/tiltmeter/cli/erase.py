@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import asdict
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tiltmeter.capture.batch import BATCH_FOLDER
 from tiltmeter.capture.privacy import Privacy
+from tiltmeter.capture.spool import begun_segments
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.batch_run import WRITING
 from tiltmeter.ingest.shipper import Shipper
+from tiltmeter.ingest.standing import Shipped
+from tiltmeter.service.journal import write_journal
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.erase import Reprofiling, erase_entity
 from tiltmeter.store.states import DeltaProfileStates
@@ -28,6 +33,11 @@ if TYPE_CHECKING:
     from tiltmeter.domain.window import Window
     from tiltmeter.ports import StateKey, World
 
+_SEAL_SECONDS = 10.0
+"""A worker seals within a second; one that takes longer hangs."""
+
+_LOOK_SECONDS = 0.1
+
 
 def erase(
     entity: Annotated[str, typer.Option("--entity", help="Id of the person, as the predictions have it.")],
@@ -41,10 +51,11 @@ def erase(
     Example:
         tiltmeter erase --entity lead-4711
     """
+    write_journal(sys.stderr)  # what is printed is the result alone
     configuration = load_settings(config)
     clock = SystemClock()
     log = stored_log(configuration, clock, configuration.models)
-    shipped = _emptied_spool(configuration, log, clock)
+    shipped, unsealed = _emptied_spool(configuration, log, clock)
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     states = DeltaProfileStates(configuration.placed(configuration.settings.store.path), clock)
     repairs = [repair for model in world.models.values() if (repair := _reprofiling(model, world)) is not None]
@@ -56,7 +67,7 @@ def erase(
         zone=configuration.zone,
         damaged=configuration.home / "damaged",
     )
-    writing = _still_written(configuration)
+    writing = [*_still_written(configuration), *unsealed]
     in_place = {name: model.source.table for name, model in configuration.models.items() if model.source is not None}
     if as_json:
         facts = {"shipped_before": shipped, **asdict(erased), "still_written": writing, "left_alone": in_place}
@@ -66,25 +77,37 @@ def erase(
         print(f"{table}: {rows} rows removed, {erased.files.get(table, 0)} files of older versions removed")
     for model, hours in erased.hours.items():
         print(f"{model}: {hours} hours profiled anew")
+    if erased.bodies:
+        print(f"predictions: bodies of {erased.bodies} other rows named the id and were emptied")
     for name in erased.set_aside:
         print(f"damaged/{name}: held the id, removed whole")
+    for name in erased.unread:
+        print(f"damaged/{name}: cannot be read, so nobody knows whether it holds the id; delete it if it may")
     print(f"spool: {shipped} waiting records were moved into the tables first")
     for name in writing:
-        print(f"{name}: a job is writing it now; run this again when the job has ended")
+        print(f"{name}: a job or a worker is writing it now; run this again when it has ended")
     for model, table in in_place.items():
         print(f"{model}: {table} is read in place and was left alone; delete the rows there")
-    if not sum(erased.rows.values()) and not erased.set_aside:
+    if not sum(erased.rows.values()) and not erased.bodies and not erased.set_aside:
         print("nothing is known of this id")
 
 
-def _emptied_spool(configuration: Configuration, log: DeltaLog, clock: SystemClock) -> int:
+def _emptied_spool(configuration: Configuration, log: DeltaLog, clock: SystemClock) -> tuple[int, list[str]]:
+    """Records moved into the tables, and segments that a worker keeps open all the same."""
     settings = configuration.settings.capture
     spool = configuration.placed(settings.spool.path)
     shipper = Shipper(
         spool, log, configuration.models, clock, damaged=configuration.home / "damaged", keep_raw=settings.keep_raw
     )
-    shipped = shipper.ship_once(flush=True)
-    return shipped.predictions + shipped.outcomes
+    begun, shipped = set(begun_segments(spool)), Shipped()
+    end = clock.monotonic() + _SEAL_SECONDS
+    while True:  # what a worker has begun would reach the table after the person was erased
+        shipped += shipper.ship_once(flush=True)
+        begun &= set(begun_segments(spool))
+        if not begun or clock.monotonic() > end:
+            break
+        Event().wait(_LOOK_SECONDS)
+    return shipped.predictions + shipped.outcomes, sorted(str(path.relative_to(spool)) for path in begun)
 
 
 def _still_written(configuration: Configuration) -> list[str]:

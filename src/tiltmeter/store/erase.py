@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.domain.window import Grain, window_at
 from tiltmeter.store.maintenance import delete_rows, forget_old_versions, quoted
+from tiltmeter.store.mentions import NAMES_AT_ONCE, clear_bodies, remove_mentioning
 from tiltmeter.store.parquet_rows import RowFilter
 from tiltmeter.store.schema import OUTCOMES, PREDICTIONS
 from tiltmeter.store.snapshot import snapshot
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 ROW_IDS = {PREDICTIONS.name: "event_id", OUTCOMES.name: "row_id"}
 """Column that names a row without naming a person."""
-
-NAMES_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,15 +50,19 @@ class Erased:
 
     Args:
         rows: table -> rows.
+        bodies: rows of others, or of nobody, whose kept bodies named the person and were emptied.
         hours: model -> hours profiled anew.
         files: table -> data files of older versions removed.
         set_aside: damaged spool files that held the id, removed whole.
+        unread: damaged spool files in which nobody can look.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
+    bodies: int = 0
     hours: dict[str, int] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     set_aside: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 def erase_entity(
@@ -89,6 +92,8 @@ def erase_entity(
     hours = _hours_of(log, wanted, zone)
     for name, row_id in ROW_IDS.items():
         erased.rows[name] = sum(_delete(log.table(name), entity, row_id) for entity in wanted)
+    predictions = log.table(PREDICTIONS.name)
+    erased.bodies = sum(clear_bodies(predictions, entity, ROW_IDS[PREDICTIONS.name]) for entity in wanted)
     for repair in models:
         touched = sorted(hours.get(repair.model, ()))
         for start in touched:
@@ -99,7 +104,7 @@ def erase_entity(
             states.drop_older_generations(touched, model=repair.model, bins_id=repair.bins_id)
     for table in (log.table(PREDICTIONS.name), log.table(OUTCOMES.name), states.table):
         erased.files[table.definition.name] = len(forget_old_versions(table))
-    erased.set_aside = _erase_set_aside(damaged, wanted)
+    erased.set_aside, erased.unread = remove_mentioning(damaged, wanted)
     return erased
 
 
@@ -130,14 +135,4 @@ def _delete(table: StoredTable, entity: str, row_id: str) -> int:
     unnamed = snap.rows(RowFilter({"entity_id": entity, row_id: None} if rows else {"entity_id": entity}))
     if unnamed.count():  # rows of an import that gave them no name
         removed += delete_rows(table, f"entity_id = {quoted(entity)}")
-    return removed
-
-
-def _erase_set_aside(folder: Path | None, entities: list[str]) -> list[str]:
-    """Damaged files cannot be rewritten: one that holds the id is removed whole."""
-    removed = []
-    for path in sorted(folder.rglob("*")) if folder is not None and folder.is_dir() else ():
-        if path.is_file() and any(entity.encode() in path.read_bytes() for entity in entities):
-            path.unlink()
-            removed.append(path.name)
     return removed

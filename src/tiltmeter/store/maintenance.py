@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import structlog
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 
 from tiltmeter.domain.errors import StoreError
+from tiltmeter.store.log_entries import SAME_ROWS
 from tiltmeter.store.table import ConcurrentCommitError, in_our_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date, timedelta
 
     from tiltmeter.store.table import StoredTable
@@ -201,6 +202,20 @@ def delete_rows(table: StoredTable, predicate: str) -> int:
         except ConcurrentCommitError:
             continue
         return int(metrics.get("num_deleted_rows") or 0)
+    raise ConcurrentCommitError(table.files.root, f"{RIVAL_TRIES} times in a row")
+
+
+def clear_columns(table: StoredTable, columns: Sequence[str], predicate: str) -> int:
+    """Empty columns of some rows, none of which is profiled; the number of rows. Otherwise as `delete_rows`."""
+    properties = CommitProperties(custom_metadata={SAME_ROWS: ", ".join(columns)})
+    for _ in range(RIVAL_TRIES):
+        try:
+            with in_our_words(table.files.root), _writable(table):
+                nothing = dict.fromkeys(columns, "NULL")
+                metrics = _opened(table).update(nothing, predicate=predicate, commit_properties=properties)
+        except ConcurrentCommitError:
+            continue
+        return int(metrics.get("num_updated_rows") or 0)
     raise ConcurrentCommitError(table.files.root, f"{RIVAL_TRIES} times in a row")
 
 

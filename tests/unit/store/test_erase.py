@@ -1,8 +1,11 @@
 """Erasing a person leaves no byte of them in tables, old versions, logs and set-aside files; profiles are repaired."""
 
+import json
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tables import FakeClock, prediction_rows
@@ -28,8 +31,6 @@ def with_person(rows):
     place = rows.schema.get_field_index("entity_id")
     ids = rows["entity_id"].to_pylist()
     ids[3] = PERSON
-    import pyarrow as pa
-
     return rows.set_column(place, "entity_id", pa.array(ids))
 
 
@@ -80,6 +81,45 @@ def test_no_byte_of_the_person_is_left_anywhere(home, tmp_path):
     assert encode_profile(after) == encode_profile(fresh.total(MODEL.name, bins.bins_id, HOUR))
     assert log.new_rows(MODEL, None).count() == 349
     assert log.outcomes(MODEL.name, datetime(2027, 1, 1, tzinfo=UTC)).num_rows == 0
+
+
+def with_bodies(rows, bodies):
+    """Rows whose kept requests are these."""
+    texts = pa.array([bodies.get(place) for place in range(rows.num_rows)], pa.string())
+    return rows.set_column(rows.schema.get_field_index("request"), "request", texts)
+
+
+@pytest.mark.parametrize("person", [PERSON, "77", 'zoë"x'])
+def test_a_body_kept_with_the_row_of_another_no_longer_names_the_person(tmp_path, person):
+    log = DeltaLog(tmp_path / "tables", FakeClock())
+    states = DeltaProfileStates(tmp_path / "tables", FakeClock())
+    others = json.dumps([{"entity_id": "lead-1"}, {"entity_id": f"{person}0"}, {"entity_id": 770}])
+    plain, escaped = (
+        json.dumps([{"entity_id": "lead-1"}, {"entity_id": person}], ensure_ascii=a) for a in (False, True)
+    )
+    rows = with_bodies(prediction_rows(20), {0: plain, 5: escaped, 6: '{"entity_id": "' + person, 7: others})
+    log.append("predictions", rows, {"slot": 1})
+    seen = log.new_rows(MODEL, None)
+    erased = erase_entity(log, states, [person], models=[], zone=UTC_ZONE)
+    assert (erased.rows["predictions"], erased.bodies) == (0, 3)
+    assert log.new_rows(MODEL, seen.version).count() == 0, "no row is profiled a second time"
+    left = pa.Table.from_batches(list(log.new_rows(MODEL, None).batches(["request"])))["request"].to_pylist()
+    assert len(left) == 20
+    assert [text for text in left if text] == [others]
+
+
+def test_a_batch_part_that_was_set_aside_is_searched_and_one_that_cannot_be_is_named(home):
+    log, states, _, damaged = home
+    run = damaged / "batch-nightly"
+    run.mkdir()
+    ids = pa.table({"entity_id": ["lead-1", PERSON]})
+    pq.write_table(ids, run / "part-00000.parquet", compression="lz4")
+    pq.write_table(ids.slice(0, 1), run / "part-00001.parquet", compression="lz4")
+    (run / "part-00002.parquet").write_bytes(b"PAR1 cut")
+    erased = erase_entity(log, states, [PERSON], models=[], zone=UTC_ZONE, damaged=damaged)
+    assert sorted(erased.set_aside) == ["one.seg", "part-00000.parquet"]
+    assert erased.unread == ["part-00002.parquet"]
+    assert sorted(path.name for path in run.iterdir()) == ["part-00001.parquet", "part-00002.parquet"]
 
 
 def test_the_rewritten_rows_are_not_profiled_a_second_time(home):
