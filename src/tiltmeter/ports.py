@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
-    from tiltmeter.domain.baseline import Reference
+    from tiltmeter.domain.baseline import BaselineRecord, Reference
     from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.feature import ColumnRoles
     from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, Receipt
@@ -446,6 +446,14 @@ class StateStore(MetricStore, Protocol):
 
     def save_silence(self, silence: Silence) -> None:
         """Add or replace."""
+        ...
+
+    def save_baseline(self, record: BaselineRecord) -> None:
+        """Keep what a model is judged by; one of the same model and name is replaced."""
+        ...
+
+    def baselines(self, model: str | None = None) -> list[BaselineRecord]:
+        """What models are judged by, by model and name."""
         ...
 
     def watermark(self, name: str) -> str | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tiltmeter.domain.profile import Bins, Profile
 
 
@@ -27,3 +29,26 @@ class Reference:
     baseline_id: str
     bins: Bins
     profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineRecord:
+    """The baseline that a model is judged by, as the state database keeps it.
+
+    Args:
+        model: model name.
+        name: as in the configuration.
+        baseline_id: hash of the bins and of where the reference rows come from.
+        bins_id: hash of the bins; their file lies under `baselines/`.
+        created_at: when it was frozen.
+        source: where its rows came from, in words for people.
+        version: of the registered model that it was trained with; empty for all versions.
+    """
+
+    model: str
+    name: str
+    baseline_id: str
+    bins_id: str
+    created_at: datetime
+    source: str = ""
+    version: str = ""

@@ -154,7 +154,8 @@ def prometheus_text(live: LiveTraffic, counters: Mapping[str, int], gauges: Mapp
     lines.append("# TYPE tiltmeter_http_requests_total counter")
     series = live.series()
     for (model, version, route, code), requests, _ in series:
-        labels = labels_text(model=model, model_version=version, route=route, code_class=code)
+        method = route.partition(" ")[0] if " " in route else ""
+        labels = labels_text(model=model, model_version=version, method=method, route=route, code_class=code)
         lines.append(f"tiltmeter_http_requests_total{labels} {requests}")
     lines.extend(_histogram(series))
     lines.extend(_percentiles(live, now))

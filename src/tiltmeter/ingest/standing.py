@@ -97,7 +97,8 @@ class Standing:
             "spool_age_seconds": age_of_oldest(self.pending, now),
         }
         counters = all_counters(self.counters, self.spool)
-        return prometheus_text(self.live, counters, gauges, now) + self.predictions.prometheus()
+        text = prometheus_text(self.live, counters, gauges, now)
+        return text + _dropped_lines(self.spool) + self.predictions.prometheus()
 
 
 class Queue:
@@ -176,10 +177,27 @@ def all_counters(shipper: Mapping[str, int], spool: Path | str) -> dict[str, int
     return counters
 
 
-def dropped(spool: Path | str) -> int:
+_REASONS = {"full": "dropped_full", "disk": "dropped_disk", "unsynced": "unsynced_records"}
+"""Why a record was not kept -> the counter of the workers."""
+
+
+def dropped_by_reason(spool: Path | str) -> dict[str, int]:
     """Records that the workers could not keep, since their slots were made."""
-    names = ("dropped_full", "dropped_disk", "unsynced_records")
-    return sum(counts.get(name, 0) for counts in read_counters(spool).values() for name in names)
+    counted = list(read_counters(spool).values())
+    return {reason: sum(counts.get(name, 0) for counts in counted) for reason, name in _REASONS.items()}
+
+
+def dropped(spool: Path | str) -> int:
+    """All of them."""
+    return sum(dropped_by_reason(spool).values())
+
+
+def _dropped_lines(spool: Path | str) -> str:
+    name = "tiltmeter_prediction_log_dropped_total"
+    lines = [f"# HELP {name} Records that were not kept: budget or floor reached, disk refused, sync failed."]
+    lines.append(f"# TYPE {name} counter")
+    lines += [f'{name}{{reason="{reason}"}} {number}' for reason, number in dropped_by_reason(spool).items()]
+    return "\n".join(lines) + "\n"
 
 
 def transactions(segments: Sequence[ReadSegment]) -> dict[str, int]:

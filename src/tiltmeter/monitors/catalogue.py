@@ -88,7 +88,7 @@ _MONITOR = (
     Declared("monitor.window_lag", "Window lag", Unit.SECONDS, "Age of the oldest due window that is not judged.", "self", "monitor_window_lag_seconds"),
     Declared("monitor.spool_age", "Spool age", Unit.SECONDS, "Age of the oldest record that is not in the table.", "self", "monitor_spool_age_seconds"),
     Declared("monitor.outbox_age", "Outbox age", Unit.SECONDS, "Age of the oldest message that is not sent.", "self", "monitor_outbox_age_seconds"),
-    Declared("monitor.dropped_records", "Dropped records", Unit.COUNT, "Records that the spool refused.", "self", "prediction_log_dropped_total"),
+    Declared("monitor.dropped_records", "Dropped records", Unit.COUNT, "Records that the spool refused.", "self", "monitor_dropped_records"),
 )
 # fmt: on
 

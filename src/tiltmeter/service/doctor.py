@@ -106,7 +106,10 @@ def _baselines(world: World) -> Iterator[Finding]:
                 "wait, or name a data set under `baselines`",
             )  # fmt: skip
         else:
-            yield Finding("baseline", State.OK, f"{model.name}: {len(bins.features)} features in bins {bins.bins_id}")
+            said = f"{model.name}: {len(bins.features)} features in bins {bins.bins_id}"
+            used = [known for known in world.state.baselines(model.name) if known.bins_id == bins.bins_id]
+            said += "".join(f', "{one.name}" frozen {one.created_at:%Y-%m-%d} from {one.source}' for one in used)
+            yield Finding("baseline", State.OK, said)
 
 
 def _state(world: World) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from tiltmeter.domain.baseline import BaselineRecord
     from tiltmeter.domain.metric import Metric, MetricDeclaration, Subject
+    from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Grain
 
 MAX_SERIES = 10_000
@@ -53,29 +56,42 @@ def build_info() -> list[str]:
     return family("build_info", "gauge", "Always 1.", [sample("build_info", {"version": __version__}, 1.0)])
 
 
-def newest_metrics(metrics: Iterable[Metric]) -> list[str]:
+def baselines(records: Iterable[BaselineRecord], models: Mapping[str, Model]) -> list[str]:
+    """Since when each model is judged by its baseline; what no model uses any more is left out."""
+    stamps = [
+        sample(
+            "baseline_timestamp_seconds", {"model": one.model, "model_version": one.version}, one.created_at.timestamp()
+        )
+        for one in records
+        if one.model in models and one.name == models[one.model].baselines[0].name
+    ]
+    return family("baseline_timestamp_seconds", "gauge", "When the baseline was frozen that judges the model.", stamps)
+
+
+def newest_metrics(metrics: Iterable[Metric], currencies: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """Gauges of the newest stored numbers with the time they were computed.
 
     Args:
         metrics: newest number per name, subject and grain, of several the first. Left out are those without a value or
             an exported name, segments (their values are unbounded) and what a later window no longer tells (a version
             that is gone).
+        currencies: of revenue, by model.
     """
     first: dict[tuple[str, Subject, Grain], Metric] = {}
     for metric in metrics:
         if _is_exported(metric):
             first.setdefault((metric.name, metric.subject, metric.window.grain), metric)
     wanted = list(first.values())
-    evaluated: dict[tuple[str, str], datetime] = {}
-    for metric in wanted:
-        key = (metric.subject.model, str(metric.window.grain))
-        evaluated[key] = max(evaluated.get(key, metric.window.end), metric.window.end)
-    current = [m for m in wanted if not _is_stale(m, evaluated[m.subject.model, str(m.window.grain)])]
+    evaluated = _newest_ends(wanted)
+    current = [m for m in wanted if not _is_stale(m, evaluated[m.subject.model, "", str(m.window.grain)])]
     by_metric: dict[str, list[str]] = defaultdict(list)
     for metric in current[:MAX_SERIES]:
         declared = CATALOGUE[metric.name]
         value = (metric.value or 0.0) / (1000 if declared.unit is Unit.MILLISECONDS else 1)
-        by_metric[metric.name].append(sample(declared.prometheus, _labels(metric, declared), value))
+        labels = _labels(metric, declared)
+        if declared.unit is Unit.MONEY:
+            labels["currency"] = currencies.get(metric.subject.model, "")
+        by_metric[metric.name].append(sample(declared.prometheus, labels, value))
     lines: list[str] = []
     for name, samples in sorted(by_metric.items()):
         exported = CATALOGUE[name].prometheus
@@ -83,12 +99,26 @@ def newest_metrics(metrics: Iterable[Metric]) -> list[str]:
         lines.extend(family(exported, kind, CATALOGUE[name].meaning, samples))
     lines.extend(_p_values(current))
     stamps = [
-        sample("evaluation_timestamp_seconds", {"model": model, "window": grain}, moment.timestamp())
-        for (model, grain), moment in sorted(evaluated.items())
+        sample(
+            "evaluation_timestamp_seconds",
+            {"model": model, "model_version": version, "window": grain},
+            moment.timestamp(),
+        )
+        for (model, version, grain), moment in sorted(_newest_ends(current).items())
     ]
     lines.extend(family("evaluation_timestamp_seconds", "gauge", "End of the newest judged window.", stamps))
     beyond = [sample("series_left_out", {}, float(max(0, len(current) - MAX_SERIES)))]
     return [*lines, *family("series_left_out", "gauge", "Series beyond the limit of one scrape.", beyond)]
+
+
+def _newest_ends(metrics: Iterable[Metric]) -> dict[tuple[str, str, str], datetime]:
+    """End of the newest window by model, version and grain; the version "" stands for all of them."""
+    ends: dict[tuple[str, str, str], datetime] = {}
+    for metric in metrics:
+        for version in {"", metric.subject.model_version}:
+            key = (metric.subject.model, version, str(metric.window.grain))
+            ends[key] = max(ends.get(key, metric.window.end), metric.window.end)
+    return ends
 
 
 def _p_values(current: Sequence[Metric]) -> list[str]:

@@ -10,12 +10,13 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.serving import known_capacity, live_freshness, live_health, live_jobs, live_traffic
 from tiltmeter.ports import MetricQuery
-from tiltmeter.service.exposition import build_info, family, job_runs, newest_metrics, sample
+from tiltmeter.service.exposition import baselines, build_info, family, job_runs, newest_metrics, sample
+from tiltmeter.service.job_counts import JobRecords
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
 from tiltmeter.service.seen_rows import SeenRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from tiltmeter.domain.alert import Incident, Silence
@@ -42,7 +43,9 @@ class RunningOperations:
         outcomes: writes one outcome into the spool.
         not_ready: what is not ready, by part.
         health: the monitor's own numbers; None where another process judges.
+        sent: tries to send since the start, by channel and result.
         seen: spans of the profiled hours, made from the world.
+        jobs: records of jobs since the start, made from the world.
     """
 
     world: World
@@ -50,11 +53,14 @@ class RunningOperations:
     outcomes: Callable[[dict[str, Any]], object]
     not_ready: Callable[[], dict[str, str]]
     health: Callable[[], Health] | None = None
+    sent: Callable[[], Mapping[tuple[str, str], int]] = dict
     seen: SeenRows = field(init=False)
+    jobs: JobRecords = field(init=False)
 
     def __post_init__(self) -> None:
         """Make what depends on the world."""
-        object.__setattr__(self, "seen", SeenRows(self.world))
+        self.seen = SeenRows(self.world)
+        self.jobs = JobRecords(self.world.clock.now())
 
     def acknowledge(self, incident_id: str, *, by: str, note: str) -> Incident:
         """As the protocol."""
@@ -84,8 +90,13 @@ class RunningOperations:
         """As the protocol: live traffic of this host, newest stored numbers, jobs, alerts and messages."""
         lines = build_info()
         # A gauge keeps its last sample: what was measured now stands before what is kept of the hour.
-        lines += newest_metrics([*self._live_metrics(), *self.world.state.metrics(MetricQuery(newest_only=True))])
-        lines += job_runs(self.world.log.batch_runs(self.world.clock.now() - JOBS_HORIZON))
+        currencies = {name: model.outcomes.currency for name, model in self.world.models.items()}
+        stored = self.world.state.metrics(MetricQuery(newest_only=True))
+        lines += newest_metrics([*self._live_metrics(), *stored], currencies)
+        lines += baselines(self.world.state.baselines(), self.world.models)
+        runs = self.world.log.batch_runs(self.world.clock.now() - JOBS_HORIZON)
+        self.jobs.add(runs)
+        lines += [*job_runs(runs), *self.jobs.lines()]
         lines += self._alerts()
         lines += self._messages()
         text = "\n".join(lines) + "\n"
@@ -129,9 +140,14 @@ class RunningOperations:
             for c in states
         ]  # fmt: skip
         queued = [sample("notifications_queued", {"channel": c.name}, float(c.queued)) for c in states]
+        tried = [
+            sample("notifications_total", {"channel": channel, "result": result}, float(number))
+            for (channel, result), number in sorted(self.sent().items())
+        ]
         dead = [sample("notifications_dead", {"channel": c.name}, float(c.dead)) for c in states]
         return [
             *family("outbox_oldest_seconds", "gauge", "Age of the oldest message that is not sent.", waiting),
             *family("notifications_queued", "gauge", "Messages that wait to be sent.", queued),
+            *family("notifications_total", "counter", "Tries to send a message, by what became of it.", tried),
             *family("notifications_dead", "gauge", "Messages that could not be delivered.", dead),
         ]

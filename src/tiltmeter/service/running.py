@@ -128,7 +128,7 @@ class Service:
         scheduler.health = lambda: _health(scheduler, shipper, world)
         operations = RunningOperations(
             world, shipper, lambda outcome: record_outcome(spool=spool, **outcome), lambda: _not_ready(world),
-            scheduler.health,
+            scheduler.health, sender.results,
         )  # fmt: skip
         people = _people(world)
 

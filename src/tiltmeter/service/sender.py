@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,9 @@ from tiltmeter.service.dead_letters import meta_messages, passed_on, stand_ins
 from tiltmeter.service.pace import PACES, TokenBucket
 
 _STRAYS_EVERY_S = 30.0
+
+RESULTS = ("sent", "retried", "dead", "dropped")
+"""What becomes of a try to send: it arrived, is put off, is given up, or was for a channel that keeps nothing."""
 
 Report = Callable[[str, Mapping[str, object]], None]
 """Takes an event name and its fields, for the log."""
@@ -98,6 +102,14 @@ class Sender:
         }
         self._refusing: set[str] = set()
         self._guard = Lock()
+        self._tries: Counter[tuple[str, str]] = Counter()
+        self._counting = Lock()
+
+    def results(self) -> dict[tuple[str, str], int]:
+        """Tries to send since the start by channel and result, 0 included; without channels that reach nobody."""
+        reaching = [name for name, channel in self._channels.items() if channel.kind != "null"]
+        with self._counting:
+            return {**{(name, result): 0 for name in reaching for result in RESULTS}, **self._tries}
 
     # -- one message ----------------------------------------------------------------------------------------------
 
@@ -131,6 +143,7 @@ class Sender:
             return 0.0
         status = DeliveryStatus.DROPPED if receipt.dropped else DeliveryStatus.SENT
         if self._settle(delivery, status, stop, receipt=receipt):
+            self._count(channel, "dropped" if receipt.dropped else "sent")
             if self._channels[channel].kind != "null":  # nobody reads of the heartbeat once a minute
                 self._say("message_sent", delivery, note=receipt.note)
             self._works(channel)
@@ -141,6 +154,7 @@ class Sender:
         now = self._clock.now()
         if not error.retryable or self._too_old(delivery, now):
             if self._settle(delivery, DeliveryStatus.DEAD, stop, error=str(error), receipt=error.receipt):
+                self._count(delivery.message.channel, "dead")
                 self._say("message_dead", delivery, error=str(error))
                 self._bury(delivery.message, error, now)
             return
@@ -156,7 +170,14 @@ class Sender:
             receipt=error.receipt,
             reconcile=error.unknown,
         )
+        self._count(delivery.message.channel, "retried")
         self._say("message_retried", delivery, error=str(error), due_at=due.isoformat())
+
+    def _count(self, channel: str, result: str) -> None:
+        known = self._channels.get(channel)
+        if known is None or known.kind != "null":
+            with self._counting:
+                self._tries[channel, result] += 1
 
     def _pause(self, delivery: Delivery, error: DeliveryError) -> timedelta:
         if error.retry_after is not None:

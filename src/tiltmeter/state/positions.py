@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from tiltmeter.domain.alert import Silence
+from tiltmeter.domain.baseline import BaselineRecord
 from tiltmeter.ports import Lease
 from tiltmeter.state.codec import decode, encode
 from tiltmeter.state.metrics import upsert
 from tiltmeter.state.tables import BASELINES, HEARTBEATS, LEASES, SILENCES, WATERMARKS, from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from sqlalchemy import Connection
 
 ONE_TIME_LEASES = "once:"
 """Leases whose names never come back; `retain` deletes them when they have run out."""
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineRecord:
-    """A baseline in use: which frozen bins and which added-up states a name stands for.
-
-    Args:
-        model: model name.
-        name: as in the configuration.
-        baseline_id: hash of the bins and of what was added up.
-        bins_id: hash of the bins; their file lies under `baselines/`.
-        created_at: when it was made.
-        detail: where it came from, in words for people.
-    """
-
-    model: str
-    name: str
-    baseline_id: str
-    bins_id: str
-    created_at: datetime
-    detail: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_silence(connection: Connection, silence: Silence) -> None:
@@ -144,7 +122,7 @@ def save_baseline(connection: Connection, record: BaselineRecord) -> None:
         "baseline_id": record.baseline_id,
         "bins_id": record.bins_id,
         "created_at": to_micros(record.created_at),
-        "detail": encode(dict(record.detail)),
+        "detail": encode({"source": record.source, "version": record.version}),
     }
     upsert(connection, BASELINES, ("model", "name"), [row])
 
@@ -161,12 +139,7 @@ def read_baselines(connection: Connection, model: str | None) -> list[BaselineRe
             row.baseline_id,
             row.bins_id,
             from_micros(row.created_at),
-            msgspec.json.decode(row.detail),
+            **msgspec.json.decode(row.detail, type=dict[str, str]),
         )
         for row in connection.execute(query)
     ]
-
-
-def forget_baseline(connection: Connection, model: str, name: str) -> None:
-    """Remove a baseline from use."""
-    connection.execute(delete(BASELINES).where(BASELINES.c.model == model, BASELINES.c.name == name))

@@ -15,7 +15,6 @@ from tiltmeter.state import incidents as incident_rows
 from tiltmeter.state import metrics as metric_rows
 from tiltmeter.state import migrations, outbox, positions
 from tiltmeter.state.database import Database, parse_url
-from tiltmeter.state.positions import BaselineRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tiltmeter.domain.alert import Alert, AlertEvent, Incident, Silence
+    from tiltmeter.domain.baseline import BaselineRecord
     from tiltmeter.domain.message import Delivery, DeliveryStatus, Message, Receipt
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.run import Run
@@ -259,19 +259,14 @@ class SqlStateStore:
             return positions.read_heartbeats(connection)
 
     def save_baseline(self, record: BaselineRecord) -> None:
-        """Keep which bins and states a baseline's name stands for."""
+        """As the port."""
         with self._database.write() as connection:
             positions.save_baseline(connection, record)
 
     def baselines(self, model: str | None = None) -> list[BaselineRecord]:
-        """Baselines in use."""
+        """As the port."""
         with self._database.read() as connection:
             return positions.read_baselines(connection, model)
-
-    def forget_baseline(self, model: str, name: str) -> None:
-        """Remove a baseline from use."""
-        with self._database.write() as connection:
-            positions.forget_baseline(connection, model, name)
 
     def retain(self, now: datetime, *, keep_hourly: timedelta, keep_live: timedelta = KEEP_LIVE) -> int:
         """Delete hourly and live numbers past their age, and leases of posts; daily and longer numbers stay for ever.
@@ -301,4 +296,4 @@ def heartbeat_reader(url: str, component: str, *, home: Path | None = None) -> C
     return last_beat
 
 
-__all__ = ["BaselineRecord", "SqlStateStore", "heartbeat_reader"]
+__all__ = ["SqlStateStore", "heartbeat_reader"]

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiltmeter.alerting.deploys import first_hours
-from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.baseline import BaselineRecord, Reference
 from tiltmeter.domain.errors import ConfigError, StoreError
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.profiling.codec import decode_baseline, encode_baseline
@@ -73,7 +73,7 @@ class StoredBaselines:
         folder: holds `<bins_id>.tmb`.
         engine: fits and profiles.
         states: stored profiles, summed for rolling, previous and seasonal baselines.
-        state: keeps which bins a model uses.
+        state: keeps which bins a model uses, and since when.
         sources: where rows come from.
         zone: business time zone.
     """
@@ -109,6 +109,7 @@ class StoredBaselines:
         selector = model.baselines[0]
         self._save(bins, profile)
         self.state.set_watermark(self._key(model, selector), bins.bins_id)
+        self._remember(model, selector, bins, "chosen by hand")
         self._in_use.pop(self._key(model, selector), None)
 
     def used(self, model: Model) -> str | None:
@@ -143,7 +144,8 @@ class StoredBaselines:
             profile = self._profiled(model, selector, bins)
         if profile is None or not profile.rows:
             return None
-        return Reference(selector.name, self._baseline_id(bins, selector, window), bins, profile)
+        when = f"{window.start.isoformat()}/{window.end.isoformat()}" if _moves(selector) else ""
+        return Reference(selector.name, self._baseline_id(bins, selector, when), bins, profile)
 
     def _summed(
         self, model: Model, selector: BaselineSelector, window: Window, bins: Bins, as_of: int | None
@@ -185,7 +187,9 @@ class StoredBaselines:
             return in_use
         bins_id = self.state.watermark(key)
         if bins_id is not None:
-            return self._in_use.setdefault(key, self._loaded(bins_id))
+            found = self._in_use.setdefault(key, self._loaded(bins_id))
+            self._remember(model, selector, found[0], _source(selector))
+            return found
         if selector.mlflow:
             return self._trained(model, selector, now)
         rows = self._rows(model, selector, now)
@@ -195,6 +199,7 @@ class StoredBaselines:
         profile = self.engine.profile(rows, bins)
         self._save(bins, profile)
         self.state.set_watermark(key, bins.bins_id)
+        self._remember(model, selector, bins, _source(selector))
         return bins, profile
 
     def _key(self, model: Model, selector: BaselineSelector) -> str:
@@ -216,7 +221,21 @@ class StoredBaselines:
         reference = self._asked(key, now, lambda: self.sources.trained(selector.mlflow, version, model))
         self._save(reference.bins, reference.profile)
         self.state.set_watermark(self._key(model, selector), reference.bins.bins_id)
+        self._remember(model, selector, reference.bins, _source(selector))
         return reference.bins, reference.profile
+
+    def _remember(self, model: Model, selector: BaselineSelector, bins: Bins, source: str) -> None:
+        """Tell the state database since when these bins judge: since their file was written."""
+        if any(
+            (known.name, known.bins_id) == (selector.name, bins.bins_id) for known in self.state.baselines(model.name)
+        ):
+            return
+        frozen = datetime.fromtimestamp((self.folder / f"{bins.bins_id}.tmb").stat().st_mtime, UTC)
+        version = self.state.watermark(registered_mark(selector.mlflow)) or "" if selector.mlflow else ""
+        baseline_id = self._baseline_id(bins, selector)
+        self.state.save_baseline(
+            BaselineRecord(model.name, selector.name, baseline_id, bins.bins_id, frozen, source, version)
+        )
 
     def _asked(self, what: str, now: datetime, ask: Callable[[], T]) -> T:
         """Ask the registry; while it is away not on every turn, for each try costs the other models seconds."""
@@ -229,8 +248,7 @@ class StoredBaselines:
             self._refused[what] = now, error
             raise
 
-    def _baseline_id(self, bins: Bins, selector: BaselineSelector, window: Window) -> str:
-        when = f"{window.start.isoformat()}/{window.end.isoformat()}" if _moves(selector) else ""
+    def _baseline_id(self, bins: Bins, selector: BaselineSelector, when: str = "") -> str:
         return _hash(f"{bins.bins_id}|{selector.name}|{self._place(selector)}|{when}")
 
     def _place(self, selector: BaselineSelector) -> str:
@@ -323,6 +341,13 @@ def _read(path: Path) -> tuple[Bins, Profile]:
     except StoreError as error:
         raise StoreError(error.what, at=str(path), hint=_LOST_BASELINE) from error
     return kept.bins, kept.profile
+
+
+def _source(selector: BaselineSelector) -> str:
+    """Where the rows come from that froze the cells."""
+    if selector.since is not None and selector.until is not None:
+        return f"the log from {selector.since:%Y-%m-%d} until {selector.until:%Y-%m-%d}"
+    return selector.data or selector.mlflow or "the first full week"
 
 
 def _described(selector: BaselineSelector) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tiltmeter.domain.alert import AlertState, IncidentState, Silence
+from tiltmeter.domain.baseline import BaselineRecord
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.message import DeliveryStatus, MessageKind, Receipt
 from tiltmeter.domain.metric import Status
@@ -378,6 +379,15 @@ class StateContract:
         assert store.silences(T0 - HOUR) == [silence]
         store.save_silence(replace(silence, ends_at=T0 + LEASE))
         assert store.silences(T0 + LEASE) == []
+
+    def test_baselines_in_use_are_replaced_by_name(self, store: StateStore) -> None:
+        record = BaselineRecord("lead-scoring", "training", "b1", "c1", T0, "training.parquet")
+        newer = BaselineRecord("lead-scoring", "training", "b2", "c1", T0 + HOUR, "models:/lead-scoring@champion", "15")
+        other = BaselineRecord("churn", "first week", "b3", "c2", T0)
+        for one in (record, newer, other):
+            store.save_baseline(one)
+        assert store.baselines() == [other, newer]
+        assert store.baselines("lead-scoring") == [newer]
 
     def test_positions_and_beats_are_kept(self, store: StateStore) -> None:
         assert store.watermark("drift") is None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tiltmeter.domain.baseline import BaselineRecord
 from tiltmeter.domain.metric import Metric, Subject
-from tiltmeter.domain.model import Model
+from tiltmeter.domain.model import BaselineSelector, Model
 from tiltmeter.domain.traffic import TrafficState, latency_bin
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.serving import live_traffic
 from tiltmeter.monitors.traffic import Capacity
-from tiltmeter.service.exposition import MAX_SERIES, job_runs, newest_metrics
+from tiltmeter.service.exposition import MAX_SERIES, baselines, job_runs, newest_metrics
+from tiltmeter.service.job_counts import JobRecords
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 
@@ -94,3 +96,67 @@ def test_capacity_is_known_after_the_first_busy_minute():
     metrics = live_traffic(Model("m"), span, World(), capacity=Capacity())
     line = 'tiltmeter_serving_capacity_requests_per_second{model="m",model_version="",window="live"} 1.5'
     assert line in newest_metrics(metrics)
+
+
+def test_versions_have_their_own_time_of_evaluation():
+    lines = newest_metrics([psi(), psi(version="14", end=NOW - timedelta(hours=1))])
+    name = 'tiltmeter_evaluation_timestamp_seconds{model="m",model_version="%s",window="day"} %s'
+    assert name % ("", NOW.timestamp()) in lines
+    assert name % ("14", (NOW - timedelta(hours=1)).timestamp()) in lines
+
+
+def test_revenue_names_its_currency():
+    metric = Metric("outcomes.revenue_per_lead", Subject("m"), day(), 12.5)
+    (line,) = [one for one in newest_metrics([metric], {"m": "SEK"}) if one.startswith("tiltmeter_model_revenue")]
+    assert line.endswith('window="day",currency="SEK"} 12.5')
+
+
+def test_the_baseline_that_judges_has_a_time_and_others_have_none():
+    def record(model, name, version=""):
+        return BaselineRecord(model, name, "b", "c", NOW, "training.parquet", version)
+
+    models = {"m": Model("m", baselines=(BaselineSelector("training", data="t"), BaselineSelector("month", data="u")))}
+    lines = baselines([record("m", "training", "14"), record("m", "month"), record("gone", "training")], models)
+    assert lines[2:] == [f'tiltmeter_baseline_timestamp_seconds{{model="m",model_version="14"}} {NOW.timestamp()}']
+
+
+def reported(run_id, records_in, *, scored=0, failed=0, ingested=NOW, **more):
+    numbers = {"records_in": records_in, "records_scored": scored, "records_failed": failed}
+    return {
+        "workspace": "",
+        "job_name": "n",
+        "run_id": run_id,
+        "attempt": 0,
+        "ingest_time": ingested,
+        **numbers,
+        **more,
+    }
+
+
+def total(counted, result):
+    (line,) = [one for one in counted.lines() if f'result="{result}"' in one]
+    return float(line.rpartition(" ")[2])
+
+
+def test_records_of_jobs_are_counted_once_however_often_they_are_read():
+    counted = JobRecords(NOW)
+    known = reported("old", 1000, ingested=NOW - timedelta(days=1))
+    counted.add([known, reported("a", 10, scored=8, failed=2)])
+    assert [total(counted, result) for result in ("in", "out", "rejected")] == [10, 8, 2]
+    counted.add([known, reported("a", 10, scored=8, failed=2), reported("b", 5, scored=5)])
+    counted.add([reported("b", 5, scored=5)])  # the others are older than the horizon by now
+    assert [total(counted, result) for result in ("in", "out", "rejected")] == [15, 13, 2]
+
+
+def test_a_run_that_goes_on_adds_what_is_new_and_takes_nothing_back():
+    counted = JobRecords(NOW)
+    before = reported("long", 100, ingested=NOW - timedelta(hours=1))
+    for numbers in (before, reported("long", 160), reported("long", 120), reported("long", 170)):
+        counted.add([numbers])
+    assert total(counted, "in") == 70
+
+
+def test_tasks_of_a_run_and_runs_without_numbers_count_nothing():
+    counted = JobRecords(NOW)
+    counted.add([reported("a", 10, task_key="load"), reported("a", None)])
+    assert total(counted, "in") == 0

@@ -53,7 +53,9 @@ class NoBaselines:
 
 class EmptyLog:
     def batch_runs(self, since):
-        return [{"job_name": "nightly", "start_time": NOW, "result_state": "SUCCESS"}]
+        return [
+            {"job_name": "nightly", "run_id": "r1", "start_time": NOW, "ingest_time": NOW, "result_state": "SUCCESS"}
+        ]
 
     def traffic(self, model, window):
         return []
@@ -299,6 +301,7 @@ def test_prometheus_text_escapes_hostile_names(client):
         'tiltmeter_feature_psi{model="lead-scoring",model_version="",feature="<b>size</b>",window="hour"} 0.31' in text
     )
     assert 'tiltmeter_alerts_open{severity="critical"} 1.0' in text
+    assert 'tiltmeter_job_records_total{job_name="nightly",result="in"} 0.0' in text
 
 
 @pytest.mark.parametrize(

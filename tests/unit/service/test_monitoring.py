@@ -260,3 +260,15 @@ def test_explain_prints_the_number_once_more(tmp_path):
         tiltmeter("alerts", "explain", alert.id, "--config", str(tmp_path / "tiltmeter.yaml"), "--json").out
     )
     assert {one["from"]: one["same"] for one in facts["numbers"][0]["again"]} == {"stored states": True, "rows": True}
+
+
+def test_the_baseline_that_judges_is_known_with_the_time_it_was_frozen(company):
+    company.add(MONDAY, MONDAY + 8 * DAY, hourly=7)
+    company.clock.at = MONDAY + 8 * DAY
+    begun = datetime.now(UTC) - timedelta(seconds=5)
+    bins = company.world.baselines.bins(company.model, company.clock.at)
+    (kept,) = company.world.state.baselines(MODEL)
+    assert (kept.bins_id, kept.source, kept.version) == (bins.bins_id, "the first full week", "")
+    assert begun <= kept.created_at <= datetime.now(UTC)
+    company.world.baselines.use(company.model, bins, company.world.baselines.stored(bins.bins_id).profile)
+    assert company.world.state.baselines(MODEL) == [kept], "the same cells: nothing has changed"

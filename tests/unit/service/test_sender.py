@@ -316,3 +316,23 @@ def test_two_senders_never_send_the_same_message(running_store):
         runner.join(20)
     ids = [m.delivery_id for m in first.sent + second.sent]
     assert len(ids) == len(set(ids)) == 60
+
+
+def test_every_try_is_counted_by_what_became_of_it(store, clock):
+    slack = ScriptedChannel("slack", "slack", GONE, GONE)
+    mail = ScriptedChannel("mail", "smtp", REFUSED)
+    beat = ScriptedChannel("heartbeat", "null")
+    delivering = sender(store, clock, slack, mail, beat)
+    zero = {(name, result): 0 for name in ("slack", "mail") for result in ("sent", "retried", "dead", "dropped")}
+    assert delivering.results() == zero
+    store.enqueue([sample_message(channel="slack"), sample_message(channel="mail")])
+    store.enqueue([sample_message(channel="heartbeat"), sample_message(channel="gone")])
+    for _ in range(4):
+        delivering.drain_once()
+        clock.advance(HOUR)
+    found = delivering.results()
+    assert found["slack", "retried"] == 2
+    assert found["slack", "sent"] == len(slack.sent)
+    assert found["mail", "dead"] == 1
+    assert found["gone", "dead"] == 1
+    assert not [channel for channel, _ in found if channel == "heartbeat"]

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -50,7 +51,7 @@ def state(tmp_path, clock):
 
 
 def client_of(state, clock, spool, keys):
-    operations = RunningOperations(None, None, spool.put, dict)
+    operations = RunningOperations(SimpleNamespace(clock=clock), None, spool.put, dict)
     return TestClient(create_app(None, operations, Access(keys), None, SignedPosts(KEY, state, clock)))
 
 

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from tiltmeter.domain.window import Grain
 from tiltmeter.ports import MetricQuery
-from tiltmeter.state.positions import BaselineRecord
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.testing.samples import HOUR, T0, SteppedClock, sample_alert, sample_metric, sample_run, sample_window
 
@@ -30,18 +29,6 @@ def test_every_episode_of_an_alert_is_kept():
     assert [a.episode for a in store.episodes()] == [1, 2]
     assert store.episodes("other") == []
     assert store.episodes(since=T0 + HOUR) == []
-    store.close()
-
-
-def test_baselines_in_use_are_replaced_by_name():
-    store = SqlStateStore("sqlite:", SteppedClock())
-    record = BaselineRecord("lead-scoring", "training", "b1", "c1", T0, {"from": "training.parquet"})
-    store.save_baseline(record)
-    newer = BaselineRecord("lead-scoring", "training", "b2", "c1", T0)
-    store.save_baseline(newer)
-    assert store.baselines() == [newer]
-    store.forget_baseline("lead-scoring", "training")
-    assert store.baselines("lead-scoring") == []
     store.close()
 
 

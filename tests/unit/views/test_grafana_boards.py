@@ -88,7 +88,9 @@ def test_every_tiltmeter_series_that_a_panel_asks_for_is_exported_by_somebody():
         "tiltmeter_http_request_duration_seconds_count", "tiltmeter_alerts_open", "tiltmeter_spool_age_seconds",
         "tiltmeter_evaluation_timestamp_seconds", "tiltmeter_job_last_success_timestamp_seconds",
         "tiltmeter_job_duration_seconds", "tiltmeter_job_records", "tiltmeter_outbox_oldest_seconds",
-        "tiltmeter_notifications_dead",
+        "tiltmeter_notifications_dead", "tiltmeter_notifications_total", "tiltmeter_http_requests_in_flight",
+        "tiltmeter_predictions_total", "tiltmeter_prediction_score_bucket", "tiltmeter_prediction_log_queue_length",
+        "tiltmeter_job_records_total", "tiltmeter_baseline_timestamp_seconds",
     }  # fmt: skip
     for board in BOARDS.values():
         for panel in panels_of(board):

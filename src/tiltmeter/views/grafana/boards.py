@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiltmeter.views.grafana.from_catalogue import metric_panel, series_of, thresholds_of
+from tiltmeter.views.grafana.host_board import host_board
 from tiltmeter.views.grafana.panels import (
     CRITICAL,
     WATCH,
@@ -29,7 +30,6 @@ _VERSION = Variable("version", "Version", 'label_values(tiltmeter_http_requests_
 # "All" is the series of all versions together, which has an empty version, not each version beside it.
 _JUDGED_VERSION = Variable("version", "Version", "label_values(tiltmeter_model_rows, model_version)", everything="^$")
 _ROUTE = Variable("route", "Route", 'label_values(tiltmeter_http_requests_total{model=~"$model"}, route)')
-_HOST = Variable("instance", "Host", "label_values(node_uname_info, instance)")
 
 
 def all_boards(rules: RuleSet) -> tuple[Board, ...]:
@@ -157,104 +157,16 @@ def _api_capacity(rules: RuleSet) -> tuple[Panel, ...]:
             "Requests per second over five minutes, and the highest one-minute rate of the last 30 days at which P95 "
             "stayed under target. It is a limit only once a busier minute missed the target.",
             (Query(f"max by (model) ({now})", "now"), Query(f"max by (model) ({best})", "capacity seen")),
-            PanelUnit.PER_SECOND,
+            PanelUnit.PER_SECOND, width=8,
         ),
-        metric_panel("serving.share_within_target", rules, window="live", display=lines, empty="no traffic"),
-    )  # fmt: skip
-
-
-def host_board() -> Board:
-    """Utilisation of the machine by node_exporter's numbers."""
-    return Board(
-        "tiltmeter-host",
-        "Tiltmeter / Host",
-        "Has the machine room to spare?",
-        (
-            Row("Processor", _host_processor()),
-            Row("Memory", _host_memory()),
-            Row("Network", _host_network()),
-            Row("Disk", _host_disk()),
+        Panel(
+            "Requests in flight",
+            "Requests that the workers of a host handle at this moment, background tasks included. It climbs where "
+            "answers hang, before any latency is measured.",
+            (Query("sum by (instance) (tiltmeter_http_requests_in_flight)", "{{instance}}"),), PanelUnit.COUNT, width=8,
+            empty="no API host is scraped",
         ),
-        (_HOST,),
-    )
-
-
-_AT = 'instance=~"$instance"'
-_NO_NODE = "node_exporter is not scraped"
-_TIGHT = (Threshold(0.8, WATCH), Threshold(0.95, CRITICAL))
-
-
-def _host_panel(
-    title: str, meaning: str, unit: PanelUnit, *queries: tuple[str, str], thresholds: tuple[Threshold, ...] = ()
-) -> Panel:
-    high = 1.0 if unit is PanelUnit.SHARE else None
-    asked = tuple(Query(expression, legend) for expression, legend in queries)
-    return Panel(title, meaning, asked, unit, thresholds=thresholds, high=high, empty=_NO_NODE)
-
-
-def _host_processor() -> tuple[Panel, ...]:
-    busy = f'1 - avg by (instance) (rate(node_cpu_seconds_total{{{_AT},mode="idle"}}[$__rate_interval]))'
-    by_mode = f'avg by (mode) (rate(node_cpu_seconds_total{{{_AT},mode!="idle"}}[$__rate_interval]))'
-    cores = f'count by (instance) (node_cpu_seconds_total{{{_AT},mode="idle"}})'
-    load = f"node_load5{{{_AT}}} / on(instance) {cores}"
-    return (
-        _host_panel("CPU busy", "Share of all cores.", PanelUnit.SHARE, (busy, "{{instance}}"), thresholds=_TIGHT),
-        _host_panel(
-            "CPU by mode", "What the cores do; iowait means a slow disk.", PanelUnit.SHARE, (by_mode, "{{mode}}")
-        ),
-        _host_panel(
-            "Load per core", "Processes that run or wait, over five minutes; above 1 they queue.",
-            PanelUnit.NONE, (load, "{{instance}}"), thresholds=(Threshold(1.0, WATCH), Threshold(2.0, CRITICAL)),
-        ),
-    )  # fmt: skip
-
-
-def _host_memory() -> tuple[Panel, ...]:
-    total, available = f"node_memory_MemTotal_bytes{{{_AT}}}", f"node_memory_MemAvailable_bytes{{{_AT}}}"
-    return (
-        _host_panel(
-            "Memory used", "Share that programs cannot have any more.", PanelUnit.SHARE,
-            (f"1 - {available} / {total}", "{{instance}}"), thresholds=_TIGHT,
-        ),
-        _host_panel(
-            "Memory", "Used and available.", PanelUnit.BYTES,
-            (f"{total} - {available}", "used"), (available, "available"),
-        ),
-    )  # fmt: skip
-
-
-def _host_network() -> tuple[Panel, ...]:
-    devices = f'{_AT},device!~"lo|veth.*|ifb.*|docker.*|br-.*"'
-
-    def rate(name: str) -> str:
-        return f"sum by (instance) (rate(node_network_{name}_total{{{devices}}}[$__rate_interval]))"
-
-    return (
-        _host_panel(
-            "Network traffic", "Bytes per second over all physical devices.", PanelUnit.BYTES_PER_SECOND,
-            (rate("receive_bytes"), "received"), (rate("transmit_bytes"), "sent"),
-        ),
-        _host_panel(
-            "Network losses", "Packets per second that were dropped or broken.", PanelUnit.PER_SECOND_PACKETS,
-            (f"{rate('receive_drop')} + {rate('transmit_drop')}", "dropped"),
-            (f"{rate('receive_errs')} + {rate('transmit_errs')}", "broken"),
-        ),
-    )  # fmt: skip
-
-
-def _host_disk() -> tuple[Panel, ...]:
-    place = f'{_AT},fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"'
-    used = f"1 - node_filesystem_avail_bytes{{{place}}} / node_filesystem_size_bytes{{{place}}}"
-    disk = f"sum by (instance) (rate(node_disk_{{}}_bytes_total{{{{{_AT}}}}}[$__rate_interval]))"
-    return (
-        _host_panel(
-            "Disk used", "Share of each file system; the spool keeps 10 % free.", PanelUnit.SHARE,
-            (used, "{{mountpoint}}"), thresholds=(Threshold(0.8, WATCH), Threshold(0.9, CRITICAL)),
-        ),
-        _host_panel(
-            "Disk traffic", "Bytes per second.", PanelUnit.BYTES_PER_SECOND,
-            (disk.format("read"), "read"), (disk.format("written"), "written"),
-        ),
+        metric_panel("serving.share_within_target", rules, window="live", display=lines, empty="no traffic", width=8),
     )  # fmt: skip
 
 
@@ -268,6 +180,7 @@ def model_board(rules: RuleSet) -> Board:
             Row("Now", _model_numbers(rules)),
             Row("Drift", _model_drift(rules)),
             Row("Data quality and score", _model_quality(rules)),
+            Row("Predictions as they come", _model_predictions()),
             Row("Outcomes", _model_outcomes(rules)),
             Row("Batch jobs", _model_jobs(rules)),
             Row("The monitor itself", _monitor(rules)),
@@ -335,6 +248,23 @@ def _model_quality(rules: RuleSet) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
+def _model_predictions() -> tuple[Panel, ...]:
+    of_model = '{model=~"$model"}[$__rate_interval]'
+    return (
+        Panel(
+            "Predictions by outcome",
+            "Scored; answered without a score; refused (4xx); failed (5xx). Batch jobs count when they are stored.",
+            (Query(f"sum by (outcome) (rate(tiltmeter_predictions_total{of_model}))", "{{outcome}}"),),
+            PanelUnit.PER_SECOND, empty="no prediction yet",
+        ),
+        Panel(
+            "Scores", "Scored predictions by tenth of the score, as they come.",
+            (Query(f"sum by (le) (increase(tiltmeter_prediction_score_bucket{of_model}))", "{{le}}"),),
+            PanelUnit.COUNT, display=Display.HEATMAP, empty="no prediction yet",
+        ),
+    )  # fmt: skip
+
+
 def _model_outcomes(rules: RuleSet) -> tuple[Panel, ...]:
     lines, empty = Display.LINES, "no outcome is known yet"
     return tuple(
@@ -364,6 +294,11 @@ def _model_jobs(rules: RuleSet) -> tuple[Panel, ...]:
             "Records", "Of the newest run: read, scored, failed.",
             (Query("tiltmeter_job_records", "{{job_name}} {{result}}"),), PanelUnit.COUNT, width=6, empty=none,
         ),
+        Panel(
+            "Records in a day", "Over all runs that became known within it: read, written, rejected.",
+            (Query("increase(tiltmeter_job_records_total[1d])", "{{job_name}} {{result}}"),), PanelUnit.COUNT,
+            width=24, height=6, empty=none,
+        ),
     )  # fmt: skip
 
 
@@ -385,5 +320,20 @@ def _monitor(rules: RuleSet) -> tuple[Panel, ...]:
             "Undelivered messages", "Messages that a channel refused for good.",
             (Query("tiltmeter_notifications_dead", "{{channel}}"),), PanelUnit.COUNT, width=6,
             thresholds=(Threshold(1, CRITICAL),), empty="no channel is configured",
+        ),
+        Panel(
+            "Tries to send in an hour", "Sent, put off, given up, by channel.",
+            (Query("increase(tiltmeter_notifications_total[1h])", "{{channel}} {{result}}"),),
+            PanelUnit.COUNT, width=8, empty="no channel is configured",
+        ),
+        Panel(
+            "Records that wait in the spool", "Sealed and not in the tables yet; it falls to 0 every few seconds.",
+            (Query("tiltmeter_prediction_log_queue_length", "{{instance}}"),), PanelUnit.COUNT, width=8,
+            empty="no shipper is scraped",
+        ),
+        Panel(
+            "Age of the baseline", "Time since the baseline was frozen that judges the model.",
+            (Query('time() - tiltmeter_baseline_timestamp_seconds{model=~"$model"}', "{{model}} {{model_version}}"),),
+            PanelUnit.SECONDS, width=8, empty="the baseline is still learnt",
         ),
     )  # fmt: skip
