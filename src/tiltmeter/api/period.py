@@ -11,7 +11,9 @@ from tiltmeter.api.result import REPORTS, Result
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at, windows_between
+from tiltmeter.monitors.cohort_weeks import MOST_WEEKS, WEEK, cohort_weeks
 from tiltmeter.monitors.comparing import LONGEST_SPAN
+from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
 from tiltmeter.monitors.jobs import is_failed, is_good
 from tiltmeter.monitors.traffic import traffic_metrics
 from tiltmeter.ports import MetricQuery
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import Profile
     from tiltmeter.domain.traffic import ErrorKind
+    from tiltmeter.monitors.cohort_weeks import CohortWeek
     from tiltmeter.ports import World
 
 _STEPS = {Grain.WEEK: Grain.DAY, Grain.DAY: Grain.HOUR}
@@ -40,6 +43,8 @@ OUTCOMES = (
     "outcomes.conversion_rate",
     "outcomes.precision",
     "outcomes.recall",
+    "outcomes.precision_at_k",
+    "outcomes.recall_at_k",
     "outcomes.auc",
     "outcomes.calibration",
     "outcomes.top_decile_lift",
@@ -96,6 +101,7 @@ class Period:
         errors: answers of 4xx and 5xx by route and kind, the most frequent first.
         outcomes: newest number of the period by metric.
         outcomes_before: newest number before the period by metric.
+        weeks: precision and recall at k by week of scoring, until the end of the period.
         incidents: open at some time of the period, oldest first.
         told: channels that heard of an incident, by its id.
         jobs: by name.
@@ -115,6 +121,7 @@ class Period:
     errors: Sequence[tuple[str, ErrorKind, int]]
     outcomes: Mapping[str, Metric]
     outcomes_before: Mapping[str, Metric]
+    weeks: Sequence[CohortWeek]
     incidents: Sequence[Incident]
     told: Mapping[str, Sequence[str]]
     jobs: Sequence[JobWeek]
@@ -180,6 +187,7 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         errors=_errors(world, model, window),
         outcomes=_outcomes(world, model, window),
         outcomes_before=_outcomes(world, model, earlier),
+        weeks=_weeks(world, model, window),
         incidents=incidents,
         told={one.id: _told(world, one) for one in incidents},
         jobs=_jobs(world, model, window),
@@ -261,6 +269,19 @@ def _outcomes(world: World, model: Model, window: Window) -> dict[str, Metric]:
     )  # fmt: skip
     found = sorted(world.state.metrics(query), key=lambda metric: metric.window.end)
     return {metric.name: metric for metric in found if metric.value is not None}
+
+
+def _weeks(world: World, model: Model, window: Window) -> list[CohortWeek]:
+    mature = model.outcomes.mature_after
+    since = window.end - mature - MOST_WEEKS * WEEK
+    found: list[Metric] = []
+    for name in (PRECISION_AT_K, RECALL_AT_K):
+        query = MetricQuery(
+            model=model.name, metric=name, grain=Grain.DAY, version="", segment=("", ""), since=since - WEEK,
+            until=window.end - mature,
+        )  # fmt: skip
+        found += world.state.metrics(query)
+    return cohort_weeks(found, since=since, until=window.end)
 
 
 def _told(world: World, incident: Incident) -> list[str]:

@@ -42,6 +42,8 @@ _RULES = """
 .tm .c{stroke:#b91c1c;stroke-width:1;stroke-dasharray:4 3}
 .tm .t{fill:var(--tm-text)}
 .tm .h0{fill:var(--tm-quiet)}.tm .h1{fill:#fde3a7}.tm .h2{fill:#f59e0b}.tm .h3{fill:#b91c1c}
+.tm .i{fill:none;stroke:var(--tm-text);stroke-width:1.4}
+.tm .hatch{fill:none;stroke:var(--tm-faint);stroke-width:1;opacity:.55}
 .tm .hx{fill:none;stroke:var(--tm-grid);stroke-dasharray:2 2}
 .tm .s0{fill:#64748b}.tm .s1{fill:#56b4e9}.tm .s2{fill:#f59e0b}.tm .s3{fill:#b91c1c}
 """

@@ -1,7 +1,8 @@
-"""Pictures over time: sparkline, timeline with thresholds, heatmap of PSI by feature and window."""
+"""Pictures over time: sparkline, timeline with thresholds, heatmap of PSI by feature and window, bars by week."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -200,3 +201,95 @@ def _heat_cell(subject: str, value: float | None, x: float, y: int, cell: float)
         f'<rect class="h{kind}" x="{coordinate(x)}" y="{y + 1}" width="{coordinate(cell - gap)}" '
         f'height="{_CELL_HEIGHT - 2}"' + (f"><title>{safe(f'{subject}: {words}')}</title></rect>" if subject else "/>")
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A share of one week with its interval.
+
+    Args:
+        name: of the week, below it.
+        value: in [0, 1]; None where it is not known.
+        lower: end of its interval.
+        upper: likewise.
+        words: what is said of it when it is pointed at.
+        is_open: not known yet: the week is hatched.
+    """
+
+    name: str
+    value: float | None
+    lower: float | None = None
+    upper: float | None = None
+    words: str = ""
+    is_open: bool = False
+
+
+def week_bars(bars: Sequence[Bar], *, label: str, width: int = 760, height: int = 130) -> Markup:
+    """Shares by week as bars with their intervals; weeks that are not known yet are hatched.
+
+    Args:
+        bars: in order of time.
+        label: what the picture shows, in words.
+        width: in points.
+        height: in points.
+    """
+    known = [bar.upper if bar.upper is not None else bar.value for bar in bars if bar.value is not None]
+    top = min(1.0, 1.1 * max((one for one in known if one is not None), default=1.0)) or 1.0
+    left, right, ceiling, floor = 44.0, width - 4.0, 14.0, height - 18.0
+    slot = (right - left) / max(1, len(bars))
+
+    def y(share: float) -> float:
+        return floor - (floor - ceiling) * max(0.0, min(1.0, share / top))
+
+    def middle(position: int) -> float:
+        return left + (position + 0.5) * slot
+
+    half = min(22.0, 0.36 * slot)
+    drawn = [_bar(bar, middle(place), half, y, (ceiling, floor)) for place, bar in enumerate(bars)]
+    return svg(
+        empty("path", class_="g", d=f"M{coordinate(left)} {coordinate(floor)}H{coordinate(right)}"),
+        drawn,
+        element("text", f"{top * 100:.0f} %", x=left - 5, y=ceiling + 6, text_anchor="end"),
+        element("text", "0", x=left - 5, y=floor, text_anchor="end"),
+        _names_below([bar.name for bar in bars], middle, float(height) - 4.0),
+        width=width,
+        height=height,
+        label=label,
+    )
+
+
+def _bar(bar: Bar, x: float, half: float, y: Callable[[float], float], ends: tuple[float, float]) -> Markup | None:
+    title = element("title", f"{bar.name}: {bar.words}")
+    ceiling, floor = ends
+    if bar.is_open:
+        return element("path", title, class_="hatch", d=_hatching(x - half, ceiling, 2 * half, floor - ceiling))
+    if bar.value is None:
+        return None
+    height = y(bar.value)
+    pieces = [element("rect", title, class_="f", x=x - half, y=height, width=2 * half, height=max(0.5, floor - height))]
+    if bar.lower is not None and bar.upper is not None:
+        stroke = f"M{coordinate(x)} {coordinate(y(bar.lower))}V{coordinate(y(bar.upper))}"
+        pieces.append(empty("path", class_="i", d=stroke))
+    above = y(bar.upper if bar.upper is not None else bar.value) - 3
+    if half >= _LEAST_HALF:
+        pieces.append(element("text", f"{bar.value * 100:.0f} %", x=x, y=above, text_anchor="middle"))
+    return Markup("".join(pieces))
+
+
+_LEAST_HALF = 11.0
+"""Half a bar's width from which its number fits above it."""
+
+_BETWEEN = 6.0
+"""Points between two strokes of a hatching."""
+
+
+def _hatching(left: float, top: float, width: float, height: float) -> str:
+    """Parallel strokes from lower left to upper right within a box, and the box around them."""
+    strokes = [f"M{coordinate(left)} {coordinate(top)}h{coordinate(width)}v{coordinate(height)}h{coordinate(-width)}z"]
+    along = _BETWEEN
+    while along < width + height:
+        begin = (left + max(0.0, along - height), top + min(along, height))
+        end = (left + min(along, width), top + max(0.0, along - width))
+        strokes.append(f"M{coordinate(begin[0])} {coordinate(begin[1])}L{coordinate(end[0])} {coordinate(end[1])}")
+        along += _BETWEEN
+    return "".join(strokes)

@@ -73,8 +73,10 @@ _OUTCOMES = (
     Declared("outcomes.brier", "Brier score", Unit.NONE, "Mean squared error of the predicted probabilities.", "outcomes", "model_brier"),
     Declared("outcomes.calibration", "Calibration", Unit.NONE, "Conversions against the sum of the scores on mature cohorts; 1 is perfect.", "outcomes", "model_calibration"),
     Declared("outcomes.top_decile_lift", "Lift of the best tenth", Unit.NONE, "How many times as often the tenth of leads with the highest scores converts as all leads; its details hold every tenth.", "outcomes", "model_top_decile_lift", low_is_bad=True),
+    Declared("outcomes.precision_at_k", "Precision at k", Unit.SHARE, "Of the tenth of leads with the highest scores, the share that became customers; equal scores stay together.", "outcomes", "model_precision_at_k_ratio", low_is_bad=True),
+    Declared("outcomes.recall_at_k", "Recall at k", Unit.SHARE, "Of the customers, the share that stood in the tenth of leads with the highest scores.", "outcomes", "model_recall_at_k_ratio", low_is_bad=True),
     Declared("outcomes.revenue_per_lead", "Revenue per lead", Unit.MONEY, "Mean revenue of all leads of mature cohorts.", "outcomes", "model_revenue_per_lead", low_is_bad=True),
-    Declared("outcomes.revenue_per_lead.median", "Median revenue", Unit.MONEY, "Median revenue of the customers.", "outcomes"),
+    Declared("outcomes.revenue_per_lead.median", "Median revenue", Unit.MONEY, "Median revenue of the leads that brought any.", "outcomes"),
     Declared("outcomes.revenue_per_lead.trimmed", "Trimmed revenue per lead", Unit.MONEY, "Mean revenue per lead without the largest and smallest 1 %.", "outcomes"),
     Declared("outcomes.maturity", "Maturity", Unit.SHARE, "Share of the eventual conversions that could be known by now.", "outcomes", "model_outcome_maturity"),
 )

@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
-import numpy as np
-
-from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.domain.metric import Metric
 from tiltmeter.statistics.classification import Estimate, calibration_curve
 from tiltmeter.statistics.conversion import conversion_rate
 
 if TYPE_CHECKING:
     from tiltmeter.domain.cohort import Cohort
+    from tiltmeter.domain.metric import Status, Subject
     from tiltmeter.domain.window import Window
 
 LIFT = "outcomes.top_decile_lift"
 
-_GREATEST_SCORE = 1e100
-"""No probability and no points of a scorecard: a broken row, whose sum with others would overflow."""
+PRECISION_AT_K = "outcomes.precision_at_k"
+RECALL_AT_K = "outcomes.recall_at_k"
+
+
+Details = dict[str, "str | float | int | list[str]"]
+
+
+class About(TypedDict):
+    """What every number of a cohort has in common."""
+
+    subject: Subject
+    window: Window
+    status: Status
+
+
+def estimated(
+    name: str, found: Estimate | None, *, n: int, details: Details | None = None, **about: Unpack[About]
+) -> Metric:
+    """An estimate as a metric with its interval; without a value it says why."""
+    if found is None:
+        return Metric(
+            name, value=None, why_missing=_WHY.get(name, "no customers"), n_current=n, details=details or {}, **about
+        )
+    return Metric(
+        name, value=found.value, lower=found.lower, upper=found.upper, n_current=n, details=details or {}, **about
+    )
+
+
+_WHY = {
+    "outcomes.precision": "no lead was predicted to become a customer",
+    "outcomes.auc": "all or none of the leads became customers",
+    "outcomes.brier": "no lead has a sound score",
+    "outcomes.calibration": "the scores promise no customer",
+    "outcomes.revenue_per_lead.median": "no revenue",
+}
+"""Why a number cannot be given, where it is not for want of customers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +74,32 @@ class ScoreDecile:
         return conversion_rate(self.customers, self.leads) or Estimate(0.0)
 
 
-def decile_metric(cohort: Cohort, *, subject: Subject, window: Window, status: Status) -> Metric:
-    """How many times as often the best tenth converts as all leads; the details keep every tenth.
+def decile_metrics(cohort: Cohort, *, subject: Subject, window: Window, status: Status) -> list[Metric]:
+    """What calling the best tenth alone would find: lift, precision and recall at k; the details of the lift keep all.
+
+    k is a tenth of the leads, and whoever scored as high as the last of them. Precision at k is the share of these k
+    that became customers, recall at k their share of all customers, both with Wilson's 95 % interval.
 
     Args:
-        cohort: matured leads.
+        cohort: matured leads, with finite scores.
         subject: model, version, segment.
         window: scoring times of the cohort.
         status: of every number of the cohort.
     """
-    known = np.isfinite(cohort.score) & (np.abs(cohort.score) < _GREATEST_SCORE)
-    converted = cohort.converted[known]
-    curve = calibration_curve(cohort.score[known], converted)
+    curve = calibration_curve(cohort.score, cohort.converted)
     kept = [ScoreDecile(one.leads, round(one.observed.value * one.leads), one.predicted) for one in curve]
-    leads, customers = int(converted.size), int(converted.sum())
-    lift = kept[-1].conversion.value * leads / customers if customers else None
+    leads, customers = int(cohort.converted.size), int(cohort.converted.sum())
+    best = kept[-1] if kept else ScoreDecile(0, 0, 0.0)
+    precision, recall = conversion_rate(best.customers, best.leads), conversion_rate(best.customers, customers)
+    lift = Estimate(precision.value * leads / customers) if precision and customers else None
     lines = [f"{one.leads} {one.customers} {one.promised:.6g}" for one in kept]
-    return Metric(
-        LIFT, subject, window, lift, status, "" if lift is not None else "no customers", n_current=leads,
-        details={"deciles": lines} if lines else {},
-    )  # fmt: skip
+    k: Details = {"k": best.leads, "hits": best.customers}
+    about = About(subject=subject, window=window, status=status)
+    return [
+        estimated(LIFT, lift, n=leads, details={"deciles": lines} if lines else {}, **about),
+        estimated(PRECISION_AT_K, precision, n=best.leads, details=k, **about),
+        estimated(RECALL_AT_K, recall, n=customers, details=k, **about),
+    ]
 
 
 def deciles_kept(metric: Metric) -> list[ScoreDecile]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tiltmeter.domain.metric import Metric, Status, Subject
-from tiltmeter.monitors.deciles import decile_metric
-from tiltmeter.statistics.classification import confusion
-from tiltmeter.statistics.intervals import wilson
+from tiltmeter.monitors.deciles import About, Details, decile_metrics, estimated
+from tiltmeter.statistics.classification import Estimate, auc, brier, calibration, confusion
+from tiltmeter.statistics.conversion import conversion_rate, revenue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.window import Window
     from tiltmeter.statistics.classification import Confusion
+
+_GREATEST_SCORE = 1e100
+"""No probability and no points of a scorecard: a broken row, whose sum with others would overflow."""
 
 
 def outcome_metrics(
@@ -30,71 +36,67 @@ def outcome_metrics(
         min_rows: below it numbers are shown and not judged.
     """
     n = int(cohort.score.size)
-    if n == 0:
+    rate = conversion_rate(int(cohort.converted.sum()), n)
+    if rate is None:
         return [
             Metric("outcomes.conversion_rate", subject, window, None, Status.NO_DATA, "no matured leads", n_current=0)
         ]
     status = Status.OK if n >= min_rows else Status.TOO_FEW_ROWS
-    customers = int(cohort.converted.sum())
-    low, high = wilson(customers, n) or (None, None)
     confused = confusion(cohort.score, cohort.converted, threshold)
-    flagged = confused.true_positive + confused.false_positive
-    values: dict[str, float | None] = {**_confusion(confused), **_quality(cohort), **_revenue(cohort)}
-    details: dict[str, dict[str, str | float | int | list[str]]] = {
-        "precision": {"predicted": flagged, "hits": confused.true_positive}
-    }
-    rate = Metric(
-        "outcomes.conversion_rate", subject, window, customers / n, status, lower=low, upper=high, n_current=n,
-        details={"outcomes_before_prediction": cohort.early} if cohort.early else {},
-    )  # fmt: skip
-    rest = [
-        Metric(
-            f"outcomes.{name}",
-            subject,
-            window,
-            value,
-            status,
-            "" if value is not None else "no customers",
-            n_current=n,
-            details=details.get(name, {}),
-        )
-        for name, value in values.items()
+    scored = _with_sound_scores(cohort)
+    estimates = {
+        "conversion_rate": rate, **_confusion(confused), **_quality(scored),
+        **_revenue(cohort),
+    }  # fmt: skip
+    about = About(subject=subject, window=window, status=status)
+    details = _details(cohort, confused)
+    return [
+        *(
+            estimated(f"outcomes.{name}", estimate, n=n, details=details.get(name), **about)
+            for name, estimate in estimates.items()
+        ),
+        *decile_metrics(scored, **about),
     ]
-    return [rate, *rest, decile_metric(cohort, subject=subject, window=window, status=status)]
 
 
-def _confusion(found: Confusion) -> dict[str, float | None]:
-    precision, recall = found.precision(), found.recall()
+def _details(cohort: Cohort, confused: Confusion) -> dict[str, Details]:
+    flagged = confused.true_positive + confused.false_positive
+    found: dict[str, Details] = {"precision": {"predicted": flagged, "hits": confused.true_positive}}
+    if cohort.early:
+        found["conversion_rate"] = {"outcomes_before_prediction": cohort.early}
+    return found
+
+
+def _with_sound_scores(cohort: Cohort) -> Cohort:
+    """The leads whose score is a number that can be averaged."""
+    known = np.isfinite(cohort.score) & (np.abs(cohort.score) < _GREATEST_SCORE)
+    return replace(
+        cohort, score=cohort.score[known], converted=cohort.converted[known], revenue=cohort.revenue[known], values={}
+    )
+
+
+def _confusion(found: Confusion) -> Mapping[str, Estimate | None]:
+    return {"precision": found.precision(), "recall": found.recall(), "f1": _plain(found.f1())}
+
+
+def _quality(cohort: Cohort) -> Mapping[str, Estimate | None]:
     return {
-        "precision": None if precision is None else precision.value,
-        "recall": None if recall is None else recall.value,
-        "f1": found.f1(),
+        "auc": auc(cohort.score, cohort.converted),
+        "brier": _plain(brier(cohort.score, cohort.converted)),
+        "calibration": calibration(cohort.score, cohort.converted),
     }
 
 
-def _quality(cohort: Cohort) -> dict[str, float | None]:
-    customers = int(cohort.converted.sum())
-    others = cohort.score.size - customers
-    brier = float(np.mean((cohort.score - cohort.converted) ** 2))
-    expected = float(cohort.score.sum())
-    calibration = customers / expected if expected > 0 else None
-    if not customers or not others:
-        return {"auc": None, "brier": brier, "calibration": calibration}
-    # Mann-Whitney with mid-ranks: ties between a customer and a non-customer count one half.
-    _, inverse, counts = np.unique(cohort.score, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = float(ranks[inverse][cohort.converted].sum())
-    auc = (rank_sum - customers * (customers + 1) / 2) / (customers * others)
-    return {"auc": auc, "brier": brier, "calibration": calibration}
-
-
-def _revenue(cohort: Cohort) -> dict[str, float | None]:
-    revenue = np.sort(cohort.revenue)
-    cut = revenue.size // 100
-    trimmed = revenue[cut : revenue.size - cut]
-    of_customers = cohort.revenue[cohort.converted]
+def _revenue(cohort: Cohort) -> Mapping[str, Estimate | None]:
+    found = revenue(cohort.revenue, cohort.revenue.size)
+    if found is None:
+        return {}
     return {
-        "revenue_per_lead": float(revenue.mean()),
-        "revenue_per_lead.median": float(np.median(of_customers)) if of_customers.size else None,
-        "revenue_per_lead.trimmed": float(trimmed.mean()),
+        "revenue_per_lead": _plain(found.per_lead),
+        "revenue_per_lead.median": _plain(found.median),
+        "revenue_per_lead.trimmed": _plain(found.trimmed),
     }
+
+
+def _plain(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(value)

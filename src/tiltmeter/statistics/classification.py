@@ -11,6 +11,9 @@ from scipy.special import ndtri
 
 from tiltmeter.statistics.intervals import wilson
 
+_WHOLE_PAIRS = 2**61
+"""Below it twice the number of pairs fits into 64 bits; beyond it Python's own integers add up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -70,19 +73,6 @@ def confusion(scores: np.ndarray, converted: np.ndarray, threshold: float) -> Co
     return Confusion(hit, called - hit, customers - hit, predicted.size - called - customers + hit)
 
 
-def confusion_at_top(scores: np.ndarray, converted: np.ndarray, most: int) -> Confusion:
-    """Count leads when the `most` highest scores are called, ties cut by row order.
-
-    Args:
-        scores: shape (leads,).
-        converted: bool, shape (leads,).
-        most: leads that can be called.
-    """
-    called = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")[: max(0, most)]
-    hit, customers = int(np.count_nonzero(converted[called])), int(np.count_nonzero(converted))
-    return Confusion(hit, called.size - hit, customers - hit, converted.size - called.size - customers + hit)
-
-
 def auc(scores: np.ndarray, converted: np.ndarray) -> Estimate | None:
     """Chance that a customer scored higher than a lead that did not buy, ties half.
 
@@ -111,11 +101,10 @@ def auc_from_bins(customers: np.ndarray, others: np.ndarray) -> Estimate | None:
     positives, negatives = int(customers.sum()), int(others.sum())
     if positives == 0 or negatives == 0:
         return None
-    below = np.cumsum(others) - others
     # Twice the number of won pairs stays a whole number: a win counts 2, a tie 1.
-    doubled = sum(
-        int(win) * (2 * int(lost) + int(tied)) for win, lost, tied in zip(customers, below, others, strict=True) if win
-    )
+    whole = np.int64 if positives * negatives < _WHOLE_PAIRS else object
+    won, tied = np.asarray(customers).astype(whole), np.asarray(others).astype(whole)
+    doubled = int(np.dot(won, 2 * (np.cumsum(tied) - tied) + tied))
     area = doubled / (2 * positives * negatives)
     by_positives, by_negatives = area / (2.0 - area), 2.0 * area * area / (1.0 + area)
     variance = (
@@ -149,7 +138,8 @@ def calibration(scores: np.ndarray, converted: np.ndarray) -> Estimate | None:
         converted: bool, shape (leads,).
 
     Returns:
-        O/E ± 1.96·√(Σ p(1 − p))/E, the spread that perfect scores leave; None where nothing was expected.
+        O/E ± 1.96·√(Σ p(1 − p))/E, the spread that perfect scores leave; None where nothing was expected, or
+        so little that the ratio is no number any more.
 
     Source: Spiegelhalter 1986, Stat. Med. 5, 421-433.
     """
@@ -159,7 +149,8 @@ def calibration(scores: np.ndarray, converted: np.ndarray) -> Estimate | None:
         return None
     ratio = int(np.count_nonzero(converted)) / expected
     half = float(ndtri(0.975)) * math.sqrt(max(0.0, math.fsum((probabilities * (1.0 - probabilities)).tolist())))
-    return Estimate(ratio, max(0.0, ratio - half / expected), ratio + half / expected)
+    upper = ratio + half / expected
+    return Estimate(ratio, max(0.0, ratio - half / expected), upper) if math.isfinite(upper) else None
 
 
 @dataclass(frozen=True, slots=True)

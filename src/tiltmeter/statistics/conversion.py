@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tiltmeter.statistics.classification import Estimate
 from tiltmeter.statistics.intervals import wilson
@@ -28,7 +31,7 @@ def conversion_rate(converted: int, leads: int) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Revenue:
-    """Revenue of a cohort in minor units of one currency (cents).
+    """Revenue of a cohort in one currency.
 
     Args:
         per_lead: mean over all leads.
@@ -46,42 +49,27 @@ class Revenue:
     paying: int
 
 
-def revenue(minor_units: Sequence[int], leads: int) -> Revenue | None:
-    """Revenue per lead of a cohort; sums are integers, so no order of adding can change them.
+def revenue(amounts: Sequence[float] | np.ndarray, leads: int) -> Revenue | None:
+    """Revenue per lead of a cohort; sums are rounded once, so no order of adding can change them.
 
     Args:
-        minor_units: revenue per lead that brought any; refunds are negative, zeros may be left out.
-        leads: all leads of the cohort, at least `len(minor_units)`.
+        amounts: revenue per lead that brought any; refunds are negative, zeros may be left out.
+        leads: all leads of the cohort, at least `len(amounts)`.
 
     Returns:
         None without leads.
     """
-    leads = max(leads, len(minor_units))
-    if leads == 0:
+    every = np.zeros(max(leads, len(amounts)))
+    if not every.size:
         return None
-    paid = sorted(value for value in minor_units if value != 0)
-    cut, zeros = leads // _TRIMMED, leads - len(paid)
-    lowest = _sum_of_lowest(paid, zeros, cut)
-    highest = -_sum_of_lowest([-value for value in reversed(paid)], zeros, cut)
+    every[: len(amounts)] = amounts
+    every.sort()
+    cut = every.size // _TRIMMED
+    kept, paid = every[cut : every.size - cut], every[every != 0.0]
     return Revenue(
-        per_lead=sum(paid) / leads,
-        median=_median(paid),
-        trimmed=(sum(paid) - lowest - highest) / (leads - 2 * cut),
-        leads=leads,
-        paying=len(paid),
+        per_lead=math.fsum(every.tolist()) / every.size,
+        median=float(np.median(paid)) if paid.size else None,
+        trimmed=math.fsum(kept.tolist()) / kept.size,
+        leads=every.size,
+        paying=paid.size,
     )
-
-
-def _median(paid: Sequence[int]) -> float | None:
-    if not paid:
-        return None
-    middle = len(paid) // 2
-    return float(paid[middle]) if len(paid) % 2 else (paid[middle - 1] + paid[middle]) / 2
-
-
-def _sum_of_lowest(paid: Sequence[int], zeros: int, cut: int) -> int:
-    """Sum of the `cut` lowest of sorted payments and so many zeros: refunds, zeros, then the smallest payments."""
-    refunds = sum(value < 0 for value in paid)
-    lowest = paid[: min(cut, refunds)]
-    beyond_zeros = max(0, cut - len(lowest) - zeros)
-    return sum(lowest) + sum(paid[refunds : refunds + beyond_zeros])

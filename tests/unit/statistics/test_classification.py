@@ -16,7 +16,6 @@ from tiltmeter.statistics.classification import (
     calibration,
     calibration_curve,
     confusion,
-    confusion_at_top,
 )
 from tiltmeter.statistics.conversion import conversion_rate, revenue
 from tiltmeter.statistics.intervals import wilson
@@ -65,23 +64,6 @@ def test_what_cannot_be_computed_is_unknown():
     assert calibration_curve(np.array([]), np.array([], dtype=bool)) == []
     assert conversion_rate(0, 0) is None
     assert revenue([], 0) is None
-
-
-def test_top_leads_are_those_with_the_highest_scores():
-    scores, converted = np.array([0.9, 0.1, 0.8, 0.8]), np.array([True, True, False, True])
-    assert confusion_at_top(scores, converted, 2) == Confusion(1, 1, 2, 0)
-    assert confusion_at_top(scores, converted, 3) == Confusion(2, 1, 1, 0)
-    assert confusion_at_top(scores, converted, 99) == Confusion(3, 1, 0, 0)
-    assert confusion_at_top(scores, converted, -1) == Confusion(0, 0, 3, 1)
-
-
-def test_the_highest_scores_are_called_and_ties_in_row_order():
-    scores = np.array([0.1, 0.9, 0.5, 0.5, 0.3])
-    assert confusion_at_top(scores, np.array([False, True, False, False, True]), 1) == Confusion(1, 0, 1, 3)
-    assert confusion_at_top(scores, np.array([False, False, True, False, False]), 2) == Confusion(1, 1, 0, 3)
-    many = np.full(1_000, 0.5)
-    first = np.arange(1_000) < 100
-    assert confusion_at_top(many, first, 100) == Confusion(100, 0, 0, 900)
 
 
 def test_calibration_of_few_sure_leads_is_given_with_its_interval():

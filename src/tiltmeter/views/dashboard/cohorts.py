@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tiltmeter.domain.window import Grain
-from tiltmeter.monitors.deciles import LIFT, deciles_kept
+from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.cohort_weeks import cohort_weeks
+from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, deciles_kept
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.queries import Scope, remembered
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from tiltmeter.domain.metric import Metric
     from tiltmeter.ports import World
 
 RATE = "outcomes.conversion_rate"
@@ -124,6 +125,43 @@ def decile_table(found: Cohorts) -> pd.DataFrame:
         rows, columns=["tenth", "leads", "customers", "promised", "conversion", "lower", "upper"]
     )  # fmt: skip
     return table.assign(kept=(table["lower"] <= table["promised"]) & (table["promised"] <= table["upper"]))
+
+
+@remembered
+def week_table(_world: World, scope: Scope) -> pd.DataFrame:
+    """Precision and recall at k by week of scoring, a row a week and metric.
+
+    Columns `week`, `metric`, `value`, `lower`, `upper`, `n`, `words`, `open`. Empty where no cohort is mature.
+    """
+    found: list[Metric] = []
+    for name in (PRECISION_AT_K, RECALL_AT_K):
+        query = MetricQuery(
+            model=scope.model.name, metric=name, since=scope.start - EARLIER, until=scope.end, grain=Grain.DAY,
+            version=scope.version, feature="", segment=scope.segment,
+        )  # fmt: skip
+        found += _world.state.metrics(query)
+    rows = []
+    for week in cohort_weeks(found, since=scope.start, until=scope.end):
+        for name, metric in ((PRECISION_AT_K, week.precision), (RECALL_AT_K, week.recall)):
+            known = (
+                metric
+                if metric is not None
+                else Metric(name, Subject(scope.model.name), Window(week.start, week.end, Grain.DAY), None)
+            )
+            words = "not mature yet" if not week.is_mature else known.why_missing or f"n = {known.n_current or 0:,}"
+            rows.append(
+                (
+                    f"{week.start:%d %b}",
+                    name,
+                    known.value,
+                    known.lower,
+                    known.upper,
+                    known.n_current,
+                    words,
+                    not week.is_mature,
+                )
+            )
+    return pd.DataFrame(rows, columns=["week", "metric", "value", "lower", "upper", "n", "words", "open"])
 
 
 @remembered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pandas as pd
@@ -233,6 +233,43 @@ def deciles(table: pd.DataFrame) -> alt.LayerChart:
     interval = true.mark_rule(strokeWidth=2).encode(y="lower:Q", y2="upper:Q")
     points = true.mark_point(filled=True, size=55, opacity=1).encode(y="conversion:Q")
     return finished([promised, interval, points], height=230)
+
+
+def weeks(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
+    """A share by week of scoring with its interval; weeks that are not mature yet are hatched.
+
+    Args:
+        table: columns `week`, `value`, `lower`, `upper`, `n`, `words`, `open`; in order of time.
+        title: of the value.
+    """
+    top = min(1.0, 1.15 * float(table["upper"].fillna(table["value"]).max()))
+    x = alt.X("week:O", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelOverlap="greedy", ticks=False),
+              scale=alt.Scale(paddingInner=0.25))  # fmt: skip
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(format="%", tickCount=4), scale=alt.Scale(domain=[0, top]))
+    tooltip = [
+        alt.Tooltip("week:O", title="week from"), alt.Tooltip("value:Q", format=".1%", title=title),
+        alt.Tooltip("lower:Q", format=".1%"), alt.Tooltip("upper:Q", format=".1%"), alt.Tooltip("words:N", title=" "),
+    ]  # fmt: skip
+    closed = alt.Chart(table[~table["open"]]).encode(x=x, tooltip=tooltip)
+    layers: list[alt.Chart] = [
+        closed.mark_bar(color=BLUE, opacity=0.75).encode(y=y),
+        closed.mark_rule(color="#8b95a5", strokeWidth=2).encode(y="lower:Q", y2="upper:Q"),
+        closed.mark_text(dy=-8, fontSize=11, color="#8b95a5").encode(y="upper:Q", text="words:N"),
+    ]
+    waiting = table[table["open"]].assign(floor=0.0, top=top)
+    if len(waiting):
+        box = alt.Chart(waiting).mark_bar(color=_hatched(), stroke="#8b95a5", strokeWidth=0.6, opacity=0.5)
+        layers.append(box.encode(x=x, y="floor:Q", y2="top:Q", tooltip=["week:O", alt.Tooltip("words:N", title=" ")]))
+    return finished(layers, height=190)
+
+
+def _hatched() -> dict[str, Any]:
+    """Stripes: a gradient with hard steps, because the charts know no patterns."""
+    stops = []
+    for place in range(12):
+        colour = "#8b95a5" if place % 2 else "rgba(0,0,0,0)"
+        stops += [{"offset": place / 12, "color": colour}, {"offset": (place + 1) / 12, "color": colour}]
+    return {"gradient": "linear", "x1": 0, "y1": 0, "x2": 1, "y2": 1, "stops": stops}
 
 
 def psi_parts(table: pd.DataFrame) -> alt.LayerChart:

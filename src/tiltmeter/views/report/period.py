@@ -11,7 +11,7 @@ from tiltmeter.api.summary import effect, moved, percent, ranked
 from tiltmeter.domain.request import answer_name
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
-from tiltmeter.drawing.timelines import heatmap, timeline
+from tiltmeter.drawing.timelines import Bar, heatmap, timeline, week_bars
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.deciles import LIFT, deciles_kept
 from tiltmeter.monitors.effects import shortened
@@ -22,10 +22,13 @@ from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, gri
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from zoneinfo import ZoneInfo
 
     from tiltmeter.api.period import Period
     from tiltmeter.api.result import Result
     from tiltmeter.domain.comparison import FeatureComparison
+    from tiltmeter.domain.metric import Metric
+    from tiltmeter.monitors.cohort_weeks import CohortWeek
 
 _MOST_ROWS = 30
 _LEAST_PSI = 0.001
@@ -175,7 +178,9 @@ def _outcomes(found: Period) -> Markup:
     zone = found.zone
     cohort = f"Leads scored from {window.start.astimezone(zone):%d %b} to {window.end.astimezone(zone):%d %b %Y}."
     numbers = grid(("", "now, and before", "leads"), rows, numbers=("leads",))
-    return joined([heading, _funnel(found), element("p", cohort, class_="faint"), numbers, _tenths(found)])
+    return joined(
+        [heading, _funnel(found), element("p", cohort, class_="faint"), numbers, _tenths(found), _weeks(found)]
+    )
 
 
 def _funnel(found: Period) -> Markup | None:
@@ -215,6 +220,37 @@ def _tenths(found: Period) -> Markup | None:
     ]  # fmt: skip
     names = ("tenth by score", "leads", "promised", "became customers", "95 % interval")
     return joined([element("h3", "Conversion by score", class_="part"), grid(names, rows, numbers=names[1:])])
+
+
+def _weeks(found: Period) -> Markup | None:
+    """Precision and recall at k by week of scoring; open weeks are hatched."""
+    if not any(week.precision is not None for week in found.weeks):
+        return None
+    parts: list[Markup] = [element("h3", "The best tenth by score, week by week", class_="part")]
+    said = (
+        "k is the tenth of each week's leads with the highest scores; equal scores stay together. Lines are 95 % "
+        f"intervals; hatched weeks are not {found.model.outcomes.mature_after.days} days old yet."
+    )
+    parts.append(element("p", said, class_="faint"))
+    for title, metrics in (
+        ("Precision at k: of them, the share that became customers", [week.precision for week in found.weeks]),
+        ("Recall at k: of all customers, the share among them", [week.recall for week in found.weeks]),
+    ):
+        bars = [_week_bar(week, metric, found.zone) for week, metric in zip(found.weeks, metrics, strict=True)]
+        parts.append(element("p", title))
+        parts.append(fitting(lambda width, bars=bars, title=title: week_bars(bars, label=title, width=width)))  # type: ignore[misc]
+    return joined(parts)
+
+
+def _week_bar(week: CohortWeek, metric: Metric | None, zone: ZoneInfo) -> Bar:
+    name = f"{week.start.astimezone(zone):%d %b}"
+    if not week.is_mature:
+        return Bar(name, None, words="not mature yet", is_open=True)
+    if metric is None or metric.value is None:
+        return Bar(name, None, words=metric.why_missing if metric is not None else "not measured")
+    between = f", 95 % interval {percent(metric.lower)} to {percent(metric.upper)}" if metric.lower is not None else ""
+    words = f"{percent(metric.value)} of n = {metric.n_current or 0:,}{between}"
+    return Bar(name, metric.value, metric.lower, metric.upper, words)
 
 
 def _service(found: Period, names: Sequence[str]) -> Markup:

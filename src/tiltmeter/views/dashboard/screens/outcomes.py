@@ -11,7 +11,7 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.monitors.deciles import LIFT
+from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K
 from tiltmeter.views.dashboard import charts, cohorts, pictures, queries
 from tiltmeter.views.dashboard.frame import badge, header, plain, world
 
@@ -50,6 +50,10 @@ _LINES = (
     Line("AUC (0.5 is chance)", "outcomes.auc", ".2~f", {"chance": 0.5}),
     Line("Brier score (low is good)", "outcomes.brier", ".3~f", from_zero=True),
 )
+_AT_K = (
+    (PRECISION_AT_K, "Precision at k", "Of the best tenth by score, the share that became customers; n leads."),
+    (RECALL_AT_K, "Recall at k", "Of all customers, the share that stood in the best tenth; n customers."),
+)
 _IN_A_ROW = 4
 _FEWEST_GROUPS = 2
 """One group of equal scores shows nothing."""
@@ -75,6 +79,7 @@ def _page() -> None:
         _funnel(scope, found)
     with right:
         _deciles(found)
+    _weeks(scope)
     for start in range(0, len(_LINES), _IN_A_ROW):
         lines = _LINES[start : start + _IN_A_ROW]
         for column, line in zip(st.columns(_IN_A_ROW, gap="medium"), lines, strict=True):
@@ -170,6 +175,23 @@ def _deciles(found: cohorts.Cohorts) -> None:
     lift, held = found.newest[LIFT].value, int(table["kept"].sum())
     said = f"{held} of {len(table)} groups kept what their scores promised (it lies in the 95 % interval)."
     st.caption(f"The highest scores converted {lift:.1f} times as often as all leads; {said}" if lift else said)
+
+
+def _weeks(scope: queries.Scope) -> None:
+    """Who is called first: of the best tenth how many bought, and how many of all buyers were among them."""
+    table = cohorts.week_table(world(), scope)
+    if not len(table.dropna(subset=["value"])):
+        return
+    for column, (metric, title, meaning) in zip(st.columns(2, gap="medium"), _AT_K, strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            mine = table[table["metric"] == metric]
+            st.altair_chart(pictures.weeks(mine, title=title), width="stretch", alt=f"{title} by week of scoring")
+            st.caption(meaning)
+    st.caption(
+        "k is the tenth of each week's leads with the highest scores; equal scores stay together. Lines are 95 % "
+        f"intervals. Hatched weeks are not {scope.model.outcomes.mature_after.days} days old yet."
+    )
 
 
 def _line(scope: queries.Scope, line: Line) -> None:
