@@ -16,7 +16,7 @@ from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, Profile, TextBins, TextProfile
 from tiltmeter.profiling.distinct import HashDistinct
 from tiltmeter.profiling.edges import POSITIONS
-from tiltmeter.profiling.feature_codec import decode_feature, encode_feature, sum_features
+from tiltmeter.profiling.feature_codec import decode_feature, encode_feature, encode_plain, sum_features
 from tiltmeter.profiling.feature_layout import bounded_inflate, inflate
 from tiltmeter.profiling.feature_sums import sum_inflated
 
@@ -42,6 +42,7 @@ __all__ = [
     "encode_baseline",
     "encode_bins",
     "encode_feature",
+    "encode_plain",
     "encode_profile",
     "encode_window",
     "inflate",

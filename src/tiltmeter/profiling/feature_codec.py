@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tiltmeter.domain.errors import StoreError
-from tiltmeter.domain.profile import KERNEL_VERSION, FeatureProfile, LevelProfile, NumericProfile, TextProfile
+from tiltmeter.domain.profile import FeatureProfile, LevelProfile, NumericProfile, TextProfile
 from tiltmeter.profiling.distinct import HashDistinct, LevelDistinct
 from tiltmeter.profiling.feature_layout import (
-    FORMAT,
     FROM_NAMES,
     LEVEL_HEADER,
     LEVELS,
@@ -22,8 +21,9 @@ from tiltmeter.profiling.feature_layout import (
     TEXT_HEADER,
     WIDTHS,
     WORDS,
-    deflated,
+    deflated_state,
     inflate,
+    plain_state,
 )
 from tiltmeter.profiling.feature_sums import sum_inflated
 from tiltmeter.profiling.hashing import hash_names
@@ -37,14 +37,22 @@ _DAMAGED = (zlib.error, ValueError, KeyError, IndexError, UnicodeDecodeError, Ov
 
 
 def encode_feature(profile: FeatureProfile) -> bytes:
-    """The profile as bytes, without loss."""
+    """The profile as few bytes, without loss."""
+    return deflated_state(_payload(profile))
+
+
+def encode_plain(profile: FeatureProfile) -> bytes:
+    """The profile as bytes for a file that is compressed as a whole, without loss.
+
+    There the states of many features take no more room than packed one by one, and are read five times as fast.
+    """
+    return plain_state(_payload(profile))
+
+
+def _payload(profile: FeatureProfile) -> bytes:
     if isinstance(profile, NumericProfile):
-        payload = _numeric_payload(profile)
-    elif isinstance(profile, LevelProfile):
-        payload = _level_payload(profile)
-    else:
-        payload = _text_payload(profile)
-    return bytes((FORMAT, KERNEL_VERSION)) + deflated(payload)
+        return _numeric_payload(profile)
+    return _level_payload(profile) if isinstance(profile, LevelProfile) else _text_payload(profile)
 
 
 def decode_feature(state: bytes) -> FeatureProfile:

@@ -1,11 +1,13 @@
 """The bytes of a stored profile of one feature: which header, which widths, and how they are packed.
 
-A state is a version byte, the kernel version, and a zlib stream of one fixed header, the counts (in the narrowest
-width that holds them), and what is rare: tails, new levels, the distinct set. Numbers are little-endian.
+A state is a version byte, the kernel version, and its payload: one fixed header, the counts (in the narrowest width
+that holds them), and what is rare: tails, new levels, the distinct set. Numbers are little-endian. The payload is a
+zlib stream, or stands plainly behind its CRC-32: in a file that is compressed as a whole.
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import Any
 
@@ -14,7 +16,8 @@ import numpy as np
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.profile import KERNEL_VERSION
 
-FORMAT = 1
+DEFLATED, PLAIN = 1, 2
+NEWEST = PLAIN
 """Raised when the bytes mean something else; older formats stay readable."""
 
 NUMERIC, LEVELS, TEXT = 1, 2, 3
@@ -54,10 +57,12 @@ WIDTHS: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: n
 MAX_PRECISION = 20
 _MAX_DEFLATE_RATIO = 1_032  # of the format
 TAIL = np.dtype([("index", "<u2"), ("rows", "<u8")])
+_CHECKED = struct.Struct("<I")
+_BEHIND_CHECK = 2 + _CHECKED.size
 
 
 def inflate(state: bytes) -> bytes:
-    """The uncompressed form, which `sum_inflated` adds; keep it where the same states are added again and again.
+    """The payload of a state, which `sum_inflated` adds; keep it where the same states are added again and again.
 
     Raises:
         StoreError: a newer version wrote the state.
@@ -65,15 +70,22 @@ def inflate(state: bytes) -> bytes:
     """
     if len(state) < 3:
         raise ValueError("too short")
-    if state[0] > FORMAT or state[1] > KERNEL_VERSION:
+    if state[0] > NEWEST or state[1] > KERNEL_VERSION:
         raise StoreError(
-            f"a stored profile has format {state[0]}, kernel {state[1]}; this version reads up to {FORMAT} and "
+            f"a stored profile has format {state[0]}, kernel {state[1]}; this version reads up to {NEWEST} and "
             f"{KERNEL_VERSION}",
             hint="upgrade tiltmeter",
         )
-    if state[0] != FORMAT or state[1] != KERNEL_VERSION:
+    if state[1] != KERNEL_VERSION:
+        raise ValueError("unknown kernel")
+    if state[0] == DEFLATED:
+        return bounded_inflate(state[2:])
+    if state[0] != PLAIN or len(state) < _BEHIND_CHECK:
         raise ValueError("unknown format")
-    return bounded_inflate(state[2:])
+    payload = state[_BEHIND_CHECK:]
+    if zlib.crc32(payload) != _CHECKED.unpack_from(state, 2)[0]:
+        raise ValueError("checksum differs")
+    return payload
 
 
 def bounded_inflate(compressed: bytes) -> bytes:
@@ -91,10 +103,15 @@ def bounded_inflate(compressed: bytes) -> bytes:
     return payload
 
 
-def deflated(payload: bytes) -> bytes:
-    """The payload packed, the shorter of two ways."""
+def plain_state(payload: bytes) -> bytes:
+    """A state whose payload stands as it is."""
+    return bytes((PLAIN, KERNEL_VERSION)) + _CHECKED.pack(zlib.crc32(payload)) + payload
+
+
+def deflated_state(payload: bytes) -> bytes:
+    """A state whose payload is packed, the shorter of two ways."""
     plain = zlib.compress(payload, 6)
     # Counts of a full-entropy feature hold no repeats worth a match: Huffman codes alone are then shorter.
     packer = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
     coded = packer.compress(payload) + packer.flush()
-    return min(plain, coded, key=len)
+    return bytes((DEFLATED, KERNEL_VERSION)) + min(plain, coded, key=len)

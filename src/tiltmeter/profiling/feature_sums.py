@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter as Multiset
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+# As the dtypes, without NumPy's time for one row.
+_SHAPE = struct.Struct("<4B2I")
+_TAIL = struct.Struct("<HQ")
+
+_BLOCK_BYTES = 96 * 1024
+"""Of states that are added at once: they stay in the processor's cache, and so little memory is used again and again
+where more would be handed back to the system and asked for anew (half of the time of adding a month)."""
+
+_BLOCK_ROWS = 257
+_SUMS: dict[int, type[np.integer[Any]]] = {1: np.uint16, 2: np.uint32, 4: np.int64, 8: np.int64}
+"""Integers by bytes per count that the counts of a block cannot fill: the wider, the slower they add."""
+
+
 def sum_inflated(payloads: Sequence[bytes]) -> FeatureProfile:
     """The sum of inflated states of one feature, at least one.
 
@@ -37,22 +51,17 @@ def sum_inflated(payloads: Sequence[bytes]) -> FeatureProfile:
         StoreError: the states belong to different bins.
         ValueError: a payload is damaged (KeyError, IndexError as well).
     """
-    kind = payloads[0][0]
-    if any(payload[0] != kind for payload in payloads):
-        raise StoreError("states of one feature are of different kinds", hint="states of different bins do not add")
     readers: dict[int, Callable[[Sequence[bytes]], FeatureProfile]] = {
         NUMERIC: _summed_numeric,
         LEVELS: _summed_levels,
         TEXT: _summed_text,
     }
-    return readers[kind](payloads)
+    return readers[payloads[0][0]](payloads)
 
 
 class _Block(NamedTuple):
-    """States of one shape: their heads, their fixed parts as one matrix of bytes, and where the rest begins."""
+    """States of one shape: their fixed parts as one matrix of bytes, and where counts, registers and the rest begin."""
 
-    payloads: list[bytes]
-    heads: np.ndarray
     matrix: np.ndarray
     behind_head: int
     behind_counts: int
@@ -61,24 +70,48 @@ class _Block(NamedTuple):
     resolution: Resolution
 
 
-def _blocks(payloads: Sequence[bytes], layout: np.dtype[Any]) -> list[_Block]:
-    by_shape: dict[bytes, list[bytes]] = {}
-    for payload in payloads:
-        by_shape.setdefault(payload[: SHAPE.itemsize], []).append(payload)
-    return [_block(shape, alike, layout) for shape, alike in by_shape.items()]
+class _States(NamedTuple):
+    """States of one feature in blocks; `heads`, `payloads` and `rests`, where what varies begins, row by row."""
+
+    blocks: list[_Block]
+    heads: np.ndarray
+    payloads: list[bytes]
+    rests: list[int]
 
 
-def _block(shape: bytes, payloads: list[bytes], layout: np.dtype[Any]) -> _Block:
-    _, width, registers, precision, bins, cap = np.frombuffer(shape, SHAPE)[0].tolist()
+def _states(payloads: Sequence[bytes], layout: np.dtype[Any]) -> _States:
+    kind = payloads[0][0]
+    step = min(_BLOCK_ROWS, max(1, _BLOCK_BYTES // len(payloads[0])))
+    blocks, ordered, rests = [], [], []
+    for start in range(0, len(payloads), step):
+        some = payloads[start : start + step]
+        shapes = [payload[: SHAPE.itemsize] for payload in some]
+        for shape in sorted(set(shapes)):
+            if shape[0] != kind:
+                raise StoreError(
+                    "states of one feature are of different kinds", hint="states of different bins do not add"
+                )
+            alike = [payload for payload, its in zip(some, shapes, strict=True) if its == shape]
+            blocks.append(_block(shape, alike, layout))
+            ordered += alike
+            rests += [blocks[-1].behind_registers] * len(alike)
+    heads = np.concatenate([block.matrix[:, : layout.itemsize] for block in blocks])
+    return _States(blocks, heads.view(layout)[:, 0], ordered, rests)
+
+
+def _block(shape: bytes, payloads: Sequence[bytes], layout: np.dtype[Any]) -> _Block:
+    _, width, registers, precision, bins, cap = _SHAPE.unpack(shape)
     if width not in WIDTHS or not 0 < precision < MAX_PRECISION:
         raise ValueError("unknown shape")
     behind_counts = layout.itemsize + width * bins
     behind_registers = behind_counts + (2**precision if registers else 0)
-    fixed = b"".join([payload[:behind_registers] for payload in payloads])
-    matrix = np.frombuffer(fixed, np.uint8).reshape(len(payloads), behind_registers)
-    heads = np.ascontiguousarray(matrix[:, : layout.itemsize]).view(layout).reshape(-1)
-    resolution = Resolution(cap, precision)
-    return _Block(payloads, heads, matrix, layout.itemsize, behind_counts, behind_registers, width, resolution)
+    lengths = set(map(len, payloads))
+    if min(lengths) < behind_registers:
+        raise ValueError("cut short")
+    if len(lengths) > 1:
+        payloads = [payload[:behind_registers] for payload in payloads]
+    matrix = np.frombuffer(b"".join(payloads), np.uint8).reshape(len(payloads), -1)[:, :behind_registers]
+    return _Block(matrix, layout.itemsize, behind_counts, behind_registers, width, Resolution(cap, precision))
 
 
 def _summed_counts(blocks: Sequence[_Block]) -> np.ndarray:
@@ -89,46 +122,28 @@ def _summed_counts(blocks: Sequence[_Block]) -> np.ndarray:
         )
     total = np.zeros(sizes.pop(), dtype=np.int64)
     for block in blocks:
-        cells = np.ascontiguousarray(block.matrix[:, block.behind_head : block.behind_counts])
-        if block.width == 1:
-            total += _summed_bytes(cells)
-        else:
-            total += cells.view(WIDTHS[block.width]).sum(axis=0, dtype=np.int64)
+        cells = block.matrix[:, block.behind_head : block.behind_counts].view(WIDTHS[block.width])
+        total += np.add.reduce(cells, axis=0, dtype=_SUMS[block.width])
     return total
 
 
-def _summed_bytes(cells: np.ndarray) -> np.ndarray:
-    """Column sums of a matrix of bytes: eight columns a word, in lanes of 16 bits that 257 rows cannot fill."""
-    rows, columns = cells.shape
-    padded = np.zeros((rows, -(-columns // 8) * 8), dtype=np.uint8)
-    padded[:, :columns] = cells
-    words = padded.view("<u8")
-    lanes = np.uint64(0x00FF00FF00FF00FF)
-    total = np.zeros(padded.shape[1], dtype=np.int64)
-    for start in range(0, rows, 257):
-        part = words[start : start + 257]
-        total[0::2] += (part & lanes).sum(axis=0).view("<u2")
-        total[1::2] += ((part >> np.uint64(8)) & lanes).sum(axis=0).view("<u2")
-    return total[:columns]
-
-
-def _union(blocks: Sequence[_Block], extra: np.ndarray | None = None) -> HashDistinct:
+def _union(states: _States, extra: np.ndarray | None = None) -> HashDistinct:
     """The union of the distinct sets of all states, and of further hashes."""
-    resolution = blocks[0].resolution
-    for block in blocks:
-        resolution = resolution.coarser(block.resolution)
     hashes = [] if extra is None else [extra]
-    for block in blocks:
-        held = block.heads["hashes"]
-        hashes.extend(
-            np.frombuffer(block.payloads[row], "<u8", int(held[row]), block.behind_registers)
-            for row in np.flatnonzero(held > 0).tolist()
-        )
-    total = HashDistinct.of(np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64), resolution)
-    for block in blocks:
+    for row, held in enumerate(states.heads["hashes"].tolist()):
+        if held > 0:
+            hashes.append(np.frombuffer(states.payloads[row], "<u8", held, states.rests[row]))
+    resolution = states.blocks[0].resolution
+    registers: dict[Resolution, np.ndarray] = {}
+    for block in states.blocks:
+        resolution = resolution.coarser(block.resolution)
         if block.behind_registers > block.behind_counts:
-            largest = block.matrix[:, block.behind_counts :].max(axis=0)
-            total = total + HashDistinct(block.resolution, None, largest)
+            largest = np.maximum.reduce(block.matrix[:, block.behind_counts :], axis=0)
+            before = registers.get(block.resolution)
+            registers[block.resolution] = largest if before is None else np.maximum(before, largest)
+    total = HashDistinct.of(np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64), resolution)
+    for its, largest in registers.items():
+        total = total + HashDistinct(its, None, largest)
     return total
 
 
@@ -140,11 +155,11 @@ def _sum_of_words(words: np.ndarray) -> int:
 
 
 def _summed_numeric(payloads: Sequence[bytes]) -> NumericProfile:
-    blocks = _blocks(payloads, NUMERIC_HEADER)
-    heads = np.concatenate([block.heads for block in blocks])
-    rows, missing, negative, positive, extreme, zeros = heads["counters"].sum(axis=0).tolist()
+    states = _states(payloads, NUMERIC_HEADER)
+    heads = states.heads
+    rows, missing, negative, positive, extreme, zeros = np.add.reduce(heads["counters"], axis=0).tolist()
     minimum, maximum = float(heads["extremes"][:, 0].min()), float(heads["extremes"][:, 1].max())
-    low, high = _summed_tails(blocks)
+    low, high = _summed_tails(states)
     return NumericProfile(
         rows=rows,
         missing=missing,
@@ -156,52 +171,51 @@ def _summed_numeric(payloads: Sequence[bytes]) -> NumericProfile:
         sum2=_sum_of_words(heads["sums"][:, 1]),
         minimum=minimum if minimum <= maximum else None,
         maximum=maximum if minimum <= maximum else None,
-        counts=_summed_counts(blocks),
+        counts=_summed_counts(states.blocks),
         low_tail=low,
         high_tail=high,
-        distinct=_union(blocks),
+        distinct=_union(states),
     )
 
 
-def _summed_tails(blocks: Sequence[_Block]) -> tuple[dict[int, int], dict[int, int]]:
+def _summed_tails(states: _States) -> tuple[dict[int, int], dict[int, int]]:
     low: Multiset[int] = Multiset()
     high: Multiset[int] = Multiset()
-    for block in blocks:
-        lows, highs, hashes = (block.heads[name] for name in ("low", "high", "hashes"))
-        for row in np.flatnonzero((lows > 0) | (highs > 0)).tolist():
-            offset = block.behind_registers + 8 * int(hashes[row])
-            offset = _add_tail(low, block.payloads[row], offset, int(lows[row]))
-            _add_tail(high, block.payloads[row], offset, int(highs[row]))
+    lows, highs, hashes = (states.heads[name].tolist() for name in ("low", "high", "hashes"))
+    for row, payload in enumerate(states.payloads):
+        if lows[row] or highs[row]:
+            offset = _add_tail(low, payload, states.rests[row] + 8 * hashes[row], lows[row])
+            _add_tail(high, payload, offset, highs[row])
     return dict(sorted(low.items())), dict(sorted(high.items()))
 
 
 def _add_tail(total: Multiset[int], payload: bytes, offset: int, size: int) -> int:
-    for index, rows in np.frombuffer(payload, TAIL, size, offset).tolist() if size else ():
+    for place in range(offset, offset + size * TAIL.itemsize, TAIL.itemsize):
+        index, rows = _TAIL.unpack_from(payload, place)
         total[index] += rows
     return offset + size * TAIL.itemsize
 
 
 def _summed_levels(payloads: Sequence[bytes]) -> LevelProfile:
-    blocks = _blocks(payloads, LEVEL_HEADER)
-    heads = np.concatenate([block.heads for block in blocks])
-    counts = _summed_counts(blocks)
+    states = _states(payloads, LEVEL_HEADER)
+    heads = states.heads
+    counts = _summed_counts(states.blocks)
     new: dict[str, int] = {}
     told: set[str] = set()
-    for block in blocks:
-        for row in np.flatnonzero(block.heads["new"]).tolist():
-            held = int(block.heads["hashes"][row])
-            offset = block.behind_registers + 8 * max(held, 0)
-            names = _add_new(new, block.payloads[row], offset, int(block.heads["new"][row]))
-            if held == FROM_NAMES:
-                told.update(names)
-    rows, missing, new_rows = heads["counters"].sum(axis=0).tolist()
+    for row in np.flatnonzero(heads["new"]).tolist():
+        held = int(heads["hashes"][row])
+        offset = states.rests[row] + 8 * max(held, 0)
+        names = _add_new(new, states.payloads[row], offset, int(heads["new"][row]))
+        if held == FROM_NAMES:
+            told.update(names)
+    rows, missing, new_rows = np.add.reduce(heads["counters"], axis=0).tolist()
     return LevelProfile(
         rows=rows,
         missing=missing,
         counts=counts,
         new=capped_levels(new),
         new_rows=new_rows,
-        distinct=LevelDistinct(counts > 0, _union(blocks, hash_names(sorted(told)) if told else None)),
+        distinct=LevelDistinct(counts > 0, _union(states, hash_names(sorted(told)) if told else None)),
     )
 
 
@@ -219,7 +233,6 @@ def _add_new(total: dict[str, int], payload: bytes, offset: int, size: int) -> l
 
 
 def _summed_text(payloads: Sequence[bytes]) -> TextProfile:
-    blocks = _blocks(payloads, TEXT_HEADER)
-    heads = np.concatenate([block.heads for block in blocks])
-    rows, missing, length_sum = heads["counters"].sum(axis=0).tolist()
-    return TextProfile(rows=rows, missing=missing, length_sum=length_sum, distinct=_union(blocks))
+    states = _states(payloads, TEXT_HEADER)
+    rows, missing, length_sum = np.add.reduce(states.heads["counters"], axis=0).tolist()
+    return TextProfile(rows=rows, missing=missing, length_sum=length_sum, distinct=_union(states))

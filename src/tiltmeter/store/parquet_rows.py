@@ -133,10 +133,9 @@ class ParquetRows:
     def _file_batches(self, filesystem: Any, file: AddedFile, asked: list[str]) -> Iterator[pa.RecordBatch]:  # noqa: ANN401
         needed = list(dict.fromkeys([*asked, *self.wanted.columns]))
         with in_our_words(self.files.root), filesystem.open_input_file(file.path) as source:
-            footer = pq.read_metadata(source)
-            there = set(footer.schema.to_arrow_schema().names)
-            text = [f.name for f in self.stored if pa.types.is_string(f.type) and f.name in there]
-            parquet = pq.ParquetFile(source, metadata=footer, read_dictionary=text, pre_buffer=False)
+            text = [c for c in needed if pa.types.is_string(self.stored.field(c).type) and c not in file.partition]
+            parquet = _opened(source, text)
+            there = set(parquet.schema_arrow.names)
             inside = [c for c in needed if c in there]
             groups = [g for g in range(parquet.num_row_groups) if self._may_match(parquet, g)]
             if not groups:
@@ -174,6 +173,15 @@ class ParquetRows:
             if column.path_in_schema == name and column.statistics is not None and column.statistics.has_min_max:
                 return _may_overlap(column.statistics.min, column.statistics.max, start, end)
         return True
+
+
+def _opened(source: Any, text: Sequence[str]) -> pq.ParquetFile:  # noqa: ANN401 - pyarrow ships no types
+    """A file whose texts are read as dictionaries, as far as it has these columns."""
+    try:
+        return pq.ParquetFile(source, read_dictionary=text, pre_buffer=False)
+    except KeyError:  # it is older than a column
+        there = set(pq.read_schema(source).names)
+        return pq.ParquetFile(source, read_dictionary=[name for name in text if name in there], pre_buffer=False)
 
 
 def _may_overlap(least: object, greatest: object, start: datetime, end: datetime) -> bool:

@@ -23,6 +23,10 @@ _CUT = timedelta(milliseconds=1)
 """Times in the log's statistics are cut to milliseconds: the true greatest value is less than one later."""
 
 
+WHOLE_TEXT = 32
+"""Characters from which on the log's statistics may hold a cut text."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """A pinned version of one of our tables.
@@ -144,7 +148,7 @@ def _may_hold(file: AddedFile, wanted: RowFilter, *, is_time: bool) -> bool:
 
 
 def _is_outside(value: str, least: object, greatest: object) -> bool:
-    if not isinstance(least, str) or not isinstance(greatest, str) or len(greatest) >= 32 or len(least) >= 32:
+    if not isinstance(least, str) or not isinstance(greatest, str) or max(len(greatest), len(least)) >= WHOLE_TEXT:
         return False
     return not least <= value <= greatest
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter.domain.window import Grain
+from tiltmeter.store.snapshot import WHOLE_TEXT, logged_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,22 @@ def rows_by_day(snap: Snapshot) -> dict[date, tuple[int, int]]:
         rows, generation = counted.get(day, (0, 0))
         counted[day] = rows + (file.rows or 0), max(generation, file.greatest.get("generation") or 0)
     return counted
+
+
+def told_spans(file: AddedFile, model: str, bins_id: str) -> list[tuple[datetime, datetime]] | None:
+    """First and last hour of a model in a file that holds one model and one set of bins, none where it is another's.
+
+    None where the log does not say whose hours these are.
+    """
+    for column, value in (("model_name", model), ("bins_id", bins_id)):
+        only = file.least.get(column)
+        # Long texts are cut in the log.
+        if not isinstance(only, str) or only != file.greatest.get(column) or len(only) >= WHOLE_TEXT:
+            return None
+        if only != value:
+            return []
+    first, last = (logged_moment(bound.get("window_start")) for bound in (file.least, file.greatest))
+    return None if first is None or last is None else [(first, last)]
 
 
 def days_of(start: datetime, end: datetime) -> list[date]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
 
 if TYPE_CHECKING:
@@ -132,12 +135,28 @@ def _rows_of(snap: Snapshot, file: AddedFile, wanted: RowFilter) -> ParquetRows:
 
 
 def _states_of(rows: ParquetRows) -> Iterator[tuple[Slice, StoredState]]:
-    names = (*_SUBJECT, "window_start", "feature", "generation", "source_version", "state")
-    for batch in rows.batches(names):
-        columns = [batch.column(name).to_pylist() for name in names]
-        for model, bins_id, version, key, value, start, feature, generation, covered, state in zip(
-            *columns, strict=True
-        ):
-            moment = start.astimezone(UTC)
-            kept = StoredState(moment, feature, generation, -1 if covered is None else covered, state)
-            yield Slice(model, bins_id, version, key, value), kept
+    slices: dict[tuple[str, ...], Slice] = {}
+    moments: dict[int, datetime] = {}
+    for batch in rows.batches((*_SUBJECT, "window_start", "feature", "generation", "source_version", "state")):
+        subjects = list(zip(*(_objects(batch.column(name)) for name in _SUBJECT), strict=True))
+        starts = pc.cast(batch.column("window_start"), pa.int64()).to_pylist()
+        for subject in set(subjects).difference(slices):
+            slices[subject] = Slice(*subject)
+        for start in set(starts).difference(moments):
+            moments[start] = datetime.fromtimestamp(start // 1_000_000, UTC).replace(microsecond=start % 1_000_000)
+        covered = pc.fill_null(batch.column("source_version"), -1).to_pylist()
+        states = map(
+            StoredState,
+            map(moments.__getitem__, starts),
+            _objects(batch.column("feature")),
+            batch.column("generation").to_pylist(),
+            covered,
+            _objects(batch.column("state")),
+        )
+        yield from zip(map(slices.__getitem__, subjects), states, strict=True)
+
+
+def _objects(column: pa.Array) -> list[Any]:
+    """Texts or bytes of a column: a fifth of the time of `to_pylist`, which makes a scalar of each first."""
+    found: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+    return found

@@ -10,7 +10,7 @@ import pyarrow as pa
 from tiltmeter.domain.errors import DataError
 from tiltmeter.domain.profile import KERNEL_VERSION, Profile
 from tiltmeter.domain.window import Grain
-from tiltmeter.profiling.codec import encode_feature, encode_window
+from tiltmeter.profiling.codec import encode_plain, encode_window
 from tiltmeter.store.schema import PROFILE_STATES
 from tiltmeter.store.state_days import DAY, HOUR
 from tiltmeter.store.state_files import Slice
@@ -87,7 +87,7 @@ def slice_row(
 
 def encoded(profile: Profile) -> list[tuple[str, bytes]]:
     """(feature, state) of the window itself and of every feature."""
-    return [("", encode_window(profile)), *((n, encode_feature(p)) for n, p in profile.features.items())]
+    return [("", encode_window(profile)), *((n, encode_plain(p)) for n, p in profile.features.items())]
 
 
 def arrow_rows(rows: list[dict[str, object]]) -> pa.Table:

@@ -27,13 +27,13 @@ from tiltmeter.store.log_entries import TableFiles
 from tiltmeter.store.maintenance import delete_rows, quoted
 from tiltmeter.store.schema import PROFILE_STATES
 from tiltmeter.store.snapshot import Snapshot, snapshot
-from tiltmeter.store.state_days import A_DAY, DAY, HOUR, days_of, gaps, of_grain, rows_by_day, whole_days
+from tiltmeter.store.state_days import A_DAY, DAY, HOUR, days_of, gaps, of_grain, rows_by_day, told_spans, whole_days
 from tiltmeter.store.state_files import Slice, StateFiles, StoredState, sliced_states
 from tiltmeter.store.state_rows import arrow_rows, encoded, hour_rows, slice_row, state_row
 from tiltmeter.store.table import ConcurrentCommitError, StoredTable, check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tiltmeter.domain.window import Window
@@ -204,8 +204,8 @@ class DeltaProfileStates:
         # A file holds hours of one day: those of a clock that was wrong stand apart.
         spans = [
             (low, high)
-            for key, (low, high) in self._spans()
-            if key[:2] == (model, bins_id) and (within is None or (high >= within.start and low < within.end))
+            for low, high in self._spans_of(model, bins_id)
+            if within is None or (high >= within.start and low < within.end)
         ]
         if not spans:
             return None
@@ -234,6 +234,19 @@ class DeltaProfileStates:
                     self.table.for_writing().append(arrow_rows(rows), {})
                 _log.info("days_summed", month=month.isoformat(), rows=len(rows))
         return len(due)
+
+    def _spans_of(self, model: str, bins_id: str) -> Iterator[tuple[datetime, datetime]]:
+        """First and last hour of a model in each file that holds any; the log says it of most."""
+        with self._lock:
+            snap = snapshot(self.table)
+            if snap is None:
+                return
+            for file in of_grain(snap, HOUR):
+                told = told_spans(file, model, bins_id)
+                if told is None:
+                    spans = self._files.subjects(snap, file).spans
+                    told = [span for key, span in spans.items() if key[:2] == (model, bins_id)]
+                yield from told
 
     def _spans(self) -> list[tuple[Slice, tuple[datetime, datetime]]]:
         with self._lock:

@@ -34,9 +34,9 @@ REOPEN_SECONDS = 3600.0
 """A kept handle is opened anew this often: cost after many hundred increments was never measured."""
 
 _MOSTLY_UNIQUE = frozenset(
-    {"event_id", "request_id", "client_request_id", "entity_id", "trace_id", "span_id", "row_id"}
+    {"event_id", "request_id", "client_request_id", "entity_id", "trace_id", "span_id", "row_id", "state"}
 )
-"""Text columns in which a dictionary would hold every value once more."""
+"""Columns in which a dictionary would hold every value once more."""
 
 _UNSAFE = ("AWS_S3_ALLOW_UNSAFE_RENAME", "MOUNT_ALLOW_UNSAFE_RENAME")
 

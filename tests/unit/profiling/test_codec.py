@@ -78,8 +78,21 @@ def test_adding_states_equals_adding_profiles(bins, sizes, seed):
     profiles = [hourly(bins, size, seed + i) for i, size in enumerate(sizes)]
     total = reduce(add, profiles)
     for name, feature in total.features.items():
-        states = [codec.encode_feature(one.features[name]) for one in profiles]
+        # Packed and plain states, as tables of two releases hold them, add alike.
+        encodings = (codec.encode_feature, codec.encode_plain)
+        states = [encodings[i % 2](one.features[name]) for i, one in enumerate(profiles)]
         assert codec.encode_feature(codec.sum_features(states)) == codec.encode_feature(feature)
+
+
+def test_more_states_than_a_block_holds_add(bins):
+    for name in bins.features:
+        states = [codec.encode_plain(hourly(bins, rows, rows).features[name]) for rows in (400, 30)]
+        total = codec.sum_features(states * 300)
+        one = [codec.decode_feature(state) for state in states]
+        assert total.rows == 300 * sum(side.rows for side in one)
+        if hasattr(total, "counts"):
+            assert (total.counts == 300 * (one[0].counts + one[1].counts)).all()
+        assert total.distinct == one[0].distinct + one[1].distinct
 
 
 def test_counts_of_different_width_add(bins):
@@ -122,11 +135,12 @@ def test_a_newer_format_is_refused_with_what_to_do(bins):
         codec.decode_bins(bytes([9]) + codec.encode_bins(bins)[1:])
 
 
-@pytest.mark.parametrize("decode", ["feature", "profile", "window", "bins", "baseline"])
+@pytest.mark.parametrize("decode", ["feature", "plain", "profile", "window", "bins", "baseline"])
 def test_damaged_bytes_are_one_clear_error(bins, decode):
     profile = hourly(bins, 200, 5)
     state, read = {
         "feature": (codec.encode_feature(profile.features["amount"]), codec.decode_feature),
+        "plain": (codec.encode_plain(profile.features["amount"]), codec.decode_feature),
         "profile": (codec.encode_profile(profile), codec.decode_profile),
         "window": (codec.encode_window(profile), codec.decode_window),
         "bins": (codec.encode_bins(bins), codec.decode_bins),

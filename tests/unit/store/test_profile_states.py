@@ -1,5 +1,6 @@
 """Stored profiles: sums equal one pass over the rows, whatever was appended when."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -106,6 +107,23 @@ def test_subjects_and_span_name_what_is_stored(states, bins):
         [("source", "fair"), ("source", "mail"), ("source", "web")],
     )
     assert states.span("m", bins.bins_id) == (START, START + timedelta(hours=100))
+
+
+def test_the_log_alone_tells_the_span(states, bins, tmp_path):
+    states.append(hours_of(leads(500), bins), source_version=1)
+    span = states.span("m", bins.bins_id)
+    assert span == (START, START + timedelta(hours=100))
+    for file in tmp_path.rglob("grain=hour/**/*.parquet"):
+        file.unlink()
+    assert DeltaProfileStates(tmp_path, FakeClock()).span("m", bins.bins_id) == span
+    assert states.span("other", bins.bins_id) is None
+
+
+def test_a_model_with_a_long_name_has_a_span_too(states, bins):
+    name = "leads-" * 10
+    hours = {replace(key, model_name=name): profile for key, profile in hours_of(leads(500), bins).items()}
+    states.append(hours, source_version=1)
+    assert states.span(name, bins.bins_id) == (START, START + timedelta(hours=100))
 
 
 def test_day_sums_change_no_answer_and_late_rows_still_count(states, bins):
