@@ -176,9 +176,12 @@ def test_rows_are_read_on_a_click_and_not_before(page, small):
 
 @pytest.mark.slow
 def test_a_model_without_a_baseline_says_how_far_it_has_learnt(page, tmp_path):
-    said = words(page("overview", young_home(tmp_path / "home", rows=140)))
+    young = young_home(tmp_path / "home", rows=140)
+    said = words(page("overview", young))
     assert "Learning a baseline: 140 of 1,000 rows" in said
     assert "No verdict yet" in said
+    assert "no window was judged yet" in said
+    assert "all is quiet" not in words(page("incidents", young))
 
 
 def young_home(folder, *, rows):

@@ -21,6 +21,7 @@ from tiltmeter.wiring import build_world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from tiltmeter.config.load import Configuration
     from tiltmeter.domain.model import Model
@@ -180,7 +181,8 @@ def header(title: str, question: str, *, selectors: Sequence[str] = EVERY_SELECT
 def _selectors(here: World, wanted: Sequence[str]) -> Scope:
     names = list(here.models)
     model = here.models[choice("Model", "model", names, width=200)]
-    end = newest_moment(here, model)
+    newest = newest_moment(here, model)
+    end = newest or here.clock.now()
     versions, segments = subjects(here, place(), model, end)
     version, segment, span = "all", ALL, "30 d"
     if "version" in wanted and len(versions) > 1:
@@ -190,10 +192,16 @@ def _selectors(here: World, wanted: Sequence[str]) -> Scope:
         segment = named.get(choice("Segment", "segment", ["all", *named], default="all", width=190), ALL)
     if "span" in wanted:
         span = choice("Time", "span", list(SPANS), default="30 d", width=100)
-    is_stale = here.clock.now() - end > STALE
-    colour, note = ("orange", " (old)") if is_stale else ("gray", "")
-    st.markdown(f":{colour}[data as of {end:%a %d %b %Y %H:%M} UTC{note}]", width="content")
+    st.markdown(_age(here, newest), width="content")
     return Scope(place(), model, "" if version == "all" else version, segment, end - SPANS[span], end)
+
+
+def _age(here: World, newest: datetime | None) -> str:
+    if newest is None:
+        return ":gray[no window was judged yet]"
+    is_stale = here.clock.now() - newest > STALE
+    colour, note = ("orange", " (old)") if is_stale else ("gray", "")
+    return f":{colour}[data as of {newest:%a %d %b %Y %H:%M} UTC{note}]"
 
 
 def place() -> str:

@@ -83,8 +83,8 @@ def remembered(ask: _Answer) -> _Answer:
     return kept
 
 
-def newest_moment(world: World, model: Model) -> datetime:
-    """End of the newest judged window, or now when there is none."""
+def newest_moment(world: World, model: Model) -> datetime | None:
+    """End of the newest judged window; None where none was judged."""
     found = [
         metric.window.end
         for name in ("features.rows", "serving.requests")
@@ -92,7 +92,7 @@ def newest_moment(world: World, model: Model) -> datetime:
             MetricQuery(model=model.name, metric=name, grain=Grain.HOUR, segment=ALL, version="", newest_only=True)
         )
     ]
-    return max(found, default=world.clock.now())
+    return max(found, default=None)
 
 
 def subjects(world: World, place: str, model: Model, end: datetime) -> tuple[list[str], list[tuple[str, str]]]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, world
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, learning_note, world
 from tiltmeter.views.dashboard.jobs import span_words
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def _page() -> None:
     _counts(touching)
     found = sorted((i for i in touching if _is_shown(i, shown)), key=lambda i: (i.resolved_at is not None, _order(i)))
     if not found:
-        st.info("Nothing of that kind in this span." if touching else "Nothing fired in this span: all is quiet.")
+        if not touching and queries.newest_moment(world(), scope.model) is None:
+            learning_note(world(), scope.model)  # nothing can fire yet, which is not quiet
+        else:
+            st.info("Nothing of that kind in this span." if touching else "Nothing fired in this span: all is quiet.")
         _silences()
         return
     table = _table(scope, found)

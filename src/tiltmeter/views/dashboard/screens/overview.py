@@ -76,15 +76,15 @@ def _service(scope: queries.Scope) -> None:
 
 def _drift(scope: queries.Scope) -> None:
     heat = queries.drift_heatmap(world(), scope)
-    shown = min(15, int(heat["feature"].nunique()) if len(heat) else 0)
+    shown = min(15, int(heat["feature"].nunique()))
     st.markdown("**Drift (PSI) by feature and day**")
+    if not len(heat):
+        st.info("No day was judged in this span.")
+        return
     st.caption(
         f"The {shown} that moved most · watch > 0.1, warning > 0.25, critical > 0.5 · "
         f"a click opens the feature"
     )  # fmt: skip
-    if not len(heat):
-        st.info("No day was judged in this span.")
-        return
     chosen = st.altair_chart(
         pictures.heatmap(heat, limit=shown), width="stretch", key="drift-heatmap", on_select="rerun",
         selection_mode="picked", alt="PSI of the features that moved most, by day",
