@@ -78,7 +78,10 @@ class Database:
 
     def __init__(self, url: URL, *, create: bool = True) -> None:
         self.name = url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
+        self._file: Path | None = None
+        self._identity: tuple[int, int] | None = None
         if url.get_backend_name() == "sqlite" and url.database:
+            self._file = Path(url.database)
             if create:
                 _create_private(url.database)
             else:
@@ -121,6 +124,7 @@ class Database:
                 raise StoreError("a write was tried inside a read", at=self.name)
             yield current
             return
+        self._check_file()
         if self._turn is not None:
             self._turn.acquire()
         try:
@@ -135,6 +139,28 @@ class Database:
             self._open.connection = None
             if self._turn is not None:
                 self._turn.release()
+
+    def _check_file(self) -> None:
+        """Whether the file is still the one that open connections hold.
+
+        A removed file lives on for those who hold it: the pages would call a lost installation healthy, and what the
+        service writes would be lost with its process.
+        """
+        if self._file is None:
+            return
+        try:
+            found = self._file.stat()
+        except OSError:
+            if self._identity is None:
+                return  # never seen: opening it says why
+            raise StoreError(
+                "the state database is gone: its file was removed while it was in use", at=self.name,
+                hint="put the file back, or restart to begin a new one", retryable=True,
+            ) from None  # fmt: skip
+        identity = (found.st_dev, found.st_ino)
+        if self._identity not in {None, identity}:
+            self.engine.dispose()  # another file stands in its place: read that one
+        self._identity = identity
 
     def _error(self, error: SQLAlchemyError) -> StoreError:
         # Statements and parameters stay out of the text: they may hold customer names.

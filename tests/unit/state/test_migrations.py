@@ -141,3 +141,30 @@ def test_a_database_of_every_schema_is_read_and_goes_on(tmp_path, written):
 
 def test_every_schema_there_was_has_a_database_to_test_with():
     assert [path.stem for path in SCHEMAS] == [f"v{version}" for version in range(1, newest_version() + 1)]
+
+
+def test_a_file_removed_in_use_is_missed_and_found_again(tmp_path):
+    store = opened(tmp_path)
+    store.enqueue([sample_message()])
+    file = tmp_path / "state.db"
+    file.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="its file was removed while it was in use") as caught:
+        store.deliveries()
+    assert caught.value.retryable
+    assert not file.exists(), "an empty one in its place would look like an installation that is well"
+    (tmp_path / "elsewhere").rename(file)
+    assert len(store.deliveries()) == 1
+    store.close()
+
+
+def test_a_file_put_in_the_place_of_another_is_the_one_that_is_read(tmp_path):
+    other = SqlStateStore("sqlite:other.db", SteppedClock(), home=tmp_path)
+    other.enqueue([sample_message()])
+    other.close()
+    store = opened(tmp_path)
+    assert store.deliveries() == []
+    for path in tmp_path.glob("state.db-*"):
+        path.unlink()
+    (tmp_path / "other.db").rename(tmp_path / "state.db")
+    assert len(store.deliveries()) == 1
+    store.close()

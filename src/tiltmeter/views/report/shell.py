@@ -70,7 +70,7 @@ color:var(--tm-faint);break-inside:avoid}
 .tm *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .tm .tiles{grid-template-columns:repeat(auto-fit,minmax(110px,1fr))}.tm .tile b{font-size:14px;white-space:nowrap}
 .tm .cards{grid-template-columns:1fr 1fr}.tm table{font-size:10px}.tm tr{break-inside:avoid}
-.tm .wide{overflow:visible}.tm td,.tm th{padding-left:5px;padding-right:5px}.tm td.name{min-width:124px}
+.tm .wide{overflow:visible}.tm td,.tm th{padding-left:5px;padding-right:5px}.tm td.name{min-width:112px}
 .tm .whole{break-inside:avoid}.tm h2,.tm h3,.tm .key,.tm summary{break-after:avoid}.tm summary{list-style:none}
 .tm details::details-content{content-visibility:visible;display:block;height:auto}
 .tm .box dl{grid-template-columns:90px 1fr}
