@@ -17,6 +17,7 @@ from tiltmeter.api.judged_windows import Episode, JudgedWindow
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS
 from tiltmeter.api.screening import CONVERSION, Screens
+from tiltmeter.api.story import backtest_sentence
 from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.rule import Hold, Rule, RuleSet
@@ -64,6 +65,10 @@ class Backtest:
     reference: Reference
     source: str
     zone: ZoneInfo
+
+    def __repr__(self) -> str:
+        """The answer in one sentence."""
+        return f"<tiltmeter backtest: {backtest_sentence(self)}>"
 
     @property
     def judged(self) -> int:
@@ -114,6 +119,11 @@ class Backtest:
         if path is not None:
             write_text(Path(path), text)
         return text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        shown: str = REPORTS.load("backtest_notebook")(self)
+        return shown
 
 
 def replay(

@@ -28,6 +28,7 @@ REPORTS = Registry(
     {
         "comparison": "tiltmeter.views.report.comparison:comparison_page",
         "notebook": "tiltmeter.views.report.comparison:notebook_view",
+        "backtest_notebook": "tiltmeter.views.report.backtest:notebook_view",
         "backtest": "tiltmeter.views.report.backtest:backtest_page",
         "period": "tiltmeter.views.report.period:period_page",
     },

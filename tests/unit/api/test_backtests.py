@@ -61,6 +61,17 @@ def test_an_alert_lasts_from_its_first_window_to_the_second_clear_one():
     assert "median" in alert.effect
 
 
+def test_a_notebook_shows_the_sentence_and_the_pictures_instead_of_every_number():
+    found = replayed([QUIET, MOVED, MOVED])
+    sentence = "would have fired"
+    assert sentence in repr(found)
+    assert len(repr(found)) < 200
+    shown = found._repr_html_()
+    assert sentence in shown
+    assert "PSI by feature and window" in shown
+    assert "<html" not in shown
+
+
 def test_quiet_days_fire_nothing():
     found = replayed([QUIET] * 5)
     assert [one for one in found.episodes if one.severity >= Severity.WARNING] == []

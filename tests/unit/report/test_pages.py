@@ -193,3 +193,10 @@ def test_a_card_says_how_exact_a_count_of_different_values_is():
         count, error = re.fullmatch(r"([\d,]+) ± (\d\.\d) %", text).groups()
         assert int(count.replace(",", "")) == pytest.approx(20_000, rel=3 * float(error) / 100)
         assert 0.5 < float(error) < 5
+
+
+def test_a_notebook_of_another_theme_changes_neither_colour_nor_order_of_a_table(thirty):
+    text = thirty._repr_html_()
+    # A notebook's own rules hold for one class and an element; these weigh three.
+    assert ".tm.tm.tm table{table-layout:auto;margin:0;color:inherit}" in text
+    assert ".tm.tm.tm .r{text-align:right}" in text

@@ -15,7 +15,7 @@ from tiltmeter.drawing.style import STEP_WORDS, STEPS
 from tiltmeter.drawing.timelines import heatmap, timeline
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.rules import limit_of, rule_words
-from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, grid, page, tiles
+from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, fragment, grid, page, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +47,18 @@ def backtest_page(found: Backtest) -> str:
         _alerts(found),
         _windows(found, names),
         _method(found),
+    )
+
+
+def notebook_view(found: Backtest) -> str:
+    """What a notebook shows: the sentence, the numbers, what moved when, what would have fired."""
+    names = [window_name(judged.window, found.zone) for judged in found.windows]
+    return fragment(
+        answer(backtest_sentence(found), _worst(found)),
+        tiles(_facts(found)),
+        _overall(found, names),
+        _features(found, names),
+        _alerts(found),
     )
 
 

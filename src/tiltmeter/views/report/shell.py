@@ -112,9 +112,21 @@ def page(title: str, *body: object) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body class="tm">{joined(body)}{made}</body></html>\n'
 
 
+# Notebooks lay tables out in equal columns, set them to the right, stripe them and colour their words for the theme of
+# the notebook, which need not be the reader's system's. Their rules weigh more than one class.
+_AMONG_OTHERS = """
+.tm.tm.tm table{table-layout:auto;margin:0;color:inherit}
+.tm.tm.tm tbody tr{background:none;color:inherit}
+.tm.tm.tm th,.tm.tm.tm td{text-align:left;max-width:none}
+.tm.tm.tm h2{font-size:16px;font-weight:600;color:inherit}
+.tm.tm.tm p.faint{margin:10px 0 0}
+@media screen and (min-width:721px){.tm.tm.tm .r{text-align:right}}
+"""
+
+
 def fragment(*body: object) -> str:
     """Part of somebody else's page, such as a notebook: colours and layout hold for it alone."""
-    style = Markup(f"<style>{style_sheet(scope='.tm')}{_LAYOUT}</style>")
+    style = Markup(f"<style>{style_sheet(scope='.tm')}{_LAYOUT}{_AMONG_OTHERS}</style>")
     return element("div", style, body, class_="tm", style="padding:12px 14px")
 
 
