@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter as Multiset
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
 
 from tiltmeter.domain.profile import Bins, FeatureBins, FeatureProfile, LevelBins, NumericBins, NumericProfile, Profile
-from tiltmeter.ports import Rows
 from tiltmeter.profiling import numpy_kernel
 from tiltmeter.profiling.arrow_columns import LevelIndex, column_for, entity_hashes, label_flags
 from tiltmeter.profiling.block_kernel import count_side_by_side
 from tiltmeter.profiling.cells import NumericCells, cells_of
 from tiltmeter.profiling.columns import Column, LevelColumn, NumberColumn, WrongType
 from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
-from tiltmeter.profiling.progress import Told, told
+from tiltmeter.profiling.loose_columns import Loose, with_absent
+from tiltmeter.profiling.parts import in_portions, over_parts
 from tiltmeter.profiling.side_by_side import pays_side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from tiltmeter.profiling.progress import Progress
-
-_Found = TypeVar("_Found")
+    from tiltmeter.ports import Rows
+    from tiltmeter.profiling.progress import Progress, Told
 
 COMPILED_ROWS = 100_000
 """Below, loading the compiled kernel costs more than it saves."""
@@ -134,9 +131,7 @@ class Counter:
 
     def schema_profile(self, schema: pa.Schema) -> Profile:
         """A profile without rows that tells which columns are new or of another type."""
-        # An unset role is "", which may be the name of a column.
-        roles = {name for name in (self.bins.label, self.bins.entity) if name}
-        known = {*self.bins.features, *self.bins.others, *roles}
+        known = {*self.bins.features, *self.bins.others, *self._roles()}
         return Profile(
             bins_id=self.bins.bins_id,
             rows=0,
@@ -146,6 +141,10 @@ class Counter:
             else None,
             new_columns=frozenset(schema.names) - known,
         )
+
+    def _roles(self) -> set[str]:
+        # An unset role is "", which may be the name of a column.
+        return {name for name in (self.bins.label, self.bins.entity) if name}
 
     def _has_entity(self, schema: pa.Schema) -> bool:
         return bool(self.bins.entity) and self.bins.entity in schema.names
@@ -228,6 +227,21 @@ class Counter:
             self._made.cells[key] = cells_of(bins, float32=float32)
         return self._made.cells[key]
 
+    def count_loose(self, rows: Rows, columns: Sequence[str]) -> Profile:
+        """Those of the columns that the rows give without telling which value is of which row; no rows are counted."""
+        features: dict[str, FeatureProfile] = {}
+        retyped: dict[str, str] = {}
+        if hasattr(rows, "loose_columns"):
+            wanted = [name for name in columns if name in self.bins.features and name not in self._roles()]
+            for name, values, absent in cast(Loose, rows).loose_columns(wanted):
+                bins = self.bins.features[name]
+                column = column_for(values, bins, self._level_index(bins))
+                if isinstance(column, WrongType):
+                    retyped[name] = column.found
+                else:
+                    features[name] = with_absent(self.count_feature(name, column), absent)
+        return Profile(self.bins.bins_id, 0, features, retyped=retyped)
+
     def _lookup(self, name: str, cells: NumericCells, kernel: CompiledKernel) -> object:
         key = (name, cells is not self._made.cells.get((name, False)))
         if key not in self._made.lookups:
@@ -288,22 +302,6 @@ _portions: deque[int] = deque(maxlen=1_000)
 """Rows of the last portions that this process counted without the compiled kernel."""
 
 
-class Partitioned(Rows, Protocol):
-    """Rows that can be read in independent parts, such as the row groups of a file."""
-
-    def parts(self) -> Sequence[Rows]:
-        """The parts, in row order."""
-        ...
-
-
-class Portioned(Rows, Protocol):
-    """Rows that are best read a few columns at a time."""
-
-    def portions(self, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Rows after rows, each as batches of different columns, which are read before the next rows are asked for."""
-        ...
-
-
 def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, threads: int | None = None) -> Profile:
     """All rows as one profile.
 
@@ -324,47 +322,17 @@ def profile_rows(rows: Rows, bins: Bins, *, progress: Progress | None = None, th
     return _with_empty_features(sum(found, start), counter, rows.schema)
 
 
-def over_parts(
-    rows: Rows,
-    work: Callable[[Rows, Told], _Found],
-    *,
-    doing: str,
-    progress: Progress | None = None,
-    threads: int | None = None,
-) -> Iterator[_Found]:
-    """What the work gives for each part of the rows, in their order; parts side by side where rows have `parts`.
-
-    Args:
-        rows: of any size.
-        work: takes a part, and tells how many rows it has done.
-        doing: what is done to them, in words, for whoever listens.
-        progress: told after each batch, from any thread; None tells the listener of the context.
-        threads: at most so many parts at once; None takes the cores of this process.
-    """
-    parts: Sequence[Rows] = cast(Partitioned, rows).parts() if hasattr(rows, "parts") else [rows]
-    workers = min(len(parts), threads or len(os.sched_getaffinity(0)))
-    tell = Told(progress or told(f"{doing} {rows.name}"), rows.count())
-    if workers <= 1:
-        yield from (work(part, tell) for part in parts)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(lambda part: work(part, tell), parts)
-
-
 def _part_profile(rows: Rows, counter: Counter, columns: list[str], tell: Told) -> Profile:
-    profile = Profile(counter.bins.bins_id, 0, {})
-    for portions in _in_portions(rows, columns):
+    bins = counter.bins
+    loose = counter.count_loose(rows, columns)
+    left = [name for name in columns if name not in loose.features and name not in loose.retyped]
+    profile = Profile(bins.bins_id, 0, {})
+    for portions in in_portions(rows, left):
         counted = [counter.count(counter.plain(batch)) for batch in portions if batch.num_rows]
         if counted:
             profile = profile + _beside(counted)
             tell.done(counted[0].rows)
-    return profile
-
-
-def _in_portions(rows: Rows, columns: list[str]) -> Iterator[Iterator[pa.RecordBatch]]:
-    if hasattr(rows, "portions"):
-        return cast(Portioned, rows).portions(columns)
-    return (iter([batch]) for batch in rows.batches(columns))
+    return _beside([profile, loose]) if profile.rows else profile
 
 
 def _beside(profiles: Sequence[Profile]) -> Profile:
@@ -391,4 +359,4 @@ def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) 
     return profile + counter.count(counter.plain(batch))
 
 
-__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "over_parts", "pays_to_compile", "profile_rows"]
+__all__ = ["COMPILED_ROWS", "Counter", "PlainBatch", "compiled_kernel", "pays_to_compile", "profile_rows"]

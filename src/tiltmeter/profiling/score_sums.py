@@ -11,7 +11,8 @@ import numpy as np
 from tiltmeter.domain.profile import Bins, NumericBins
 from tiltmeter.profiling.columns import LevelColumn, NumberColumn
 from tiltmeter.profiling.fixed_point import LIMB
-from tiltmeter.profiling.kernel import Counter, over_parts
+from tiltmeter.profiling.kernel import Counter
+from tiltmeter.profiling.parts import over_parts
 from tiltmeter.statistics.root_cause import SegmentSums
 
 if TYPE_CHECKING:

@@ -1,0 +1,194 @@
+"""Compiled loops over the bytes of unpacked Parquet pages: how many values there are, packed codes, numbers, words.
+
+As in `page_headers`, each place is checked before it is read, and bytes that cannot be are answered with -1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from tiltmeter.engines.local.page_headers import DAMAGED, DATA, Integer, varint
+
+_Head = tuple[Integer, Integer, Integer]
+_WIDE: Final = 8  # bytes that are taken at once
+_MOST_WIDTH: Final = 32
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def take_codes(page: np.ndarray, head: _Head, entries: Integer, codes: np.ndarray) -> Integer:
+    """The codes of a data page, one for each row that holds a value.
+
+    Args:
+        page: bytes.
+        head: kind, rows and level bytes of the page.
+        entries: of the dictionary.
+        codes: int32, as long as the rows or longer; filled from its beginning.
+
+    Returns:
+        Number of codes; -1 for bytes that cannot be.
+    """
+    found, at = _count_present(page, head)
+    if found <= 0:
+        return found
+    if at >= page.size or page[at] > _MOST_WIDTH:
+        return DAMAGED
+    greatest = _read_codes(page, at + 1, np.int64(page[at]), codes[:found])
+    return found if 0 <= greatest < entries else DAMAGED
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def take_coded(page: np.ndarray, head: _Head, dictionary: np.ndarray, codes: np.ndarray, out: np.ndarray) -> Integer:
+    """The values of a data page that are written as codes; else as `take_codes`."""
+    found = take_codes(page, head, dictionary.size, codes)
+    for i in range(found):
+        out[i] = dictionary[np.uint32(codes[i])]
+    return found
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def take_plain(page: np.ndarray, head: _Head, out: np.ndarray) -> Integer:
+    """The values of a data page that stand as they are; else as `take_codes`."""
+    found, at = _count_present(page, head)
+    if found <= 0:
+        return found
+    into = out[:found].view(np.uint8)
+    if at + into.size > page.size:
+        return DAMAGED
+    into[:] = page[at : at + into.size]
+    return found
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _count_present(page: np.ndarray, head: _Head) -> tuple[Integer, Integer]:
+    """Rows of a data page that hold a value, from definition levels of 0 and 1, and where the values begin."""
+    kind, rows, end = head
+    at = 0
+    if kind == DATA:
+        if page.size < 4:
+            return DAMAGED, 0
+        at, end = 4, 4 + _little_endian(page, 0, 4)
+    if end > page.size:
+        return DAMAGED, 0
+    row, found = np.int64(0), np.int64(0)
+    while row < rows:
+        run, at = varint(page, at, end)
+        if run < 0 or at >= end:
+            return DAMAGED, 0
+        size = min((run >> 1) * 8 if run & 1 else run >> 1, rows - row)
+        if run & 1:
+            if at + ((size + 7) >> 3) > end:
+                return DAMAGED, 0
+            found += _count_bits(page[at:], size)
+            at += run >> 1
+        else:
+            if page[at] > 1:
+                return DAMAGED, 0
+            found += size * page[at]
+            at += 1
+        row += size
+    return found, end
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _count_bits(page: np.ndarray, bits: Integer) -> Integer:
+    found = np.int64(0)
+    for place in range(bits >> 3):
+        byte = np.int64(page[place])
+        byte -= (byte >> 1) & 0x55
+        byte = (byte & 0x33) + ((byte >> 2) & 0x33)
+        found += (byte + (byte >> 4)) & 0x0F
+    for place in range(bits & 7):
+        found += (page[bits >> 3] >> place) & 1
+    return found
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _little_endian(page: np.ndarray, at: Integer, size: Integer) -> Integer:
+    value = np.int64(0)
+    for place in range(size):
+        value |= np.int64(page[at + place]) << (8 * place)
+    return value
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _read_codes(page: np.ndarray, at: Integer, width: Integer, codes: np.ndarray) -> Integer:
+    """Fill in codes of so many bits, packed or as runs, from `at` on; the greatest code, or -1."""
+    done, greatest = 0, np.int64(0)
+    while done < codes.size:
+        run, at = varint(page, at, page.size)
+        if run < 0:
+            return DAMAGED
+        size = min((run >> 1) * 8 if run & 1 else run >> 1, codes.size - done)
+        into = codes[done : done + size]
+        if run & 1:
+            if at + ((size * width + 7) >> 3) > page.size:
+                return DAMAGED
+            greatest = max(greatest, _unpack(page, at, width, into))
+            at += (run >> 1) * width
+        else:
+            bytes_of_value = (width + 7) >> 3
+            if at + bytes_of_value > page.size:
+                return DAMAGED
+            value = _little_endian(page, at, bytes_of_value)
+            into[:] = value
+            greatest = max(greatest, value)
+            at += bytes_of_value
+        done += size
+    return greatest
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _unpack(page: np.ndarray, at: Integer, width: Integer, codes: np.ndarray) -> Integer:
+    """Codes packed without gaps, the lowest bit first; the greatest of them."""
+    mask, greatest = (np.int64(1) << width) - 1, np.int64(0)
+    # Eight bytes hold any code wherever it begins, and the compiler makes one access of them.
+    quick = min(codes.size, max(0, ((page.size - at - _WIDE) * 8) // max(width, 1)))
+    for i in range(quick):
+        bit = np.uint64(i * width)
+        byte = np.uint64(at) + (bit >> np.uint64(3))
+        word = np.uint64(0)
+        for place in range(_WIDE):
+            word |= np.uint64(page[byte + np.uint64(place)]) << np.uint64(8 * place)
+        code = np.int64(word >> (bit & np.uint64(7))) & mask
+        codes[i] = code
+        greatest = max(greatest, code)
+    for i in range(quick, codes.size):
+        last = i * width
+        code = (_little_endian(page, at + (last >> 3), (width + (last & 7) + 7) >> 3) >> (last & 7)) & mask
+        codes[i] = code
+        greatest = max(greatest, code)
+    return greatest
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def take_words(page: np.ndarray, offsets: np.ndarray, letters: np.ndarray) -> Integer:
+    """Words that each stand behind their length.
+
+    Args:
+        page: bytes.
+        offsets: int32, one more than words; filled.
+        letters: uint8, as long as the page; filled.
+
+    Returns:
+        Bytes of all words; -1 for bytes that cannot be.
+    """
+    at, total = 0, 0
+    offsets[0] = 0
+    for word in range(offsets.size - 1):
+        if at + 4 > page.size:
+            return DAMAGED
+        size = _little_endian(page, at, 4)
+        at += 4
+        if at + size > page.size:
+            return DAMAGED
+        letters[total : total + size] = page[at : at + size]
+        at += size
+        total += size
+        offsets[word + 1] = total
+    return total
+
+
+__all__ = ["take_coded", "take_codes", "take_plain", "take_words"]
