@@ -40,16 +40,18 @@ def count_numbers(column: NumberColumn, cells: NumericCells, lookup: Lookup, res
     tails = np.zeros(TAIL_STEPS + 1, dtype=np.int64), np.zeros(TAIL_STEPS + 1, dtype=np.int64)
     counters = np.zeros(loops.COUNTERS, dtype=np.int64)
     extremes = np.array([np.inf, -np.inf])
-    table = np.zeros(_table_size(resolution.cap), dtype=np.uint64)
     registers = np.zeros(2**resolution.precision, dtype=np.uint8)
     values = column.values
     if cells.bins.float32:
         with np.errstate(over="ignore"):
             values = values.astype(np.float32).astype(np.float64)
+    values, present = _readonly(values), _readonly(_NO_FLAGS if column.present is None else column.present)
+    hashes = _readonly(_NO_HASHES if column.hashes is None else column.hashes)
+    table = _table(resolution.cap, known_to_be_more=not hashes.size and _surely_more(values, present, resolution.cap))
     _count(
-        _readonly(values),
-        _readonly(_NO_FLAGS if column.present is None else column.present),
-        _readonly(_NO_HASHES if column.hashes is None else column.hashes),
+        values,
+        present,
+        hashes,
         (int(lookup.by_bits), lookup.first, np.uint64(lookup.first_bits), lookup.per_unit, lookup.shift),
         (lookup.starts, lookup.edges),
         (cells.bins.center, inverse_scale),
@@ -101,8 +103,12 @@ def _readonly(values: np.ndarray) -> np.ndarray:
     return view
 
 
-def _table_size(cap: int) -> int:
-    return 1 << (2 * cap).bit_length()
+def _table(cap: int, *, known_to_be_more: bool) -> np.ndarray:
+    """Room for exact hashes behind a word of state; the state alone where they would not be kept."""
+    size = 1 if known_to_be_more else 1 << (2 * cap).bit_length()
+    table = np.zeros(size, dtype=np.uint64)
+    table[0] = 2 if known_to_be_more else 0
+    return table
 
 
 def _from_limbs(limbs: list[int]) -> int:
@@ -145,8 +151,6 @@ def _count(  # noqa: PLR0917 - compiled code takes plain arguments
     block, words, ends = np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.uint64), np.empty(2)
     scratch = np.empty(_BLOCK, dtype=np.int32), np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.uint8)
     bits, cells = block.view(np.uint64), scratch[0]
-    if hashes.size == 0 and _surely_more(values, present, resolution[0], block, words):
-        table[0] = np.uint64(2)
     for start in range(0, values.size, _BLOCK):
         rows = slice(start, min(start + _BLOCK, values.size))
         size = rows.stop - start
@@ -179,11 +183,12 @@ def _count(  # noqa: PLR0917 - compiled code takes plain arguments
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _surely_more(values: np.ndarray, present: np.ndarray, cap: int, block: np.ndarray, words: np.ndarray) -> np.bool:
+def _surely_more(values: np.ndarray, present: np.ndarray, cap: int) -> np.bool:
     """Whether the first values prove that there are more than `cap` different ones.
 
     A bit a hash takes a nanosecond, where the table that the others need takes 25.
     """
+    block, words = np.empty(_BLOCK), np.empty(_BLOCK, dtype=np.uint64)
     marks, found = np.zeros(loops.MARK_WORDS, dtype=np.uint64), np.int64(0)
     for start in range(0, min(values.size, 2 * cap), _BLOCK):
         rows = slice(start, min(start + _BLOCK, values.size))
