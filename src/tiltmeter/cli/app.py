@@ -45,7 +45,14 @@ class LazyGroup(TyperGroup):
         """Load the named command, then let typer go on."""
         if args and args[0] in COMMANDS:
             self.add_command(load_command(args[0]))
+            _log_beside_the_output()
         return super().resolve_command(ctx, args)
+
+
+def _log_beside_the_output() -> None:
+    """What a command prints may be a document that a program reads: events go to the error stream."""
+    if "structlog" in sys.modules:  # a command that logs has imported it; for the others it is not worth its time
+        import_module("tiltmeter.service.journal").write_journal(sys.stderr)
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - typer's command class is private

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import asdict
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,6 @@ from tiltmeter.config.load import load_settings
 from tiltmeter.domain.batch_run import WRITING
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.ingest.standing import Shipped
-from tiltmeter.service.journal import write_journal
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.erase import Reprofiling, erase_entity
 from tiltmeter.store.states import DeltaProfileStates
@@ -51,7 +49,6 @@ def erase(
     Example:
         tiltmeter erase --entity lead-4711
     """
-    write_journal(sys.stderr)  # what is printed is the result alone
     configuration = load_settings(config)
     clock = SystemClock()
     log = stored_log(configuration, clock, configuration.models)

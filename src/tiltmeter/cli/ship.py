@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -12,7 +11,6 @@ import typer
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.ingest.shipper import Shipper
-from tiltmeter.service.journal import write_journal
 from tiltmeter.service.ship import LiveServer
 from tiltmeter.service.signals import stopping
 from tiltmeter.store.light import leave_pandas_out
@@ -34,7 +32,6 @@ def ship(
         tiltmeter ship --port 8781
     """
     leave_pandas_out()
-    write_journal(sys.stderr)  # what is printed is the result alone
     configuration = load_settings(config)
     prepare_home(configuration)
     settings = configuration.settings
