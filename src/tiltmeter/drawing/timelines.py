@@ -124,20 +124,22 @@ def _dot(
     return element("circle", title, class_="f", cx=x, cy=y(value), r=2.5)
 
 
-def _names_below(names: Sequence[str], x: Callable[[int], float], y: float) -> list[Markup]:
-    """First, last and about four names between them, as many as there is room for."""
+def _names_below(
+    names: Sequence[str], x: Callable[[int], float], y: float, *, is_centred: bool = False
+) -> list[Markup]:
+    """First, last and about four names between them, as many as there is room for; the outer ones within the ends."""
     if not names:
         return []
     last = len(names) - 1
     # The outer names lie within the ends, so that they need half as much again.
-    room = 1.5 * (_NAME_POINTS * max(map(len, names)) + 8)
-    fitting = max(1, min(6, int((x(last) - x(0)) / room)))
+    room = (1.0 if is_centred else 1.5) * (_NAME_POINTS * max(map(len, names)) + 8)
+    fitting = max(1, min(6, int((x(last) - x(0)) / room) + is_centred))
     every = max(1, -(-len(names) // fitting))
     shown = list(range(0, len(names), every))
     if shown[-1] != last:
         # The one before the last gives way where the two would touch.
         shown = [*(p for p in shown if last - p >= every / 2 and x(last) - x(p) >= room), last]
-    anchors = {0: "start", last: "end"} if last else {0: "middle"}
+    anchors = {0: "start", last: "end"} if last and not is_centred else {}
     return [
         element("text", names[position], x=x(position), y=y, text_anchor=anchors.get(position, "middle"))
         for position in shown
@@ -213,6 +215,7 @@ class Bar:
         lower: end of its interval.
         upper: likewise.
         words: what is said of it when it is pointed at.
+        rows: what it is a share of, written below where there is room; None leaves it out.
         is_open: not known yet: the week is hatched.
     """
 
@@ -221,10 +224,11 @@ class Bar:
     lower: float | None = None
     upper: float | None = None
     words: str = ""
+    rows: int | None = None
     is_open: bool = False
 
 
-def week_bars(bars: Sequence[Bar], *, label: str, width: int = 760, height: int = 130) -> Markup:
+def week_bars(bars: Sequence[Bar], *, label: str, width: int = 760, height: int = 142) -> Markup:
     """Shares by week as bars with their intervals; weeks that are not known yet are hatched.
 
     Args:
@@ -235,7 +239,7 @@ def week_bars(bars: Sequence[Bar], *, label: str, width: int = 760, height: int 
     """
     known = [bar.upper if bar.upper is not None else bar.value for bar in bars if bar.value is not None]
     top = min(1.0, 1.1 * max((one for one in known if one is not None), default=1.0)) or 1.0
-    left, right, ceiling, floor = 44.0, width - 4.0, 14.0, height - 18.0
+    left, right, ceiling, floor = 44.0, width - 14.0, 14.0, height - 30.0
     slot = (right - left) / max(1, len(bars))
 
     def y(share: float) -> float:
@@ -244,18 +248,24 @@ def week_bars(bars: Sequence[Bar], *, label: str, width: int = 760, height: int 
     def middle(position: int) -> float:
         return left + (position + 0.5) * slot
 
-    half = min(22.0, 0.36 * slot)
+    half = min(_MOST_HALF, 0.36 * slot)
     drawn = [_bar(bar, middle(place), half, y, (ceiling, floor)) for place, bar in enumerate(bars)]
     return svg(
         empty("path", class_="g", d=f"M{coordinate(left)} {coordinate(floor)}H{coordinate(right)}"),
         drawn,
         element("text", f"{top * 100:.0f} %", x=left - 5, y=ceiling + 6, text_anchor="end"),
         element("text", "0", x=left - 5, y=floor, text_anchor="end"),
-        _names_below([bar.name for bar in bars], middle, float(height) - 4.0),
+        _names_below([bar.name for bar in bars], middle, height - 16.0, is_centred=True),
+        [_rows_below(bar, middle(place), height - 3.0) for place, bar in enumerate(bars) if slot >= _LEAST_SLOT],
         width=width,
         height=height,
         label=label,
     )
+
+
+def _rows_below(bar: Bar, x: float, y: float) -> Markup | None:
+    words = "maturing" if bar.is_open else "" if bar.rows is None else f"n = {bar.rows:,}"
+    return element("text", words, x=x, y=y, text_anchor="middle") if words else None
 
 
 def _bar(bar: Bar, x: float, half: float, y: Callable[[float], float], ends: tuple[float, float]) -> Markup | None:
@@ -276,6 +286,10 @@ def _bar(bar: Bar, x: float, half: float, y: Callable[[float], float], ends: tup
     return Markup("".join(pieces))
 
 
+_LEAST_SLOT = 62.0
+"""Width of a week from which its number of rows fits below it."""
+
+_MOST_HALF = 36.0
 _LEAST_HALF = 11.0
 """Half a bar's width from which its number fits above it."""
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tiltmeter.drawing.histogram import Histogram
 from tiltmeter.drawing.pictures import overlay_histogram
-from tiltmeter.drawing.timelines import heatmap, timeline
+from tiltmeter.drawing.timelines import Bar, _hatching, heatmap, timeline, week_bars
 
 LETTER = 6.0
 _BELOW = re.compile(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">(\d\d:\d\d)<')
@@ -46,3 +46,24 @@ def test_a_logarithmic_picture_says_so_under_the_value_in_its_middle():
     shares = np.full((2, 4), 0.25)
     bars = Histogram(1.0, 10_000.0, shares, ((0, 0), (0, 0)), is_logarithmic=True)
     assert ">100 · log scale<" in overlay_histogram(bars, label="x", write="{:,.0f}".format)
+
+
+def test_weeks_that_are_not_known_yet_are_hatched_and_all_say_what_they_are():
+    bars = [
+        Bar("26 Oct", 0.2, 0.1, 0.4, "20 % of n = 50", 50), Bar("02 Nov", None, words="no customers"),
+        Bar("09 Nov", None, words="not mature yet", is_open=True),
+    ]  # fmt: skip
+    drawn = week_bars(bars, label="Precision at k")
+    assert drawn.count('class="hatch"') == 1
+    assert drawn.count('class="f"') == 1
+    assert drawn.count('class="i"') == 1, "the interval of the one that is known"
+    for words in ("26 Oct: 20 % of n = 50", "09 Nov: not mature yet", "n = 50", "maturing", ">20 %<", "44 %"):
+        assert words in drawn, words
+
+
+def test_no_stroke_of_a_hatching_leaves_its_box():
+    for width, height in ((10.0, 100.0), (72.0, 20.0), (5.0, 5.0)):
+        path = _hatching(3.0, 4.0, width, height)
+        ends = [tuple(map(float, pair)) for pair in re.findall(r"[ML]([0-9.]+) ([0-9.]+)", path)]
+        assert len(ends) > 1
+        assert all(3.0 <= x <= 3.05 + width and 4.0 <= y <= 4.05 + height for x, y in ends)

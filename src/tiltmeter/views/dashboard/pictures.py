@@ -235,6 +235,10 @@ def deciles(table: pd.DataFrame) -> alt.LayerChart:
     return finished([promised, interval, points], height=230)
 
 
+_WIDE_WEEKS = 8
+"""Weeks beside each other whose words find room on a phone."""
+
+
 def weeks(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     """A share by week of scoring with its interval; weeks that are not mature yet are hatched.
 
@@ -242,7 +246,8 @@ def weeks(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
         table: columns `week`, `value`, `lower`, `upper`, `n`, `words`, `open`; in order of time.
         title: of the value.
     """
-    top = min(1.0, 1.15 * float(table["upper"].fillna(table["value"]).max()))
+    room = 1.2 if len(table) <= _WIDE_WEEKS else 1.5
+    top = min(1.0, room * float(table["upper"].fillna(table["value"]).max()))
     x = alt.X("week:O", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelOverlap="greedy", ticks=False),
               scale=alt.Scale(paddingInner=0.25))  # fmt: skip
     y = alt.Y("value:Q", title=None, axis=alt.Axis(format="%", tickCount=4), scale=alt.Scale(domain=[0, top]))
@@ -254,13 +259,20 @@ def weeks(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     layers: list[alt.Chart] = [
         closed.mark_bar(color=BLUE, opacity=0.75).encode(y=y),
         closed.mark_rule(color="#8b95a5", strokeWidth=2).encode(y="lower:Q", y2="upper:Q"),
-        closed.mark_text(dy=-8, fontSize=11, color="#8b95a5").encode(y="upper:Q", text="words:N"),
+        closed.mark_text(fontSize=11, color="#8b95a5", **_standing(len(table))).encode(y="upper:Q", text="words:N"),
     ]
     waiting = table[table["open"]].assign(floor=0.0, top=top)
     if len(waiting):
         box = alt.Chart(waiting).mark_bar(color=_hatched(), stroke="#8b95a5", strokeWidth=0.6, opacity=0.5)
         layers.append(box.encode(x=x, y="floor:Q", y2="top:Q", tooltip=["week:O", alt.Tooltip("words:N", title=" ")]))
     return finished(layers, height=190)
+
+
+def _standing(weeks: int) -> dict[str, Any]:
+    """Where the words above a bar stand: upright where bars are narrow."""
+    if weeks <= _WIDE_WEEKS:
+        return {"dy": -4, "baseline": "bottom"}
+    return {"angle": 270, "align": "left", "baseline": "middle", "dx": 4}
 
 
 def _hatched() -> dict[str, Any]:

@@ -250,7 +250,7 @@ def _week_bar(week: CohortWeek, metric: Metric | None, zone: ZoneInfo) -> Bar:
         return Bar(name, None, words=metric.why_missing if metric is not None else "not measured")
     between = f", 95 % interval {percent(metric.lower)} to {percent(metric.upper)}" if metric.lower is not None else ""
     words = f"{percent(metric.value)} of n = {metric.n_current or 0:,}{between}"
-    return Bar(name, metric.value, metric.lower, metric.upper, words)
+    return Bar(name, metric.value, metric.lower, metric.upper, words, metric.n_current)
 
 
 def _service(found: Period, names: Sequence[str]) -> Markup:
