@@ -166,7 +166,7 @@ def metric_line(
     drawn = _limits(
         limits or {}, gap=lambda a, b: height * abs(b - a) / top, at_left=_ends_in_breach(table["value"], limits or {})
     )
-    waiting = [] if maturing_until is None else _maturing(table, maturing_until, y=0.5 * height)
+    waiting = [] if maturing_until is None else _maturing(table, maturing_until, y=0.77 * height)
     return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
 
 

@@ -134,7 +134,7 @@ def choice(label: str, key: str, options: Sequence[str], *, default: str | None 
     chosen = str(st.selectbox(label, options, key=widget, width=width))
     if unknown:
         # An old link must not show another thing unsaid.
-        st.markdown(f":orange[▲ no {label.partition(' (')[0].lower()} {plain(unknown)} here]", width="content")
+        st.markdown(f":orange[▲ not here: {plain(unknown)}]", width="content")
     st.session_state[f"kept-{key}"] = chosen
     if st.query_params.get(key) != chosen:
         st.query_params[key] = chosen

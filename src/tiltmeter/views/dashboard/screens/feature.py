@@ -66,7 +66,7 @@ def _page() -> None:
         learning_note(here, scope.model)
         return
     heat = queries.drift_heatmap(here, scope)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         feature = choice("Feature (most moved first)", "f", names, width=330)
         day = _day(heat[heat["feature"] == feature], is_alerting=queries.is_alerting(here, scope, feature))
     window = _window(scope, heat, day)
