@@ -37,7 +37,8 @@ _MONITORS = {
     "outcomes": "Every day: the week of leads that has just become mature (`outcomes.mature_after`), by version while "
     "several scored and by segment too. `outcomes.top_decile_lift` keeps leads, customers and mean score of every "
     "tenth of the cohort by rising score (equal scores stay together), from which pages and reports draw conversion by "
-    "score.",
+    "score. `outcomes.precision_at_k` and `outcomes.recall_at_k` speak of the highest of these tenths: n is its "
+    "number of leads, and that of all customers.",
     "jobs": "Once a minute: batch jobs that are late, failed, slow or short of records.",
     "self": "Once a minute: the service about itself.",
 }

@@ -8,6 +8,7 @@ import pytest
 from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
 from tiltmeter.views.dashboard.cohorts import (
     LIFT,
     PRECISION,
@@ -16,6 +17,7 @@ from tiltmeter.views.dashboard.cohorts import (
     decile_table,
     funnel_table,
     segment_table,
+    week_table,
 )
 from tiltmeter.views.dashboard.comparing import by_segment
 from tiltmeter.views.dashboard.queries import Scope
@@ -124,3 +126,21 @@ def test_a_segment_that_is_as_far_from_the_rest_as_ever_did_not_move():
     table = by_segment(Stored(*stored), replace(SCOPE, place="moved"), END, "age")
     assert table["segment"].tolist() == ["plan = starter", "plan = team"]
     assert table["before"].tolist() == [0.1, 1.1]
+
+
+def test_weeks_that_are_not_mature_yet_stand_behind_those_that_are():
+    def at_k(name, value, n, days):
+        subject, end = Subject("lead-scoring"), END - timedelta(days=days)
+        return Metric(
+            name, subject, Window(end - timedelta(days=7), end, Grain.DAY), value, lower=0.1, upper=0.4, n_current=n
+        )
+
+    stored = [at_k(name, 0.2, n, days) for days in (0, 3, 7) for name, n in ((PRECISION_AT_K, 50), (RECALL_AT_K, 80))]
+    table = week_table(Stored(*stored), replace(SCOPE, place="weeks", end=END + timedelta(days=10)))
+    precision = table[table["metric"] == PRECISION_AT_K]
+    assert precision["week"].tolist() == ["23 Feb", "02 Mar", "09 Mar", "16 Mar"]
+    assert precision["open"].tolist() == [False, False, True, True]
+    assert precision["words"].tolist() == ["n = 50", "n = 50", "not mature yet", "not mature yet"]
+    assert precision["value"].tolist()[:2] == [0.2, 0.2]
+    assert table[table["metric"] == RECALL_AT_K]["words"].tolist()[0] == "n = 80"
+    assert not len(week_table(Stored(), replace(SCOPE, place="none")))

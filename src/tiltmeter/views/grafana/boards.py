@@ -268,9 +268,10 @@ def _model_predictions() -> tuple[Panel, ...]:
 def _model_outcomes(rules: RuleSet) -> tuple[Panel, ...]:
     lines, empty = Display.LINES, "no outcome is known yet"
     return tuple(
-        metric_panel(name, rules, window="day", display=lines, width=6, empty=empty)
+        metric_panel(name, rules, window="day", display=lines, width=8, empty=empty)
         for name in (
             "outcomes.conversion_rate", "outcomes.precision", "outcomes.recall", "outcomes.revenue_per_lead",
+            "outcomes.precision_at_k", "outcomes.recall_at_k",
         )
     )  # fmt: skip
 
