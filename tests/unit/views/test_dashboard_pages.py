@@ -261,7 +261,7 @@ def test_the_outcomes_page_holds_the_newest_leads_against_the_week_before(page, 
     assert "Conversion is steady" in words(shown)
     assert {m.label for m in shown.metric} >= {"Conversion", "Precision", "Recall", "AUC", "Calibration"}
     drawn = charts(shown)
-    assert len(drawn) == 10  # the funnel, the tenths, eight lines
+    assert len(drawn) == 12  # the funnel, the tenths, precision and recall at k, eight lines
     steps = {row.get("step"): row for _, tables in drawn[:1] for table in tables for row in table}
     assert {"Leads scored", "Predicted (≥ 0.5)", "… of them customers", "Customers in all"} <= set(steps)
     assert steps["Customers in all"]["before"] > 0
