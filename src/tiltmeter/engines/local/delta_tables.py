@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,15 @@ PLAIN_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck
 QUERIED_FEATURES = frozenset({"columnMapping", "deletionVectors", "variantType", "variantType-preview"})
 
 
+_ELSEWHERE = "read it with `--engine spark`, or export it to Parquet"
+_LAYERS = re.compile(r"^(?:(?:External|Kernel|Generic delta kernel|Deletion Vector) error: )+")
+
+
+def _said(error: Exception) -> str:
+    """What the library found, without the names of its layers."""
+    return _LAYERS.sub("", str(error).splitlines()[0])[:200]
+
+
 def delta_rows(location: str, version: int | None, note: Note) -> Rows:
     """Rows of one pinned version of a Delta table.
 
@@ -43,9 +53,9 @@ def delta_rows(location: str, version: int | None, note: Note) -> Rows:
         raise UnreadableData("there is no Delta table", at=location, hint="check the path") from error
     except (DeltaError, OSError, ValueError) as error:
         asked = "" if version is None else f" at version {version}"
-        reason = str(error).splitlines()[0][:200]
+        hint = _ELSEWHERE if version is None else "check path and version"
         raise UnreadableData(
-            f"the Delta table cannot be opened{asked}: {reason}", at=location, hint="check path and version"
+            f"the Delta table cannot be opened{asked}: {_said(error)}", at=location, hint=hint
         ) from error
     features = _reader_features(table)
     unknown = features - PLAIN_FEATURES - QUERIED_FEATURES
@@ -53,7 +63,7 @@ def delta_rows(location: str, version: int | None, note: Note) -> Rows:
         raise UnreadableData(
             f"the Delta table uses a feature that cannot be read: {', '.join(sorted(unknown))}",
             at=location,
-            hint="read it with `--engine spark`, or export it to Parquet",
+            hint=_ELSEWHERE,
         )
     return QueriedRows(table, location) if features & QUERIED_FEATURES else _file_rows(table, location, note)
 
@@ -136,8 +146,11 @@ class QueriedRows:
                 for start in range(0, batch.num_rows, BATCH_ROWS):
                     yield batch.slice(start, BATCH_ROWS)
         except (DeltaError, pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise UnreadableData(f"the Delta table cannot be read: {reason}", at=self.name, hint="export it") from error
+            raise UnreadableData(
+                f"the Delta table cannot be read: {_said(error)}",
+                at=self.name,
+                hint="restore the file that it names, read an earlier version with `PATH@VERSION`, or export the table",
+            ) from error
 
 
 def quoted(name: str) -> str:
