@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tiltmeter.domain.comparison import Comparison
     from tiltmeter.domain.feature import ColumnRoles, FeatureKind
     from tiltmeter.domain.rule import Rule
     from tiltmeter.ports import Engine, Rows
@@ -290,7 +291,15 @@ def compare_rows(
         result = baseline.compare_profile(profile, name=sides.current.name, weights=weights, notes=notes)
         both = (sides.reference, sides.current)
         explained = with_causes(result.comparison, baseline.reference, profile, both, baseline.engine)
-        return replace(result, comparison=explained)
+        return replace(result, comparison=explained, notes=(*notes, *_said_of_label(explained, chosen.label)))
+
+
+def _said_of_label(comparison: Comparison, label: str) -> tuple[str, ...]:
+    """A label of which no value means converted is more often the wrong column than a bad month."""
+    shares = (comparison.conversion_reference, comparison.conversion_current)
+    if not label or any(shares) or shares == (None, None):
+        return ()
+    return (f"hint: no row of `{label}` means converted (true, 1, yes or y): is it the label?",)
 
 
 __all__ = ["Baseline", "Notes", "Sides", "compare", "compare_rows"]

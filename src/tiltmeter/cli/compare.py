@@ -119,7 +119,8 @@ def _print(result: Result) -> None:
     out.print(sentence(comparison) + ".", style="bold", soft_wrap=True)
     rows = f"{comparison.rows_reference:,} rows against {comparison.rows_current:,}"
     overall = comparison.overall
-    counted = f"{overall.features_critical} critical, {overall.features_warning} warning of {overall.features} features"
+    features = "1 feature" if overall.features == 1 else f"{overall.features:,} features"
+    counted = f"{overall.features_critical} critical, {overall.features_warning} warning of {features}"
     out.print(f"{rows} · {counted} · overall PSI {number(overall.psi)}", style="dim", soft_wrap=True)
     if comparison.conversion_reference is not None or comparison.conversion_current is not None:
         before, after = percent(comparison.conversion_reference), percent(comparison.conversion_current)

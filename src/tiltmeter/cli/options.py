@@ -56,7 +56,7 @@ class EngineName(StrEnum):
     SPARK = "spark"
 
 
-EngineOption = Annotated[EngineName, typer.Option("--engine", help="Where rows are counted.")]
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="Where rows are counted; spark comes as a plug-in.")]
 
 
 @dataclass(frozen=True, slots=True)

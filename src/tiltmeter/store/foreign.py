@@ -196,7 +196,7 @@ class ForeignTable:
             raise UnreadableData(
                 f"the table uses {', '.join(sorted(unknown))}, which cannot be read here",
                 at=self.source.table,
-                hint="use `engine: spark`, or turn the feature off",
+                hint="turn the feature off where the table is written, or have its rows exported to Parquet",
             )
         return mapped or bool(features & _BY_QUERY)
 

@@ -217,3 +217,13 @@ def test_a_moved_score_is_explained_below_the_table(compare, folder):
     assert "rank them, do not add them up" in ran.out
     document = compare("scored_before.csv", "scored_after.csv", "--score", "score", "--json").document
     assert [part["feature"] for part in document["score_shift"]["features"]] == ["source"]
+
+
+def test_a_label_that_no_row_fulfils_is_questioned(compare):
+    ran = compare("before.csv", "after.csv", "--label", "source")
+    assert ran.code == 0
+    assert "no row of `source` means converted" in ran.err
+
+
+def test_one_feature_is_one_feature(compare):
+    assert "of 1 feature ·" in compare("before.csv", "after.csv", "--features", "age").out

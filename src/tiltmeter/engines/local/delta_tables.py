@@ -27,7 +27,7 @@ PLAIN_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck
 QUERIED_FEATURES = frozenset({"columnMapping", "deletionVectors", "variantType", "variantType-preview"})
 
 
-_ELSEWHERE = "read it with `--engine spark`, or export it to Parquet"
+_ELSEWHERE = "export its rows to Parquet with the tool that writes it"
 _LAYERS = re.compile(r"^(?:(?:External|Kernel|Generic delta kernel|Deletion Vector) error: )+")
 
 
