@@ -294,7 +294,7 @@ def compare_rows(
         return replace(result, comparison=explained, notes=(*notes, *_said_of_label(explained, chosen.label)))
 
 
-def _said_of_label(comparison: Comparison, label: str) -> tuple[str, ...]:
+def _said_of_label(comparison: Comparison, label: str | None) -> tuple[str, ...]:
     """A label of which no value means converted is more often the wrong column than a bad month."""
     shares = (comparison.conversion_reference, comparison.conversion_current)
     if not label or any(shares) or shares == (None, None):

