@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNIT = ["test_compiled_form.py", "test_fastapi_capture.py", "test_spool_writer.py", "test_privacy_rules.py"]
+UNIT = [
+    "test_compiled_form.py",
+    "test_fastapi_capture.py",
+    "test_in_flight.py",
+    "test_spool_writer.py",
+    "test_privacy_rules.py",
+]
 FAULTS = [
     "test_spool_power_loss.py",
     "test_spool_io_errors.py",
