@@ -12,7 +12,7 @@ from tiltmeter.domain.metric import Status
 from tiltmeter.statistics.comparison import compare, weighted_psi
 from tiltmeter.statistics.intervals import at_least_p_value, at_least_p_values, rise_p_value, rise_p_values
 from tiltmeter.statistics.multiplicity import q_columns, q_values
-from tiltmeter.statistics.series import IN_COLUMNS, measured_series, weighted_psi_series
+from tiltmeter.statistics.series import ABSENT, IN_COLUMNS, measured_series, quiet_numbers, weighted_psi_series
 
 FIELDS = (
     "psi", "psi_p_value", "psi_q_value", "psi_lower", "psi_noise_floor", "psi_bins", "kl", "js_distance", "ks",
@@ -77,8 +77,8 @@ def test_columns_hold_what_each_window_alone_says(roles):
                 if column in feature.columns:
                     assert feature.value(column, place) == expected, (place, name, column)
                     assert feature.listed(column)[place] == expected
-                else:
-                    assert expected is None or column.startswith("out_of_range"), (place, name, column)
+                else:  # dates are left out: every window holds later ones
+                    assert expected is None or (name == "seen" and column.startswith("out_of_range")), (name, column)
 
 
 def test_a_profile_of_several_windows_with_rows_out_of_range_is_measured_too():
@@ -89,6 +89,89 @@ def test_a_profile_of_several_windows_with_rows_out_of_range_is_measured_too():
     series = measured_series(moved, profiles, IN_COLUMNS)
     found = [compare(moved, profile).features["normal"].ks for profile in profiles]
     assert series.features["normal"].listed("ks") == found
+
+
+@pytest.mark.parametrize("shift", [-6.0, 6.0])
+@pytest.mark.parametrize("column", ["ks", "out_of_range", "new_level_excess", "new_level_p_value"])
+def test_a_reference_beyond_its_own_bins_is_measured_as_alone(shift, column):
+    """A profile of some weeks as reference: rows on one side of the range alone, and levels that the bins lack."""
+    baseline = Baseline.fit(frame(2_000, 99, levels=40))
+    beyond = baseline.profile(frame(700, 5, shift=shift, levels=90)) + baseline.profile(frame(900, 6, levels=60))
+    moved = replace(baseline.reference, profile=beyond)
+    tables = [*windows(), frame(500, 31, shift=shift / 2), frame(500, 32, shift=-shift, levels=120)]
+    profiles = [baseline.profile(table) for table in tables]
+    series = measured_series(moved, profiles, IN_COLUMNS)
+    for place, profile in enumerate(profiles):
+        for name, alone in compare(moved, profile).features.items():
+            if name in series.features and column in series.features[name].columns:
+                assert series.features[name].value(column, place) == getattr(alone, column), (place, name)
+
+
+def test_counts_beyond_what_doubles_hold_are_measured_as_alone():
+    baseline = Baseline.fit(frame(2_000, 99))
+    many = baseline.profile(frame(900, 3, shift=0.1))
+    for _ in range(18):  # 2.4e8 rows against 5e8: their product is far beyond 2^53
+        many = many + many
+    reference = baseline.reference
+    vast = reference.profile
+    for _ in range(18):
+        vast = vast + vast
+    moved = replace(reference, profile=vast)
+    series = measured_series(moved, [many], ["ks", "psi"])
+    for name, alone in compare(moved, many).features.items():
+        assert series.features[name].value("ks", 0) == alone.ks
+        assert series.features[name].value("psi", 0) == alone.psi
+
+
+def test_a_column_that_the_reference_lacks_is_new_and_has_no_number():
+    baseline = Baseline.fit(frame(2_000, 99))
+    lacking = {name: one for name, one in baseline.reference.profile.features.items() if name != "few"}
+    moved = replace(baseline.reference, profile=replace(baseline.reference.profile, features=lacking))
+    few = measured_series(moved, [baseline.profile(frame(300, 1))], IN_COLUMNS).features["few"]
+    assert few.bins.name == "few"
+    assert (few.statuses, few.rows, few.missing) == ([Status.NEW_COLUMN], [0], [0])
+    assert few.listed("psi") == [None]
+    assert few.value("psi", 0) is None
+
+
+def test_a_reference_of_one_row_is_measured_as_alone():
+    baseline = Baseline.fit(frame(2_000, 99), entity="lead")
+    moved = replace(baseline.reference, profile=baseline.profile(frame(1, 3)))
+    profile = baseline.profile(frame(400, 4))
+    series = measured_series(moved, [profile], IN_COLUMNS)
+    assert series.m == 1
+    assert "lead" not in series.features
+    for name, alone in compare(moved, profile).features.items():
+        for column in set(FIELDS) & series.features[name].columns.keys():
+            assert series.features[name].value(column, 0) == getattr(alone, column), (name, column)
+
+
+def test_quiet_features_keep_their_rows_and_their_drift():
+    baseline = Baseline.fit(frame(2_000, 99), score="score")
+    profiles = [baseline.profile(table) for table in windows()]
+    series = measured_series(baseline.reference, profiles, IN_COLUMNS)
+    for place, profile in enumerate(profiles):
+        alone = compare(baseline.reference, profile)
+        quiet = quiet_numbers(series, place, {"normal", "score"})
+        assert quiet.keys() == alone.features.keys() - {"normal"}
+        for name, numbers in quiet.items():
+            found, expected = numbers.completed(), alone.features[name]
+            assert (found.name, found.kind, found.status) == (name, expected.kind, expected.status)
+            assert (found.psi, found.psi_p_value) == (expected.psi, expected.psi_p_value)
+            if expected.status not in ABSENT:
+                assert (found.ks_p_value, found.chi2_p_value) == (expected.ks_p_value, expected.chi2_p_value)
+                sides = found.current, expected.current
+                assert len({(side.count, side.missing, side.missing_share) for side in sides}) == 1
+
+
+def test_the_score_is_left_out_of_the_weighted_psi_wherever_it_stands():
+    table = frame(2_000, 99)
+    first = ["score", *(name for name in table.schema.names if name != "score")]
+    baseline = Baseline.fit(table.select(first), score="score")
+    profile = baseline.profile(frame(600, 1, shift=1.0).select(first))
+    series = measured_series(baseline.reference, [profile], ["psi"])
+    alone = compare(baseline.reference, profile)
+    assert weighted_psi_series(series, {}, "score").tolist() == [weighted_psi(alone.features, {})]
 
 
 def test_the_weighted_psi_is_that_of_each_window():
