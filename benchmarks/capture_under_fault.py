@@ -321,7 +321,7 @@ def show(result):
         for kind, row in rows.items():
             ratio, added = ((*row[key],) for key in ("ratio", "added_us"))
             beside_bare = "{:.3f} ({:.3f} … {:.3f})".format(*ratio)
-            print(f"{kind:36} {beside_bare:24} {'{:+,.0f} ({:+,.0f} … {:+,.0f})'.format(*added)}")
+            print(f"{kind:36} {beside_bare:24} {'{:+,.0f} ({:+,.0f} … {:+,.0f})'.format(*added)}", flush=True)
 
 
 def environments(wanted, stack):
@@ -360,17 +360,16 @@ def main():
     import scoring_service as scoring
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end and the small disk goes away
+    forms = []
     with ExitStack() as stack:
-        forms = [
-            measured(form, environment, list(scoring.FAULTS), asked.rounds)
-            for form, environment in environments(asked.form, stack)
-        ]
+        for form, environment in environments(asked.form, stack):
+            forms.append(measured(form, environment, list(scoring.FAULTS), asked.rounds))
+            if not asked.json:
+                show(forms[-1])
     over = [name for result in forms for name in missed(result)]
     if asked.json:
         print(json.dumps({"forms": forms, "missed": over}, indent=1))
         return int(bool(over))
-    for result in forms:
-        show(result)
     print(f"\nP95 at most {MOST_RATIO} of bare, less than {MOST_ADDED_US:,.0f} us added: {'; '.join(over) or 'kept'}")
     return int(bool(over))
 

@@ -1,6 +1,8 @@
 """A full disk under a real FastAPI application: it keeps answering, refusals are counted exactly, and it recovers."""
 
 import asyncio
+import errno
+import os
 import shutil
 import subprocess
 import threading
@@ -14,6 +16,7 @@ from pydantic import BaseModel
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.counters import read_counters
 from tiltmeter.capture.fastapi import Capture
+from tiltmeter.capture.files import LocalFiles
 from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, read_segment, remove_segment, sealed_segments
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
@@ -119,3 +122,34 @@ def test_a_full_spool_wakes_its_thread_once_a_look_and_not_once_a_record(tmp_pat
     looks = asked.count("tiltmeter-spool")
     writer.close()
     assert looks < 60 + 40 * (time.monotonic() - begun)
+
+
+class FullDisk(LocalFiles):
+    """Takes no new file while it is full, and counts how often it was asked for one."""
+
+    def __init__(self):
+        self.is_full, self.asked = False, 0
+
+    def open(self, path, *, create=False, append=True):
+        if create and self.is_full:
+            self.asked += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().open(path, create=create, append=append)
+
+
+def test_a_full_disk_on_which_no_segment_can_be_begun_does_not_keep_the_thread_spinning(tmp_path):
+    disk = FullDisk()
+    writer = SpoolWriter(tmp_path, budget=ROOMY, files=disk, seal_seconds=0.05)
+    writer.put(b"record")
+    disk.is_full = True
+    until = time.monotonic() + 10
+    while not disk.asked and time.monotonic() < until:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    time.sleep(0.5)  # time in which a thread that spins asks thousands of times
+    assert 1 <= disk.asked <= 2 + 2 * (time.monotonic() - begun)
+    disk.is_full = False
+    while not sealed_segments(tmp_path) and time.monotonic() < until:
+        time.sleep(0.01)
+    writer.close()
+    assert stored(tmp_path) == 1

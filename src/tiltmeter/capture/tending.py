@@ -94,6 +94,7 @@ class TendedSpool(Pen):
         self._room = 0
         self._room_due = 0.0
         self._is_short = False
+        self._is_troubled = False
         self._retry_at = 0.0
         self._linger = 0.0
         self._thread: threading.Thread | None = None
@@ -163,16 +164,24 @@ class TendedSpool(Pen):
 
         Never raises OSError: what fails is tried again in the next round.
         """
-        with self._tending, suppress(OSError):
-            if self._slot is None:
-                return
-            self._seal_pending()
-            if self._waiting and not self._sealing:
-                self._sync_open()
-            if self._seal_due() <= 0:
-                self._rotate()
-            if self._monotonic() >= self._room_due:
-                self._measure_room()
+        with self._tending:
+            try:
+                self._tend_slot()
+            except OSError:
+                self._is_troubled = True
+            else:
+                self._is_troubled = False
+
+    def _tend_slot(self) -> None:
+        if self._slot is None:
+            return
+        self._seal_pending()
+        if self._waiting and not self._sealing:
+            self._sync_open()
+        if self._seal_due() <= 0:
+            self._rotate()
+        if self._monotonic() >= self._room_due:
+            self._measure_room()
 
     def _seal_due(self) -> float:
         """Seconds until the open segment is to be sealed; infinity when it is empty."""
@@ -289,7 +298,7 @@ class TendedSpool(Pen):
                 report("spool_tending_failed", "an error inside the spool", error=error)
 
     def _pause(self) -> float:
-        if self._sealing:
+        if self._sealing or self._is_troubled:  # on a full disk what is due stays due: no spinning beside the requests
             return _RETRY_SECONDS
         due = self._seal_due()
         if self._is_short or self._room <= FRAME_ROOM:
