@@ -30,7 +30,7 @@ def take_codes(page: np.ndarray, head: _Head, entries: Integer, codes: np.ndarra
     Returns:
         Number of codes; -1 for bytes that cannot be.
     """
-    found, at = _count_present(page, head)
+    found, at = count_present(page, head)
     if found <= 0:
         return found
     if at >= page.size or page[at] > _MOST_WIDTH:
@@ -49,21 +49,16 @@ def take_coded(page: np.ndarray, head: _Head, dictionary: np.ndarray, codes: np.
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def take_plain(page: np.ndarray, head: _Head, out: np.ndarray) -> Integer:
-    """The values of a data page that stand as they are; else as `take_codes`."""
-    found, at = _count_present(page, head)
-    if found <= 0:
-        return found
-    into = out[:found].view(np.uint8)
-    if at + into.size > page.size:
-        return DAMAGED
-    into[:] = page[at : at + into.size]
-    return found
+def count_present(page: np.ndarray, head: _Head) -> tuple[Integer, Integer]:
+    """Rows of a data page that hold a value, from definition levels of 0 and 1, and where the values begin.
 
+    Args:
+        page: bytes.
+        head: kind, rows and level bytes of the page.
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _count_present(page: np.ndarray, head: _Head) -> tuple[Integer, Integer]:
-    """Rows of a data page that hold a value, from definition levels of 0 and 1, and where the values begin."""
+    Returns:
+        Number and place; a number of -1 for bytes that cannot be.
+    """
     kind, rows, end = head
     at = 0
     if kind == DATA:
@@ -191,4 +186,4 @@ def take_words(page: np.ndarray, offsets: np.ndarray, letters: np.ndarray) -> In
     return total
 
 
-__all__ = ["take_coded", "take_codes", "take_plain", "take_words"]
+__all__ = ["count_present", "take_coded", "take_codes", "take_words"]
