@@ -52,7 +52,7 @@ class LazyGroup(TyperGroup):
 def _log_beside_the_output() -> None:
     """What a command prints may be a document that a program reads: events go to the error stream."""
     if "structlog" in sys.modules:  # a command that logs has imported it; for the others it is not worth its time
-        import_module("tiltmeter.service.journal").write_journal(sys.stderr)
+        import_module("tiltmeter.service.journal").write_journal()
 
 
 def load_command(name: str) -> Any:  # noqa: ANN401 - typer's command class is private

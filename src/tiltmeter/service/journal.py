@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
@@ -13,14 +14,17 @@ _LONGEST = 2_000
 """Characters of a value; names and errors may be hostile text of any length."""
 
 
-def write_journal(to: TextIO) -> None:
+def write_journal(to: TextIO | None = None) -> None:
     """Write every event to a stream from now on.
 
     Args:
-        to: people read it where it is a terminal, machines where it is not.
+        to: people read it where it is a terminal, machines where it is not; None for what is the error stream when an
+            event is written, whoever has put another in its place meanwhile.
     """
     shown: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if to.isatty() else structlog.processors.JSONRenderer(ensure_ascii=True)
+        structlog.dev.ConsoleRenderer()
+        if (to or sys.stderr).isatty()
+        else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
     structlog.configure(
         processors=[
@@ -31,7 +35,7 @@ def write_journal(to: TextIO) -> None:
             _one_line,
             shown,
         ],
-        logger_factory=structlog.PrintLoggerFactory(to),
+        logger_factory=lambda *_names: structlog.PrintLogger(to or sys.stderr),
         cache_logger_on_first_use=False,
     )
 

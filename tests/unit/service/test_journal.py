@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 
@@ -37,3 +38,16 @@ def test_an_error_brings_its_trace_in_the_same_line(journal):
         structlog.get_logger().warning("turn_failed", exc_info=True)
     (line,) = journal.getvalue().splitlines()
     assert "ValueError" in json.loads(line)["exception"]
+
+
+def test_events_follow_the_error_stream_whoever_replaces_it(capsys):
+    before = structlog.get_config()
+    try:
+        write_journal()
+        structlog.get_logger().info("first")
+        assert json.loads(capsys.readouterr().err)["event"] == "first"
+        with contextlib.redirect_stderr(io.StringIO()) as later:
+            structlog.get_logger().info("second")
+        assert json.loads(later.getvalue())["event"] == "second"
+    finally:
+        structlog.configure(**before)
