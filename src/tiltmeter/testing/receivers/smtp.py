@@ -70,7 +70,7 @@ class SmtpReceiver:
         self.inbox = Inbox(folder)
         self.mails: list[EmailMessage] = []
         self.recipients: list[tuple[str, ...]] = []
-        self._sessions: list[Any] = []
+        self._transports: list[Any] = []
         build = _server_factory(self, login=login, tls=tls, tls_only=tls_only)
         self._factory = lambda: self._remembered(build())
         self._port = port
@@ -158,8 +158,17 @@ class SmtpReceiver:
         self.inbox.keep(number, record, title=str(mail["Subject"]), body=f"<table>{head}</table><hr>{framed}")
 
     def _remembered(self, session: Any) -> Any:  # noqa: ANN401 - an aiosmtpd session
-        # Without a transport a session is over, or so young that it has none yet.
-        self._sessions = [*self._sessions[-MOST_SESSIONS:], session]
+        """The session, whose transports are ended at the end.
+
+        After STARTTLS it forgets the plain transport below, which closes only when what is left was sent.
+        """
+        made = session.connection_made
+
+        def connection_made(transport: Any) -> None:  # noqa: ANN401 - plain, or of TLS
+            self._transports = [*self._transports[-2 * MOST_SESSIONS :], transport]
+            made(transport)
+
+        session.connection_made = connection_made
         return session
 
     def _run(self) -> None:
@@ -172,9 +181,8 @@ class SmtpReceiver:
         self._loop.remove_reader(server.sockets[0].fileno())
         self._loop.run_until_complete(asyncio.sleep(0.01))
         server.close()
-        for session in self._sessions:
-            if session.transport is not None:
-                session.transport.abort()
+        for transport in self._transports:
+            transport.abort()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0.01))  # lets cut connections and cancelled tasks end
