@@ -186,6 +186,9 @@ class SmtpReceiver:
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0.01))  # lets cut connections and cancelled tasks end
+        for transport in self._transports:  # those that were made or begun to close meanwhile
+            transport.abort()
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
