@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from browsing import opened_browser
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from playwright.sync_api import Browser
 
 # The same examples in every run, and no time limit: a busy machine must not turn a right answer into a failure.
 settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +38,13 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if any(room in item.path.as_posix() for room in _LONG_ROOMS):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; skips where there is none."""
+    with opened_browser() as opened:
+        yield opened
 
 
 _OURS = sys.modules["__main__"]

@@ -22,6 +22,7 @@ from tiltmeter.capture.record import encode_record
 from tiltmeter.capture.writer import SpoolWriter
 from tiltmeter.service.home import read_ports
 from tiltmeter.testing.receivers import PagerDutyReceiver, SlackReceiver, SmtpReceiver, WebhookReceiver
+from waiting import until
 
 MAIN = [sys.executable, "-c", "from tiltmeter.cli.app import main; main()"]
 KEYS = {
@@ -169,14 +170,6 @@ def traffic(site):
     finally:
         made.stop.set()
         made.join(10)
-
-
-def until(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return found
 
 
 def answers(site):

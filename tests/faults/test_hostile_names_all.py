@@ -8,7 +8,7 @@ import pytest
 
 import hostile_home
 import hostile_reports
-from browsing import Visit, opened_browser, served_dashboard
+from browsing import Visit, served_dashboard
 from hostile_words import NAMES
 from tiltmeter.views.dashboard.screens import PAGES
 
@@ -21,12 +21,6 @@ WIDTHS = (1440, 390)
 def configuration(tmp_path_factory):
     assert len(NAMES) == 200
     return hostile_home.build(tmp_path_factory.mktemp("hostile") / "home", NAMES)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import pytest
 from company import MODEL, Company
 from tiltmeter.domain.window import Grain, window_at
 from tiltmeter.ports import MetricQuery
+from waiting import until
 
 HOUR = timedelta(hours=1)
 WORKER = str(Path(__file__).parent / "scheduler_worker.py")
@@ -37,13 +38,6 @@ def events(company, holder):
 
 def said(company, holder, event):
     return [line for line in events(company, holder) if line["event"] == event]
-
-
-def until(true, *, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def company_of_the_last_hours(folder, *, hours=6, **more):

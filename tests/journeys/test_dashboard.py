@@ -3,19 +3,13 @@
 import pytest
 
 import small_home
-from browsing import PATIENCE_MS, Visit, opened_browser, served_dashboard
+from browsing import PATIENCE_MS, Visit, served_dashboard
 from tiltmeter.views.dashboard.screens import PAGES
 
 pytestmark = pytest.mark.slow
 
 CHARTS = {"overview": 3, "feature": 5, "service": 6, "incidents": 1, "compare": 1}
 """Charts a page draws on the small home; pages that are not named draw at least none that fails."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

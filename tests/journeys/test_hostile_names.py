@@ -6,7 +6,7 @@ import pytest
 
 import hostile_home
 import hostile_reports
-from browsing import PATIENCE_MS, Visit, opened_browser, served_dashboard
+from browsing import PATIENCE_MS, Visit, served_dashboard
 from hostile_words import SHORT
 from tiltmeter.views.dashboard.screens import PAGES
 
@@ -16,12 +16,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory):
     return hostile_home.build(tmp_path_factory.mktemp("hostile") / "home", SHORT)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

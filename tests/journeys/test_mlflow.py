@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,11 +23,13 @@ from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.mlflow_runs import LEASE_TIME, MlflowRuns
 from tiltmeter.service.running import Service
 from tiltmeter.wiring import build_world
+from waiting import until
 
 MODEL = "lead-scoring"
 needs_server = pytest.mark.skipif(
     not (FOLDER / ".done").exists(), reason="no MLflow server: `make setup-test` brings it"
 )
+
 pytestmark = [
     pytest.mark.timeout(600),  # the first test waits for the server, which migrates its own database first
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -307,7 +308,7 @@ def test_a_running_service_publishes_and_its_successor_publishes_nothing_twice(u
         service = Service(configuration, port=0)
         service.start()
         try:
-            until(lambda world=world: world.state.watermark(mark) == end.isoformat())
+            until(lambda world=world: world.state.watermark(mark) == end.isoformat(), 120)
         finally:
             service.stop()
             world.state.close()
@@ -317,13 +318,6 @@ def test_a_running_service_publishes_and_its_successor_publishes_nothing_twice(u
     assert [window for window in windows if window.startswith("day")] == days
     assert {run.info.status for run in summaries} == {"FINISHED"}
     assert len(points_of(client, model)) == 5
-
-
-def until(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.slow

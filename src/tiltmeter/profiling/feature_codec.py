@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.profile import Distinct
 
-_DAMAGED = (zlib.error, ValueError, KeyError, IndexError, UnicodeDecodeError, OverflowError, MemoryError)
+_DAMAGED = (zlib.error, struct.error, ValueError, KeyError, IndexError, UnicodeDecodeError, OverflowError, MemoryError)
 
 
 def encode_feature(profile: FeatureProfile) -> bytes:

@@ -49,7 +49,7 @@ def sum_inflated(payloads: Sequence[bytes]) -> FeatureProfile:
 
     Raises:
         StoreError: the states belong to different bins.
-        ValueError: a payload is damaged (KeyError, IndexError as well).
+        ValueError: a payload is damaged (KeyError, IndexError, struct.error as well).
     """
     readers: dict[int, Callable[[Sequence[bytes]], FeatureProfile]] = {
         NUMERIC: _summed_numeric,
@@ -229,6 +229,8 @@ def _add_new(total: dict[str, int], payload: bytes, offset: int, size: int) -> l
         total[name] = total.get(name, 0) + count
         names.append(name)
         start += length
+    if start > len(payload):
+        raise ValueError("cut short")
     return names
 
 

@@ -34,13 +34,16 @@ class JobRecords:
     _lock: Lock = field(default_factory=Lock)
 
     def add(self, runs: Iterable[Mapping[str, Any]]) -> None:
-        """Count what is new in the newest rows of runs; rows of single tasks are left out."""
-        with self._lock:
-            for run in runs:
-                if not run.get("task_key"):
-                    self._add(run)
+        """Count what is new in the newest rows of runs; rows of single tasks are left out.
 
-    def _add(self, run: Mapping[str, Any]) -> None:
+        Args:
+            runs: all of the last days; one that is no longer among them is forgotten, and never comes back.
+        """
+        with self._lock:
+            listed = {self._add(run) for run in runs if not run.get("task_key")}
+            self._seen = {key: self._seen[key] for key in listed}
+
+    def _add(self, run: Mapping[str, Any]) -> _Run:
         key = (run.get("workspace") or "", run["run_id"], run.get("attempt") or 0)
         reported = {result: int(run.get(column) or 0) for result, column in _RESULTS.items()}
         before = self._seen.get(key)
@@ -50,6 +53,7 @@ class JobRecords:
         for result, number in reported.items():
             self._totals[run["job_name"], result] += max(0, number - before[result])
         self._seen[key] = {result: max(number, before[result]) for result, number in reported.items()}
+        return key
 
     def lines(self) -> list[str]:
         """In Prometheus' text format, 0 for a job that ran before."""

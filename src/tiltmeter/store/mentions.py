@@ -81,6 +81,8 @@ def _holds(path: Path, entities: Sequence[str]) -> bool:
     if path.suffix == ".parquet":  # compressed: its bytes say nothing
         with pq.ParquetFile(path) as part:
             ids = set(entities)
+            if "entity_id" not in part.schema_arrow.names:  # a job that was given no ids
+                return False
             return any(ids & set(batch.column(0).to_pylist()) for batch in part.iter_batches(columns=["entity_id"]))
     data = path.read_bytes()
     return any(spelled.encode() in data for entity in entities for spelled in spellings(entity))

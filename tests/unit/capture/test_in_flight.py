@@ -15,21 +15,13 @@ from tiltmeter.capture.fastapi import Capture
 from tiltmeter.capture.files import LocalFiles
 from tiltmeter.capture.in_flight import InFlight, read_in_flight
 from tiltmeter.capture.spool import SpoolWriter, take_over_abandoned
+from waiting import until
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
 
 
 def told(spool):
     return sum(read_in_flight(spool).values())
-
-
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def held_service(spool, go_on, **options):

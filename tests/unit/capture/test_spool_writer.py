@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from math import inf
 
 import pytest
@@ -16,18 +15,10 @@ from tiltmeter.capture.files import LOCAL_FILES, LocalFiles
 from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, read_segment, sealed_segments, take_over_abandoned
 from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import StoreError
+from waiting import until
 
 ROOMY = Budget(max_bytes=10**12, min_free=0.0)
 SPOOL = path("spool")
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen in time")
 
 
 def fill(writer):

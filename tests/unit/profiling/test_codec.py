@@ -18,6 +18,7 @@ from tiltmeter.domain.profile import LevelProfile
 from tiltmeter.engines.local.tables import TableRows
 from tiltmeter.profiling import codec
 from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
+from tiltmeter.profiling.feature_layout import deflated_state, inflate, plain_state
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kernel import Counter, profile_rows
 
@@ -154,6 +155,16 @@ def test_damaged_bytes_are_one_clear_error(bins, decode):
         for broken in (cut, bytes(flipped)):
             with pytest.raises(StoreError):
                 read(broken)
+
+
+@pytest.mark.parametrize("pack", [plain_state, deflated_state])
+@pytest.mark.parametrize("feature", ["amount", "plan"])
+def test_a_payload_that_ends_anywhere_is_one_clear_error(bins, feature, pack):
+    """Checksum and packing are sound, what they hold is not: a writer that broke off, or a foreign one."""
+    payload = inflate(codec.encode_feature(hourly(bins, 30, 5).features[feature]))
+    for end in range(len(payload)):
+        with pytest.raises(StoreError, match="damaged"):
+            codec.decode_feature(pack(payload[:end]))
 
 
 def test_states_of_different_bins_do_not_add(bins):

@@ -19,6 +19,7 @@ from tiltmeter.service.pace import PACES, TokenBucket
 from tiltmeter.service.sender import Sender, SenderPolicy
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.testing.samples import HOUR, T0, SteppedClock, sample_incident, sample_message, sample_run
+from waiting import until
 
 SECOND = timedelta(seconds=1)
 REFUSED = DeliveryError("Slack refused the message (channel_not_found)", retryable=False)
@@ -243,13 +244,6 @@ def running_store(tmp_path):
     store = SqlStateStore("sqlite:state.db", RealClock(), home=tmp_path)
     yield store
     store.close()
-
-
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_a_hanging_channel_delays_no_other_by_more_than_a_second(running_store):

@@ -116,10 +116,11 @@ def test_a_batch_part_that_was_set_aside_is_searched_and_one_that_cannot_be_is_n
     pq.write_table(ids, run / "part-00000.parquet", compression="lz4")
     pq.write_table(ids.slice(0, 1), run / "part-00001.parquet", compression="lz4")
     (run / "part-00002.parquet").write_bytes(b"PAR1 cut")
+    pq.write_table(pa.table({"prediction": [0.5]}), run / "part-00003.parquet")  # a job that was given no ids
     erased = erase_entity(log, states, [PERSON], models=[], zone=UTC_ZONE, damaged=damaged)
     assert sorted(erased.set_aside) == ["one.seg", "part-00000.parquet"]
     assert erased.unread == ["part-00002.parquet"]
-    assert sorted(path.name for path in run.iterdir()) == ["part-00001.parquet", "part-00002.parquet"]
+    assert sorted(path.name for path in run.iterdir()) == [f"part-0000{number}.parquet" for number in (1, 2, 3)]
 
 
 def test_the_rewritten_rows_are_not_profiled_a_second_time(home):
