@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import ssl
 import subprocess
 import time
+import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -346,6 +348,21 @@ def test_21_a_wrong_password_is_final_and_not_told(certificate):
             channel.send(sample_message())
         assert not caught.value.retryable
         assert "canary" not in f"{caught.value!r}{caught.value}{caught.value.hint}"
+
+
+def test_21_a_refused_login_leaves_no_connection_open(certificate):
+    context, cert = certificate
+    with (
+        SmtpReceiver(tls=context, tls_only=True, login=("u", "right")) as receiver,
+        warnings.catch_warnings(record=True) as said,
+    ):
+        warnings.simplefilter("always", ResourceWarning)
+        channel = _mailer(receiver, MovedClock(), user="u:wrong@", ca_file=str(cert))
+        for _ in range(20):
+            with pytest.raises(DeliveryError, match="login"):
+                channel.send(sample_message())
+        gc.collect()
+    assert [str(one.message) for one in said] == []
 
 
 def test_s13_an_unknown_certificate_is_refused(certificate):

@@ -126,18 +126,17 @@ class EmailChannel:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[aiosmtplib.SMTP]:
-        client, transport = self._client(), None
+        client = self._client()
         try:
             async with client:
-                transport = client.transport
                 try:
                     yield client
                 except asyncio.CancelledError:
-                    _cut(transport)  # the time is up: no farewell to a server that does not answer
+                    client.close()  # the time is up: no farewell to a server that does not answer
                     raise
         finally:
-            _cut(transport)  # an encrypted connection would wait for the server's farewell, longer than its loop lives
-            await asyncio.sleep(0)
+            client.close()
+            await asyncio.sleep(0)  # the loop lets go of the socket in its next turn
 
     def _client(self) -> aiosmtplib.SMTP:
         secure = self._server.scheme == "smtps"
@@ -146,7 +145,7 @@ class EmailChannel:
         ca_file = self._settings.ca_file
         # Opportunistic on the own machine, or where the site said so: encrypted if offered, not verified.
         context = _tls(str(ca_file) if ca_file else None, is_verified=not optional or bool(ca_file))
-        return aiosmtplib.SMTP(
+        return _Client(
             hostname=host,
             port=self._server.port or _PORTS[self._server.scheme],
             username=unquote(self._server.username) if self._server.username else None,
@@ -219,9 +218,17 @@ class EmailChannel:
         return DeliveryError(redact(what, self._secrets), at=self.name, **more)
 
 
-def _cut(transport: asyncio.BaseTransport | None) -> None:
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
+class _Client(aiosmtplib.SMTP):
+    """Closes at once, also where `connect` gives up by itself: a refused login closes before anybody holds the client.
+
+    An encrypted connection would otherwise wait for the server's farewell, longer than its loop lives.
+    """
+
+    def close(self) -> None:
+        transport = self.transport
+        super().close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
 
 
 def _still_open(message: Message, to: Sequence[str]) -> list[str]:
