@@ -8,6 +8,7 @@ Beside them the time of the comparison itself, which a page must not dominate.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ from tiltmeter.domain.model import Model
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.traffic import ErrorKind
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.cohort_weeks import cohort_weeks
 from tiltmeter.monitors.outcomes import outcome_metrics
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 LIMIT_MS, LIMIT_KIB, LIMIT_PAINT_S = 150.0, 250.0, 0.3
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 INCIDENTS = 12
+WEEK = timedelta(days=7)
 CHROMIUM = next((p for p in ("/usr/bin/chromium", "/usr/bin/google-chrome") if Path(p).exists()), None)
 
 
@@ -59,12 +62,12 @@ def week_of(found: Result, before: Result) -> Period:
     score = rng.beta(2, 12, 9_000)
     converted = rng.random(score.size) < score
     cohort = Cohort(score, converted, converted * rng.lognormal(7, 1, score.size), "EUR")
-    outcomes = {
-        metric.name: metric
-        for metric in outcome_metrics(
-            cohort, subject=Subject("lead-scoring"), window=window, threshold=0.3, min_rows=200
-        )
-    }
+    judged = [
+        outcome_metrics(cohort, subject=Subject("lead-scoring"), window=earlier, threshold=0.3, min_rows=200)
+        for earlier in (Window(window.start - n * WEEK, window.end - n * WEEK, Grain.WEEK) for n in range(4))
+    ]
+    outcomes = {metric.name: metric for metric in judged[0]}
+    weeks = cohort_weeks(itertools.chain(*judged), since=window.start - 4 * WEEK, until=window.end)
     service = [ServiceStep(80_000, 120.0 + 10 * n, 0.002, 0.99) for n in range(7)]
     incidents = [
         Incident(
@@ -79,7 +82,7 @@ def week_of(found: Result, before: Result) -> Period:
         overall_psi=rng.exponential(0.1, 7).tolist(), service=service, service_total=service[0],
         service_before=service[1], errors=[("POST /score", ErrorKind(500, "ValueError"), 410)], outcomes=outcomes,
         outcomes_before=outcomes, incidents=incidents, told={one.id: ["slack", "email"] for one in incidents},
-        jobs=[JobWeek("nightly", 7, 1, 10_500, days[-1].start)],
+        jobs=[JobWeek("nightly", 7, 1, 10_500, days[-1].start)], weeks=weeks,
     )  # fmt: skip
 
 
