@@ -131,7 +131,7 @@ def _outcomes(names, model):
     chance = np.random.default_rng(5)
     metrics = []
     for weeks in (0, 1):
-        end = END - timedelta(days=14 + 7 * weeks)
+        end = END - timedelta(days=30 + 7 * weeks)  # `mature_after` as it comes
         window = Window(end - timedelta(days=7), end, Grain.DAY)
         for subject in (Subject(model), *(Subject(model, "", "", "source", name) for name in names[:SEGMENTS])):
             score = chance.random(300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.api.judging import judge
@@ -12,6 +13,7 @@ from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at, windows_between
 from tiltmeter.monitors.cohort_weeks import MOST_WEEKS, WEEK, cohort_weeks
+from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.monitors.comparing import LONGEST_SPAN
 from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
 from tiltmeter.monitors.jobs import is_failed, is_good
@@ -261,24 +263,21 @@ def _errors(world: World, model: Model, window: Window) -> list[tuple[str, Error
 
 
 def _outcomes(world: World, model: Model, window: Window) -> dict[str, Metric]:
-    # The cohort that a day judges lies `mature_after` back: asked for by where the cohort ends.
-    mature = model.outcomes.mature_after
+    since, until = cohort_span(model, window.start, window.end, before=window.length)
     query = MetricQuery(
-        model=model.name, prefix="outcomes.", version="", segment=("", ""), since=window.start - mature - window.length,
-        until=window.end - mature,
+        model=model.name, prefix="outcomes.", version="", segment=("", ""), since=since, until=until
     )  # fmt: skip
     found = sorted(world.state.metrics(query), key=lambda metric: metric.window.end)
     return {metric.name: metric for metric in found if metric.value is not None}
 
 
 def _weeks(world: World, model: Model, window: Window) -> list[CohortWeek]:
-    mature = model.outcomes.mature_after
-    since = window.end - mature - MOST_WEEKS * WEEK
+    since, until = cohort_span(model, window.end - MOST_WEEKS * WEEK, window.end, before=timedelta(0))
     found: list[Metric] = []
     for name in (PRECISION_AT_K, RECALL_AT_K):
         query = MetricQuery(
             model=model.name, metric=name, grain=Grain.DAY, version="", segment=("", ""), since=since - WEEK,
-            until=window.end - mature,
+            until=until,
         )  # fmt: skip
         found += world.state.metrics(query)
     return cohort_weeks(found, since=since, until=window.end)

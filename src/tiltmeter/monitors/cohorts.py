@@ -13,6 +13,7 @@ from tiltmeter.monitors.outcomes import outcome_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.model import Model
@@ -24,6 +25,23 @@ COHORT = timedelta(days=7)
 
 MOST_PARTS = 50
 """Values of one segment column, and versions, whose outcomes are kept apart."""
+
+
+def cohort_span(
+    model: Model, start: datetime, end: datetime, *, before: timedelta = COHORT
+) -> tuple[datetime, datetime]:
+    """Between which moments the cohorts end that the days from `start` to `end` judged: what to ask the store for.
+
+    Numbers about outcomes are stored by the end of their cohort, which lies `mature_after` before the day that judged.
+
+    Args:
+        model: whose cohorts.
+        start: of the days that judged, aware UTC.
+        end: likewise.
+        before: how much further back, for the cohorts that these are compared with.
+    """
+    mature = model.outcomes.mature_after
+    return start - mature - before, end - mature
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ class Stored:
 
 
 def measured(name, value, *, plan="", days=0, feature="", leads=100):
-    end = END - timedelta(days=days)
+    # Cohorts end where their leads were scored, 30 days before the day that judges them.
+    end = END - timedelta(days=days + (30 if name == RATE else 0))
     subject = Subject("lead-scoring", "", feature, "plan" if plan else "", plan)
     return Metric(name, subject, Window(end - timedelta(days=1), end, Grain.DAY), value, n_current=leads)
 
@@ -130,17 +131,18 @@ def test_a_segment_that_is_as_far_from_the_rest_as_ever_did_not_move():
 
 def test_weeks_that_are_not_mature_yet_stand_behind_those_that_are():
     def at_k(name, value, n, days):
-        subject, end = Subject("lead-scoring"), END - timedelta(days=days)
+        subject, end = Subject("lead-scoring"), END - timedelta(days=days + 30)
         return Metric(
             name, subject, Window(end - timedelta(days=7), end, Grain.DAY), value, lower=0.1, upper=0.4, n_current=n
         )
 
     stored = [at_k(name, 0.2, n, days) for days in (0, 3, 7) for name, n in ((PRECISION_AT_K, 50), (RECALL_AT_K, 80))]
-    table = week_table(Stored(*stored), replace(SCOPE, place="weeks", end=END + timedelta(days=10)))
+    table = week_table(Stored(*stored), replace(SCOPE, place="weeks", end=END))
     precision = table[table["metric"] == PRECISION_AT_K]
-    assert precision["week"].tolist() == ["23 Feb", "02 Mar", "09 Mar", "16 Mar"]
-    assert precision["open"].tolist() == [False, False, True, True]
-    assert precision["words"].tolist() == ["n = 50", "n = 50", "not mature yet", "not mature yet"]
+    # The newest matured week ended 30 days ago, on 7 February.
+    assert precision["week"].tolist() == ["24 Jan", "31 Jan", "07 Feb", "14 Feb", "21 Feb", "28 Feb", "07 Mar"]
+    assert precision["open"].tolist() == [False] * 2 + [True] * 5
+    assert precision["words"].tolist() == ["n = 50"] * 2 + ["not mature yet"] * 5
     assert precision["value"].tolist()[:2] == [0.2, 0.2]
     assert table[table["metric"] == RECALL_AT_K]["words"].tolist()[0] == "n = 80"
     assert not len(week_table(Stored(), replace(SCOPE, place="none")))

@@ -13,7 +13,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.cohort_weeks import cohort_weeks
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, deciles_kept
 from tiltmeter.ports import MetricQuery
-from tiltmeter.views.dashboard.queries import Scope, remembered
+from tiltmeter.views.dashboard.queries import OUTCOMES, Scope, asked_span, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +49,10 @@ class Cohorts:
 @remembered
 def cohorts(_world: World, scope: Scope) -> Cohorts:
     """The two cohorts of the scope that the page compares."""
+    since, until = asked_span(scope, OUTCOMES)
     query = MetricQuery(
-        model=scope.model.name, prefix="outcomes.", since=scope.start, until=scope.end, grain=Grain.DAY,
-        version=scope.version, feature="", segment=scope.segment,
+        model=scope.model.name, prefix=OUTCOMES, since=since, until=until, grain=Grain.DAY, version=scope.version,
+        feature="", segment=scope.segment,
     )  # fmt: skip
     by_end: dict[datetime, dict[str, Metric]] = {}
     for metric in _world.state.metrics(query):
@@ -134,14 +135,15 @@ def week_table(_world: World, scope: Scope) -> pd.DataFrame:
     Columns `week`, `metric`, `value`, `lower`, `upper`, `n`, `words`, `open`. Empty where no cohort is mature.
     """
     found: list[Metric] = []
+    since, until = asked_span(scope, OUTCOMES)
     for name in (PRECISION_AT_K, RECALL_AT_K):
         query = MetricQuery(
-            model=scope.model.name, metric=name, since=scope.start - EARLIER, until=scope.end, grain=Grain.DAY,
+            model=scope.model.name, metric=name, since=since - EARLIER, until=until, grain=Grain.DAY,
             version=scope.version, feature="", segment=scope.segment,
         )  # fmt: skip
         found += _world.state.metrics(query)
     rows = []
-    for week in cohort_weeks(found, since=scope.start, until=scope.end):
+    for week in cohort_weeks(found, since=since, until=scope.end):
         for name, metric in ((PRECISION_AT_K, week.precision), (RECALL_AT_K, week.recall)):
             known = (
                 metric
@@ -175,9 +177,10 @@ def segment_table(_world: World, scope: Scope) -> pd.DataFrame:
     found: dict[tuple[str, str], dict[str, dict[datetime, Metric]]] = {}
     overall: dict[datetime, float] = {}
     for name, column in named.items():
+        since, until = asked_span(scope, name)
         query = MetricQuery(
-            model=scope.model.name, metric=name, since=scope.start, until=scope.end, grain=Grain.DAY, version="",
-            feature="",
+            model=scope.model.name, metric=name, since=min(since, scope.start - EARLIER), until=until, grain=Grain.DAY,
+            version="", feature="",
         )  # fmt: skip
         for metric in _world.state.metrics(query):
             subject = metric.subject

@@ -13,6 +13,7 @@ from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import STEPS as PSI_STEPS
+from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.charts import VERSION
 
@@ -108,9 +109,24 @@ def _subjects(_world: World, place: str, model: str, end: datetime) -> tuple[lis
     return _world.states.subjects(model, reference.bins.bins_id) if reference else ([], [])
 
 
+OUTCOMES = "outcomes."
+"""How the names of the metrics begin that are about cohorts of leads."""
+
+
+def asked_span(scope: Scope, metric: str) -> tuple[datetime, datetime]:
+    """Between which moments the windows end that the shown span holds of a metric (or of those that begin so).
+
+    Outcomes are known late: of them these are the cohorts that matured within the span, and those a week before them.
+    """
+    if metric.startswith(OUTCOMES):
+        return cohort_span(scope.model, scope.start, scope.end)
+    return scope.start, scope.end
+
+
 def _query(scope: Scope, metric: str, grain: Grain, feature: str | None = "") -> MetricQuery:
+    since, until = asked_span(scope, metric)
     return MetricQuery(
-        model=scope.model.name, metric=metric, since=scope.start, until=scope.end, grain=grain, version=scope.version,
+        model=scope.model.name, metric=metric, since=since, until=until, grain=grain, version=scope.version,
         feature=feature, segment=scope.segment,
     )  # fmt: skip
 
@@ -140,8 +156,9 @@ def series(_world: World, scope: Scope, metric: str, *, grain: Grain, feature: s
 @remembered
 def newest(_world: World, scope: Scope, prefix: str, *, grain: Grain, feature: str | None = None) -> list[Metric]:
     """The newest value of every metric whose name begins so, within the shown span."""
+    since, until = asked_span(scope, prefix)
     query = MetricQuery(
-        model=scope.model.name, prefix=prefix, since=scope.start, until=scope.end, grain=grain, version=scope.version,
+        model=scope.model.name, prefix=prefix, since=since, until=until, grain=grain, version=scope.version,
         feature=feature, segment=scope.segment, newest_only=True,
     )  # fmt: skip
     return _world.state.metrics(query)
@@ -201,16 +218,19 @@ def marks(_world: World, scope: Scope, *, metrics: str = "", feature: str = "") 
         feature: of the alerts, only those of this feature.
 
     Returns:
-        Alerts that fired, and model versions that appeared (severity `VERSION`).
+        Alerts that fired, and model versions that appeared (severity `VERSION`). Of outcomes, an alert stands at the
+        end of the cohort that it fired for.
     """
-    rows = [(at, f"v {version}", VERSION) for version, at in version_starts(_world, scope).items()]
+    late = scope.model.outcomes.mature_after if metrics.startswith(OUTCOMES) else timedelta(0)
+    drawn = replace(scope, start=scope.start - late)
+    rows = [(at, f"v {version}", VERSION) for version, at in version_starts(_world, drawn).items()]
     for alert in _world.state.alerts(scope.model.name, open_only=False).values():
         fired = alert.fired_at
         if fired is None or not scope.start <= fired <= scope.end or not _is_about(alert, feature):
             continue
         if metrics and (alert.metric is None or not alert.metric.name.startswith(metrics)):
             continue
-        rows.append((fired, _alert_words(alert), (alert.severity or Severity.INFO).word))
+        rows.append((fired - late, _alert_words(alert), (alert.severity or Severity.INFO).word))
     table = pd.DataFrame(sorted(rows), columns=["time", "words", "severity"])
     return table.assign(time=pd.to_datetime(table["time"], utc=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -152,10 +153,14 @@ def _chart(found: Incident, members: list[Alert]) -> None:
         + ([(found.resolved_at, "resolved", "info")] if found.resolved_at else []),
         columns=["time", "words", "severity"],
     )
-    marks["time"] = pd.to_datetime(marks["time"], utc=True)
+    is_late = story.metric.startswith(queries.OUTCOMES)
+    # A line of cohorts ends where the newest ones were scored: the incident is marked at the cohort that opened it.
+    late = story.scope.model.outcomes.mature_after if is_late else timedelta(0)
+    marks["time"] = pd.to_datetime(marks["time"], utc=True) - late
     chart = charts.metric_line(table, title="", limits=story.limits, marks=marks, height=170)
     st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident with its thresholds")
-    st.caption("dotted red: the incident opened" + (", and was resolved" if found.resolved_at else ""))
+    what = "the cohort with which the incident opened" if is_late else "the incident opened"
+    st.caption(f"dotted red: {what}" + (", and was resolved" if found.resolved_at else ""))
 
 
 def _alerts(found: Incident, members: list[Alert]) -> None:
