@@ -10,8 +10,14 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(sys.prefix) / "mlflow-server"
 START_SECONDS = 400
+
+needs_server = pytest.mark.skipif(
+    not (FOLDER / ".done").exists(), reason="no MLflow server: `make setup-test` brings it"
+)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A real MLflow server: series and summary runs, each once; baselines by alias; a dead server delays nothing."""
 
 import json
-import os
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from deltalake import write_deltalake
 
 import small_home
 from gate import Gate
-from mlflow_server import FOLDER, mlflow_server
+from mlflow_server import needs_server
 from tables import FakeClock
 from tiltmeter.api import Baseline
 from tiltmeter.config.load import load_settings
@@ -26,29 +25,12 @@ from tiltmeter.wiring import build_world
 from waiting import until
 
 MODEL = "lead-scoring"
-needs_server = pytest.mark.skipif(
-    not (FOLDER / ".done").exists(), reason="no MLflow server: `make setup-test` brings it"
-)
 
 pytestmark = [
     pytest.mark.timeout(600),  # the first test waits for the server, which migrates its own database first
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory):
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def client(uri):
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri, uri)
 
 
 @pytest.fixture(scope="module")

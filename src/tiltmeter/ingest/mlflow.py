@@ -41,6 +41,17 @@ _LIMITS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[0-9]+))")
+_PASSWORD = re.compile(r"://[^/@\s]*@")
+_SERVER_HINT = "is the server up, and does `mlflow.tracking_uri` name it?"
+_REFUSED = "the server answers and refuses it: make, correct or restore there what it names"
+_HINTS = {
+    "RESOURCE_DOES_NOT_EXIST": _REFUSED,
+    "INVALID_PARAMETER_VALUE": _REFUSED,
+    "INVALID_STATE": _REFUSED,
+    "PERMISSION_DENIED": "let the user of MLFLOW_TRACKING_USERNAME or MLFLOW_TRACKING_TOKEN do this",
+}
+"""What to do about an error that the server itself names."""
+
 _NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 _LONGEST_NAME = 200
 
@@ -108,6 +119,15 @@ class Tracking:
             else:
                 found = self._ask().get_model_version(parts["name"], parts["version"])
         return RegisteredVersion(parts["name"], str(found.version), found.run_id or "")
+
+    def answers(self) -> bool:
+        """Whether the server does what it is asked at all."""
+        try:
+            with self._errors(self.uri):
+                self._ask().search_experiments(max_results=1)
+        except StoreError:
+            return False
+        return True
 
     def champion(self, name: str) -> str | None:
         """The version of a registered model that carries the alias `champion`; None without one.
@@ -309,11 +329,16 @@ class Tracking:
             kinds = {kind.__name__ for kind in type(error).__mro__}
             if not kinds & {"MlflowException", "RequestException", "OSError", "ValueError"}:
                 raise
-            text = (str(error).splitlines() or [""])[0][:200]
+            text = without_password((str(error).splitlines() or [""])[0])[:200]
             raise StoreError(
-                f"MLflow did not do it ({type(error).__name__}: {text})", at=at,
-                hint="is the server up, and does `mlflow.tracking_uri` name it?", retryable=True,
+                f"MLflow did not do it ({type(error).__name__}: {text})", at=without_password(at),
+                hint=_HINTS.get(getattr(error, "error_code", ""), _SERVER_HINT), retryable=True,
             ) from error  # fmt: skip
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses name no user and password."""
+    return _PASSWORD.sub("://", text)
 
 
 def model_name(address: str) -> str:

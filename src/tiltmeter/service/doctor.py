@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from tiltmeter import __version__
 from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import StoreError, TiltmeterError
+from tiltmeter.ingest.mlflow import without_password
 from tiltmeter.service.capture_findings import spool_findings, table_findings
 from tiltmeter.service.findings import Finding, State
+from tiltmeter.service.mlflow_troubles import kept_troubles
 from tiltmeter.wiring import SystemClock, build_world, stored_log
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tiltmeter.ports import World
 
 _PACKAGES = ("pyarrow", "deltalake", "numpy", "numba", "sqlalchemy", "fastapi")
-_ORDER = ("versions", "tables", "models", "baseline", "spool", "state", "channels", "service")
+_ORDER = ("versions", "tables", "models", "baseline", "spool", "state", "channels", "mlflow", "service")
 _MEND = "mend this first, then run doctor again"
 _WITHOUT_STATE = (
     "restore it from a backup, or move it away: alerts and metrics then begin anew, and what is in the tables stays"
@@ -47,6 +49,7 @@ def examine(configuration: Configuration) -> list[Finding]:
     if world is not None:
         looks = {"models": _models, "baseline": _baselines, "state": _state, "channels": _channels, "service": _service}
         parts += [(name, partial(look, world)) for name, look in looks.items()]
+        parts.append(("mlflow", partial(_mlflow, configuration, world)))
         parts.sort(key=lambda part: _ORDER.index(part[0]))
     findings: list[Finding] = []
     for name, look in parts:
@@ -141,6 +144,17 @@ def _channels(world: World) -> Iterator[Finding]:
 
 def _last(moment: datetime | None) -> str:
     return f", last sent {moment:%a %d %b %H:%M} UTC" if moment else ""
+
+
+def _mlflow(configuration: Configuration, world: World) -> Iterator[Finding]:
+    settings = configuration.settings.mlflow
+    if settings is None:
+        return
+    troubles = kept_troubles(world.state)
+    for about, error in troubles.items():
+        yield Finding("mlflow", State.WRONG, f"{about}: {error}", "mend it; `serve` tries again by itself")
+    if not troubles:
+        yield Finding("mlflow", State.OK, f"nothing that was tried failed at {without_password(settings.tracking_uri)}")
 
 
 def _service(world: World) -> Iterator[Finding]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,13 @@ from tiltmeter.drawing.style import SEVERITY_MARKS
 from tiltmeter.ingest.mlflow import RunData, model_name
 from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.profiling.codec import encode_baseline
+from tiltmeter.service.mlflow_numbers import feature_numbers, feature_table, overview
+from tiltmeter.service.mlflow_troubles import EVERY, Troubles
 from tiltmeter.statistics.comparison import compare
 from tiltmeter.store.baselines import champion_mark, registered_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
     from tiltmeter.api.period import Period
@@ -41,9 +45,8 @@ if TYPE_CHECKING:
     from tiltmeter.ingest.mlflow import Tracking
     from tiltmeter.ports import Lease, World
 
-EVERY = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(minutes=30)
-"""Between two tries while the server is away."""
+SERVER = "the server"
+"""What a trouble is about that stops everything."""
 
 LEASE = "mlflow"
 LEASE_TIME = timedelta(minutes=35)
@@ -54,14 +57,6 @@ CATCH_UP = 35
 
 GRAINS = (Grain.DAY, Grain.WEEK)
 _A_DAY_MS = 86_400_000
-_STATISTICS = {
-    "drift_psi": "psi", "drift_kl": "kl", "drift_js": "js_distance", "drift_ks": "ks", "drift_chi2": "chi2",
-}  # fmt: skip
-_SIDE = {
-    "stat_mean": "mean", "stat_std": "std", "stat_missing": "missing_share", "stat_distinct": "distinct",
-    "stat_median": "median", "stat_zero": "zero_share",
-}  # fmt: skip
-
 _MARKDOWN = re.compile(r"[^\w\s.,;:%()+-]|_")
 _GUIDE = (
     "Made by Tiltmeter. **Day by day**: one run for each model version, a point a day; filter with "
@@ -81,11 +76,13 @@ class MlflowRuns:
         world: metrics, states and incidents; only read, but for the marks of what was published.
         tracking: the server.
         holder: name of this process.
+        troubles: what could not be done.
     """
 
     world: World
     tracking: Tracking
     holder: str = ""
+    troubles: Troubles = field(default_factory=Troubles)
     _lease: Lease | None = None
     _published: dict[str, datetime] = field(default_factory=dict)
     _series: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
@@ -93,38 +90,66 @@ class MlflowRuns:
     def turn(self, now: datetime) -> int:
         """Publish every judged day and week that is not there yet; the number of summary runs.
 
-        Nothing where another process publishes.
+        Nothing where another process publishes. What fails about one model or address is kept in `troubles`, the others
+        go on.
 
         Raises:
-            StoreError: the server or the state database does not answer.
+            TiltmeterError: the server or the state database does not answer.
         """
         if not self._holds_lease(now):
             return 0
-        self._follow_aliases()
+        asked = self._follow_aliases(now)
         made = 0
         for model in list(self.world.models.values()):
             for grain in GRAINS:
-                for window in self._due(model, grain, now):
-                    made += self._publish(model, window)
-                    self._mark(model, window)
+                about = f"{model.name}, each {grain}"
+                asked.append(about)
+                if self.troubles.is_due(about, now):
+                    made += self._tried(about, now, partial(self._catch_up, model, grain, now))
+        self.troubles.over(SERVER)
+        self.troubles.keep_only(*asked)
+        self.troubles.keep(self.world.state)
         return made
 
     def run(self, stop: Event) -> None:
         """Look now and every minute until told to stop; less and less often while the server is away."""
-        wait = EVERY
         while not stop.is_set():
+            wait, now = EVERY, self.world.clock.now()
             try:
-                made = self.turn(self.world.clock.now())
+                made = self.turn(now)
             except TiltmeterError as error:
-                wait = min(wait * 2, LONGEST_WAIT)
-                log.warning("mlflow_failed", error=str(error), next_try_seconds=wait.total_seconds())
+                wait = self.troubles.met(SERVER, error, now)
+                with suppress(TiltmeterError):  # it may be the state database that is away
+                    self.troubles.keep(self.world.state)
             else:
-                wait = EVERY
                 if made:
                     log.info("mlflow_published", runs=made)
             stop.wait(wait.total_seconds())
         if self._lease is not None:
             self.world.state.release_lease(self._lease)
+
+    def _tried(self, about: str, now: datetime, work: Callable[[], int]) -> int:
+        """Do it; a failure is kept and the rest goes on, unless nothing would come through.
+
+        Raises:
+            TiltmeterError: it failed and the server does not answer.
+        """
+        try:
+            done = work()
+        except TiltmeterError as error:
+            if not self.tracking.answers():
+                raise
+            self.troubles.met(about, error, now)
+            return 0
+        self.troubles.over(about)
+        return done
+
+    def _catch_up(self, model: Model, grain: Grain, now: datetime) -> int:
+        made = 0
+        for window in self._due(model, grain, now):
+            made += self._publish(model, window)
+            self._mark(model, window)
+        return made
 
     def _holds_lease(self, now: datetime) -> bool:
         taken = self.world.state.take_lease(LEASE, self.holder, now=now, ttl=LEASE_TIME)
@@ -136,21 +161,34 @@ class MlflowRuns:
 
     # ---- what is due
 
-    def _follow_aliases(self) -> None:
-        """Which version an alias means: baselines read it from the state database, never from the server."""
-        addresses = {b.mlflow for model in self.world.models.values() for b in model.baselines if b.mlflow}
-        for address in sorted(addresses):
-            self._keep(registered_mark(address), self.tracking.registered(address).version)
-        for model in list(self.world.models.values()):
-            names = {model_name(b.mlflow) for b in model.baselines if b.mlflow} or {model.name}
-            champion = self.tracking.champion(min(names))
-            if champion is not None:
-                self._keep(champion_mark(model.name), champion)
+    def _follow_aliases(self, now: datetime) -> list[str]:
+        """Look which versions the addresses mean, one by one; what was asked for.
 
-    def _keep(self, mark: str, version: str) -> None:
-        if self.world.state.watermark(mark) != version:
-            self.world.state.set_watermark(mark, version)
-            log.info("registered_version_found", of=mark, version=version)
+        Baselines read it from the state database, never from the server.
+        """
+        asked = sorted({b.mlflow for model in self.world.models.values() for b in model.baselines if b.mlflow})
+        for address in asked:
+            self._tried(address, now, partial(self._follow, address))
+        for model in list(self.world.models.values()):
+            about = f"champion of {model.name}"
+            asked.append(about)
+            self._tried(about, now, partial(self._follow_champion, model))
+        return asked
+
+    def _follow(self, address: str) -> int:
+        return self._keep(registered_mark(address), self.tracking.registered(address).version)
+
+    def _follow_champion(self, model: Model) -> int:
+        names = {model_name(b.mlflow) for b in model.baselines if b.mlflow} or {model.name}
+        champion = self.tracking.champion(min(names))
+        return self._keep(champion_mark(model.name), champion) if champion is not None else 0
+
+    def _keep(self, mark: str, version: str) -> int:
+        if self.world.state.watermark(mark) == version:
+            return 0
+        self.world.state.set_watermark(mark, version)
+        log.info("registered_version_found", of=mark, version=version)
+        return 1
 
     def _due(self, model: Model, grain: Grain, now: datetime) -> Iterator[Window]:
         newest = newest_complete(now, grain, self.world.zone)
@@ -184,7 +222,7 @@ class MlflowRuns:
         if window.grain is Grain.DAY:
             said = f"{_when(window, self.world)}: {_verdict(found)}"
             for version, comparison in series.items():
-                numbers = {**_overview(found, comparison), **_features(comparison)}
+                numbers = {**overview(found, comparison), **feature_numbers(comparison)}
                 self.extend_series(model, window, version, numbers, said=said)
             self._tag_versions(model, window, found, series)
         return self._summarise(model, window, found)
@@ -260,7 +298,7 @@ class MlflowRuns:
         }  # fmt: skip
         title = f"{_when(window, self.world)} {SEVERITY_MARKS[found.severity]} {_word(found.severity)}"
         run_id = self.tracking.start_run(_experiment(model), title, told, _milliseconds(window.start))
-        numbers = {**_overview(found, result.comparison), **_features(result.comparison)}
+        numbers = {**overview(found, result.comparison), **feature_numbers(result.comparison)}
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
         shown = {"mlflow.loggedArtifacts": json.dumps([{"path": "features.json", "type": "table"}])}
         self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=shown)
@@ -269,7 +307,7 @@ class MlflowRuns:
         self.tracking.upload(
             run_id,
             {
-                "features.json": json.dumps(_table(result.comparison), allow_nan=False).encode(),
+                "features.json": json.dumps(feature_table(result.comparison), allow_nan=False).encode(),
                 "report.html": found.to_html().encode(),
                 "states/window.tmb": encode_baseline(window_state),
                 "states/baseline.tmb": encode_baseline(result.reference),
@@ -339,62 +377,3 @@ def _until_ms(run: Any) -> int:  # noqa: ANN401 - an mlflow Run
 
 def _milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-def _overview(found: Period, comparison: Comparison) -> dict[str, float]:
-    """The numbers that stand first: MLflow groups by the part before the slash, in order of the alphabet."""
-    service = found.service_total if found.service else None
-    overall = comparison.overall
-    numbers: dict[str, float | None] = {
-        "rows": float(comparison.rows_current),
-        "overall_psi": overall.psi if overall.score_psi is None else overall.score_psi,
-        "weighted_psi": overall.psi,
-        "features_drifted": _drifted(found),
-        "open_incidents": float(len(found.incidents)),
-        "latency_p95_ms": service.p95_ms if service else None,
-        "error_rate": service.error_rate if service else None,
-        "requests": float(service.requests) if service else None,
-    }
-    outcomes = {f"1_outcomes/{name.removeprefix('outcomes.')}": metric.value for name, metric in found.outcomes.items()}
-    overview = {f"0_overview/{name}": value for name, value in numbers.items()}
-    return {name: value for name, value in (overview | outcomes).items() if value is not None}
-
-
-def _drifted(found: Period) -> float | None:
-    return float(len(found.against_baseline.drifted)) if found.against_baseline is not None else None
-
-
-def _features(comparison: Comparison) -> dict[str, float]:
-    numbers: dict[str, float | None] = {}
-    for name, feature in comparison.features.items():
-        for group, field_name in _STATISTICS.items():
-            numbers[f"{group}/{name}"] = getattr(feature, field_name)
-        for group, field_name in _SIDE.items():
-            numbers[f"{group}/{name}"] = getattr(feature.current, field_name) if feature.current is not None else None
-        pair = feature.outliers_iqr
-        numbers[f"stat_outliers/{name}"] = pair.current if pair is not None else None
-    return {name: float(value) for name, value in numbers.items() if value is not None}
-
-
-def _short(value: float | None) -> float | None:
-    """Five significant digits: a table for people, whose columns MLflow cuts; the metrics have every digit."""
-    return None if value is None else float(f"{value:.5g}")
-
-
-_COLUMNS = ("psi", "psi_q_value", "kl", "js_distance", "ks", "chi2", "missing_change", "out_of_range")
-
-
-def _table(comparison: Comparison) -> dict[str, Any]:
-    """Features as MLflow's table view reads them: the most moved first."""
-    order = sorted(comparison.features.values(), key=lambda f: (-f.severity, -(f.psi or 0.0), f.name))
-    rows = [
-        [
-            one.name, str(one.kind), one.severity.word, str(one.status),
-            *(_short(getattr(one, name)) for name in _COLUMNS),
-            *(_short(getattr(side, "mean", None)) for side in (one.reference, one.current)),
-            *(_short(getattr(side, "missing_share", None)) for side in (one.reference, one.current)),
-        ]
-        for one in order
-    ]  # fmt: skip
-    means = ["mean_reference", "mean_current", "missing_reference", "missing_current"]
-    return {"columns": ["feature", "kind", "severity", "status", *_COLUMNS, *means], "data": rows}
