@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
 from tiltmeter.domain.metric import EXPORT_PREFIX, Unit
+from tiltmeter.domain.model import OutcomeSettings
 from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.cohorts import OUTCOMES
 from tiltmeter.monitors.jobs import JOB, is_good
 
 if TYPE_CHECKING:
@@ -68,29 +70,29 @@ def baselines(records: Iterable[BaselineRecord], models: Mapping[str, Model]) ->
     return family("baseline_timestamp_seconds", "gauge", "When the baseline was frozen that judges the model.", stamps)
 
 
-def newest_metrics(metrics: Iterable[Metric], currencies: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+def newest_metrics(metrics: Iterable[Metric], models: Mapping[str, Model] = MappingProxyType({})) -> list[str]:
     """Gauges of the newest stored numbers with the time they were computed.
 
     Args:
         metrics: newest number per name, subject and grain, of several the first. Left out are those without a value or
             an exported name, segments (their values are unbounded) and what a later window no longer tells (a version
             that is gone).
-        currencies: of revenue, by model.
+        models: say after how long outcomes are known, and the currency of revenue.
     """
     first: dict[tuple[str, Subject, Grain], Metric] = {}
     for metric in metrics:
         if _is_exported(metric):
             first.setdefault((metric.name, metric.subject, metric.window.grain), metric)
     wanted = list(first.values())
-    evaluated = _newest_ends(wanted)
-    current = [m for m in wanted if not _is_stale(m, evaluated[m.subject.model, "", str(m.window.grain)])]
+    evaluated = _newest_ends(wanted, models)
+    current = [m for m in wanted if not _is_stale(m, models, evaluated[m.subject.model, "", str(m.window.grain)])]
     by_metric: dict[str, list[str]] = defaultdict(list)
     for metric in current[:MAX_SERIES]:
         declared = CATALOGUE[metric.name]
         value = (metric.value or 0.0) / (1000 if declared.unit is Unit.MILLISECONDS else 1)
         labels = _labels(metric, declared)
         if declared.unit is Unit.MONEY:
-            labels["currency"] = currencies.get(metric.subject.model, "")
+            labels["currency"] = _outcomes_of(metric, models).currency if metric.subject.model in models else ""
         by_metric[metric.name].append(sample(declared.prometheus, labels, value))
     lines: list[str] = []
     for name, samples in sorted(by_metric.items()):
@@ -104,21 +106,34 @@ def newest_metrics(metrics: Iterable[Metric], currencies: Mapping[str, str] = Ma
             {"model": model, "model_version": version, "window": grain},
             moment.timestamp(),
         )
-        for (model, version, grain), moment in sorted(_newest_ends(current).items())
+        for (model, version, grain), moment in sorted(_newest_ends(current, models).items())
     ]
     lines.extend(family("evaluation_timestamp_seconds", "gauge", "End of the newest judged window.", stamps))
     beyond = [sample("series_left_out", {}, float(max(0, len(current) - MAX_SERIES)))]
     return [*lines, *family("series_left_out", "gauge", "Series beyond the limit of one scrape.", beyond)]
 
 
-def _newest_ends(metrics: Iterable[Metric]) -> dict[tuple[str, str, str], datetime]:
-    """End of the newest window by model, version and grain; the version "" stands for all of them."""
+def _newest_ends(metrics: Iterable[Metric], models: Mapping[str, Model]) -> dict[tuple[str, str, str], datetime]:
+    """End of the newest judged window by model, version and grain; the version "" stands for all of them."""
     ends: dict[tuple[str, str, str], datetime] = {}
     for metric in metrics:
+        end = _judged_until(metric, models)
         for version in {"", metric.subject.model_version}:
             key = (metric.subject.model, version, str(metric.window.grain))
-            ends[key] = max(ends.get(key, metric.window.end), metric.window.end)
+            ends[key] = max(ends.get(key, end), end)
     return ends
+
+
+def _judged_until(metric: Metric, models: Mapping[str, Model]) -> datetime:
+    """End of the window that was judged: a cohort of leads ends long before the day that found it mature."""
+    if CATALOGUE[metric.name].monitor == OUTCOMES.name:
+        return metric.window.end + _outcomes_of(metric, models).mature_after
+    return metric.window.end
+
+
+def _outcomes_of(metric: Metric, models: Mapping[str, Model]) -> OutcomeSettings:
+    model = models.get(metric.subject.model)
+    return OutcomeSettings() if model is None else model.outcomes
 
 
 def _p_values(current: Sequence[Metric]) -> list[str]:
@@ -147,8 +162,8 @@ def _is_exported(metric: Metric) -> bool:
     )
 
 
-def _is_stale(metric: Metric, newest: datetime) -> bool:
-    return metric.window.end < newest - max(2 * metric.window.length, _LIVE_AGE)
+def _is_stale(metric: Metric, models: Mapping[str, Model], newest: datetime) -> bool:
+    return _judged_until(metric, models) < newest - max(2 * metric.window.length, _LIVE_AGE)
 
 
 def _labels(metric: Metric, declared: MetricDeclaration) -> dict[str, str]:

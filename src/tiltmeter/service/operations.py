@@ -90,9 +90,8 @@ class RunningOperations:
         """As the protocol: live traffic of this host, newest stored numbers, jobs, alerts and messages."""
         lines = build_info()
         # A gauge keeps its last sample: what was measured now stands before what is kept of the hour.
-        currencies = {name: model.outcomes.currency for name, model in self.world.models.items()}
         stored = self.world.state.metrics(MetricQuery(newest_only=True))
-        lines += newest_metrics([*self._live_metrics(), *stored], currencies)
+        lines += newest_metrics([*self._live_metrics(), *stored], self.world.models)
         lines += baselines(self.world.state.baselines(), self.world.models)
         runs = self.world.log.batch_runs(self.world.clock.now() - JOBS_HORIZON)
         self.jobs.add(runs)

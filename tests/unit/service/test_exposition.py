@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tiltmeter.domain.baseline import BaselineRecord
 from tiltmeter.domain.metric import Metric, Subject
-from tiltmeter.domain.model import BaselineSelector, Model
+from tiltmeter.domain.model import BaselineSelector, Model, OutcomeSettings
 from tiltmeter.domain.traffic import TrafficState, latency_bin
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.serving import live_traffic
 from tiltmeter.monitors.traffic import Capacity
 from tiltmeter.service.exposition import MAX_SERIES, baselines, job_runs, newest_metrics
@@ -107,8 +110,43 @@ def test_versions_have_their_own_time_of_evaluation():
 
 def test_revenue_names_its_currency():
     metric = Metric("outcomes.revenue_per_lead", Subject("m"), day(), 12.5)
-    (line,) = [one for one in newest_metrics([metric], {"m": "SEK"}) if one.startswith("tiltmeter_model_revenue")]
+    models = {"m": Model("m", outcomes=OutcomeSettings(currency="SEK"))}
+    (line,) = [one for one in newest_metrics([metric], models) if one.startswith("tiltmeter_model_revenue")]
     assert line.endswith('window="day",currency="SEK"} 12.5')
+
+
+OUTCOMES = (
+    "outcomes.conversion_rate", "outcomes.precision", "outcomes.recall", "outcomes.revenue_per_lead",
+    "outcomes.precision_at_k", "outcomes.recall_at_k",
+)  # fmt: skip
+
+
+def matured(name, *, version="", late=30, days=0, value=0.1):
+    """What the day that ended so many days ago found about the week of leads that had just become mature."""
+    end = NOW - timedelta(days=days + late)
+    return Metric(name, Subject("m", version), Window(end - timedelta(days=7), end, Grain.DAY), value)
+
+
+@pytest.mark.parametrize("late", [30, 90])
+def test_outcomes_are_exported_though_their_leads_are_long_ago(late):
+    models = {"m": Model("m", outcomes=OutcomeSettings(mature_after=timedelta(days=late)))}
+    lines = newest_metrics([psi(), *(matured(name, late=late) for name in OUTCOMES)], models)
+    for name in OUTCOMES:
+        exported = CATALOGUE[name].exported
+        assert [line for line in lines if line.startswith(f"{exported}{{")], name
+    stamp = 'tiltmeter_evaluation_timestamp_seconds{model="m",model_version="",window="day"} %s'
+    assert stamp % NOW.timestamp() in lines
+
+
+def test_outcomes_that_are_no_longer_judged_leave_the_scrape():
+    rate = "outcomes.conversion_rate"
+    models = {"m": Model("m")}
+    ago = [matured(rate, version=version, days=days) for version, days in (("", 0), ("14", 13), ("13", 15))]
+    lines = [line for line in newest_metrics([psi(), *ago], models) if line.startswith(CATALOGUE[rate].exported)]
+    shown = [version for version in ("", "14", "13") if any(f'model_version="{version}"' in line for line in lines)]
+    assert shown == ["", "14"]
+    forgotten = newest_metrics([psi(), matured(rate, days=20)], models)
+    assert not [line for line in forgotten if line.startswith(CATALOGUE[rate].exported)]
 
 
 def test_the_baseline_that_judges_has_a_time_and_others_have_none():
