@@ -14,6 +14,7 @@ from tiltmeter.domain.errors import ConfigError, StoreError
 from tiltmeter.engines import ENGINES
 from tiltmeter.engines.local import open_rows
 from tiltmeter.engines.local.sources import data_files, rows_of_file
+from tiltmeter.ingest.found_models import KnownModels
 from tiltmeter.ingest.history import History
 from tiltmeter.ingest.mlflow import Tracking, model_name, reference_of
 from tiltmeter.ingest.monitored_log import MonitoredLog
@@ -81,7 +82,7 @@ def build_world(
         clock: the machine's by default; a simulated one in demo and tests.
         live: traffic of the last minutes that is not in the table yet.
         with_channels: False for readers, which need no secrets.
-        models: instead of the configured ones; a mapping that may grow.
+        models: instead of the configured and found ones; a mapping that may grow.
         stored: tables that are open already.
 
     Raises:
@@ -93,7 +94,7 @@ def build_world(
     tables = configuration.placed(configuration.settings.store.path)
     state = SqlStateStore(_state_url(configuration), ticking, home=configuration.home)
     states = DeltaProfileStates(tables, ticking)
-    monitored = configuration.models if models is None else models
+    monitored = KnownModels(configuration.models, state, ticking) if models is None else models
     inner = stored or stored_log(configuration, ticking, monitored)
     log = MonitoredLog(inner, ticking, live, History(inner, state, ticking, configuration.zone).begin)
     engine = ENGINES.load(configuration.settings.engine)()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tiltmeter.domain.severity import Severity
 
 
+RULES_IN_FORCE = "rules"
+"""Position under which the service keeps the rules that judge now."""
+
+
 class Absence(StrEnum):
     """What to do when a rule has no number: keep the state (shown as stale), alert, or take it as fine."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tiltmeter.domain.alert import AlertEvent
+from tiltmeter.domain.rule import RULES_IN_FORCE
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 SILENCED, UNSILENCED, RULE_CHANGED = "alert_silenced", "alert_unsilenced", "rule_changed"
 AUDITED = (SILENCED, UNSILENCED, RULE_CHANGED)
 
-_RULES = "rules"
 _APART = {"at"}
 """Parts of a rule that say where it stands, not what it does."""
 
@@ -48,9 +48,9 @@ def record_rules(world: World, *, by: str) -> int:
         by: the account that starts the service, which is as much as a file tells of who edited it.
     """
     now = {rule.id: _plain(rule) for rule in world.rules.rules}
-    text = world.state.watermark(_RULES)
+    text = world.state.watermark(RULES_IN_FORCE)
     with world.state.transaction():
-        world.state.set_watermark(_RULES, json.dumps(now, sort_keys=True))
+        world.state.set_watermark(RULES_IN_FORCE, json.dumps(now, sort_keys=True))
         if text is None:
             return 0
         before = json.loads(text)

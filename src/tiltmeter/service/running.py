@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from tiltmeter.alerting.routing import channels_for
 from tiltmeter.capture.outcomes import record_outcome
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.severity import Severity
+from tiltmeter.ingest.found_models import found_models, keep_found_models
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.monitors.service_health import Health
 from tiltmeter.service import heartbeat
@@ -53,9 +53,6 @@ if TYPE_CHECKING:
     from tiltmeter.domain.traffic import TrafficState
     from tiltmeter.ports import World
     from tiltmeter.store.delta import DeltaLog
-
-FOUND_MODELS = "found-models"
-"""Position under which models are kept that were found in the spool rather than configured."""
 
 STOP_SECONDS = 15.0
 HEARTBEAT = timedelta(seconds=60)
@@ -208,13 +205,13 @@ class Service:
                 log.info("model_found", model=name, baseline="learnt from the first full week")
             if found:
                 known = [name for name in models if name not in self.configuration.models]
-                world.state.set_watermark(FOUND_MODELS, json.dumps(known))
+                keep_found_models(world.state, known)
             world.state.beat("serve", world.clock.now())
             if self._stop.wait(HEARTBEAT.total_seconds() if models else 1.0):
                 return
 
     def _remember_models(self, world: World, models: dict[str, Model]) -> None:
-        for name in json.loads(world.state.watermark(FOUND_MODELS) or "[]"):
+        for name in found_models(world.state):
             models.setdefault(name, Model(name))
 
     def _thread(self, name: str, target: Callable[..., None], *arguments: object) -> None:

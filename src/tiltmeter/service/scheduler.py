@@ -101,7 +101,7 @@ class Scheduler:
             return []
         runs: list[Run] = []
         failed: dict[str, TiltmeterError] = {}
-        for model in self.world.models.values():
+        for model in list(self.world.models.values()):  # a model may be found meanwhile
             try:
                 runs.extend(self._turn_of(model, now))
             except LeaseLost:
@@ -184,7 +184,7 @@ class Scheduler:
     def lag(self, now: datetime) -> float:
         """Age in seconds of the oldest due window that is not judged."""
         oldest = 0.0
-        for model in self.world.models.values():
+        for model in list(self.world.models.values()):  # a model may be found meanwhile
             for grain, monitors in SCHEDULE.items():
                 for monitor in monitors:
                     window = next(self._due(model, monitor, grain, now), None)

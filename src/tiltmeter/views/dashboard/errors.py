@@ -15,7 +15,8 @@ from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.traffic import ERROR_ANSWERS, error_kinds_kept
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.charts import FINE_PERCENT
-from tiltmeter.views.dashboard.frame import choice, world
+from tiltmeter.views.dashboard.frame import choice
+from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.queries import Scope, remembered
 from tiltmeter.views.dashboard.rows import sample_button
 from tiltmeter.views.dashboard.traffic import SHORT_SPAN

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -12,18 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
-from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard.access import Right, admitted
+from tiltmeter.views.dashboard.installed import installation, world
 from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment, subjects
-from tiltmeter.wiring import build_world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from tiltmeter.config.load import Configuration
     from tiltmeter.domain.model import Model
     from tiltmeter.ports import World
 
@@ -68,31 +64,6 @@ _STYLE = """
 }
 </style>
 """
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Installation:
-    """What this dashboard shows."""
-
-    configuration: Configuration
-    world: World
-
-
-def installation() -> Installation:
-    """The installation named by TILTMETER_CONFIG, opened once a process, without channels and their secrets."""
-    found: Installation = _opened(os.environ.get("TILTMETER_CONFIG", ""))
-    return found
-
-
-@st.cache_resource(show_spinner="Opening the installation …")  # type: ignore[untyped-decorator]
-def _opened(given: str) -> Installation:
-    configuration = load_settings(Path(given) if given else None)
-    return Installation(configuration, build_world(configuration, with_channels=False))
-
-
-def world() -> World:
-    """What is read."""
-    return installation().world
 
 
 def plain(text: str) -> str:

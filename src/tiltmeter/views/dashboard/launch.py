@@ -16,6 +16,7 @@ _NEEDED = (
     "tiltmeter.views.dashboard.comparing",
     "tiltmeter.views.dashboard.frame",
     "tiltmeter.views.dashboard.incident_story",
+    "tiltmeter.views.dashboard.installed",
     "tiltmeter.views.dashboard.pictures",
     "tiltmeter.views.dashboard.rows",
     "tiltmeter.views.dashboard.verdict",

@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from tiltmeter.domain.errors import TiltmeterError
-from tiltmeter.views.dashboard.frame import failure, world
+from tiltmeter.views.dashboard.frame import failure
+from tiltmeter.views.dashboard.installed import world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

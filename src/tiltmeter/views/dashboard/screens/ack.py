@@ -6,7 +6,8 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import actions
-from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, installation, looks, plain
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, looks, plain
+from tiltmeter.views.dashboard.installed import installation
 
 
 def _page() -> None:

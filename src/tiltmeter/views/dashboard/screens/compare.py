@@ -16,7 +16,8 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.views.dashboard import comparing, pictures, queries
 from tiltmeter.views.dashboard.comparing import MIN_ROWS
 from tiltmeter.views.dashboard.distributions import distribution, sides
-from tiltmeter.views.dashboard.frame import ICONS, badge, choice, header, learning_note, place, plain, world
+from tiltmeter.views.dashboard.frame import ICONS, badge, choice, header, learning_note, place, plain
+from tiltmeter.views.dashboard.installed import world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

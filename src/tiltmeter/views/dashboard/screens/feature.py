@@ -13,17 +13,8 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import STEPS as PSI_STEPS
 from tiltmeter.views.dashboard import charts, comparing, pictures, queries
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC, distribution, sides
-from tiltmeter.views.dashboard.frame import (
-    COLOURS,
-    ICONS,
-    PAGES_FOLDER,
-    badge,
-    choice,
-    header,
-    learning_note,
-    plain,
-    world,
-)
+from tiltmeter.views.dashboard.frame import COLOURS, ICONS, PAGES_FOLDER, badge, choice, header, learning_note, plain
+from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.rows import sample_button
 
 if TYPE_CHECKING:

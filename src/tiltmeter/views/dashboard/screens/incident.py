@@ -13,17 +13,7 @@ from tiltmeter.domain.message import TAKEN
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import actions, charts, queries
 from tiltmeter.views.dashboard.access import Right
-from tiltmeter.views.dashboard.frame import (
-    ICONS,
-    PAGES_FOLDER,
-    badge,
-    entrance,
-    installation,
-    live,
-    place,
-    plain,
-    world,
-)
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, entrance, live, place, plain
 from tiltmeter.views.dashboard.incident_story import (
     briefing,
     members_of,
@@ -31,6 +21,7 @@ from tiltmeter.views.dashboard.incident_story import (
     shown_in,
     story_of,
 )
+from tiltmeter.views.dashboard.installed import installation, world
 from tiltmeter.views.dashboard.jobs import span_words
 
 if TYPE_CHECKING:

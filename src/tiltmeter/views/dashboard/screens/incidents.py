@@ -9,7 +9,8 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, learning_note, world
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, learning_note
+from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.jobs import span_words
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K
 from tiltmeter.views.dashboard import charts, cohorts, pictures, queries
-from tiltmeter.views.dashboard.frame import badge, header, plain, world
+from tiltmeter.views.dashboard.frame import badge, header, plain
+from tiltmeter.views.dashboard.installed import world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

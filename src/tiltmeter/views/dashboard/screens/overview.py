@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from tiltmeter.views.dashboard import cards, charts, jobs, pictures, queries, traffic
-from tiltmeter.views.dashboard.frame import PAGES_FOLDER, header, learning_note, live, world
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER, header, learning_note, live
+from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.verdict import incident_list, verdict
 
 if TYPE_CHECKING:

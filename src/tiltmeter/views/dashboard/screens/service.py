@@ -9,7 +9,8 @@ import streamlit as st
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.views.dashboard import cards, charts, errors, jobs, pictures, queries, traffic
-from tiltmeter.views.dashboard.frame import header, live, plain, world
+from tiltmeter.views.dashboard.frame import header, live, plain
+from tiltmeter.views.dashboard.installed import world
 
 if TYPE_CHECKING:
     import pandas as pd
