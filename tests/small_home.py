@@ -1,5 +1,6 @@
 """A small installation that was built by the real wiring: five days of leads, a planted new level, an open incident."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -54,7 +55,7 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
     chance = Random(7)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tiltmeter.yaml"
-    path.write_text(CONFIGURATION.format(model=f'"{model}"'), encoding="utf-8")
+    path.write_text(CONFIGURATION.format(model=json.dumps(model, ensure_ascii=False)), encoding="utf-8")
     training = [(chance.lognormvariate(4, 1), chance.choice(("web", "mail", "fair"))) for _ in range(2_000)]
     table = pa.table({size: [s for s, _ in training], "source": [s for _, s in training], "score": [0.3] * 2_000})
     pyarrow.csv.write_csv(table, folder / "training.csv")

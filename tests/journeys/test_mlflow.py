@@ -17,7 +17,8 @@ from tiltmeter.api import Baseline
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import StoreError, UsageError
 from tiltmeter.domain.window import Grain
-from tiltmeter.ingest.mlflow import Tracking, clean_names, reference_of
+from tiltmeter.ingest.mlflow import Tracking, reference_of
+from tiltmeter.ingest.mlflow_limits import clean_names
 from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.mlflow_runs import LEASE_TIME, MlflowRuns
 from tiltmeter.service.running import Service

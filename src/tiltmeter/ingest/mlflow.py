@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiltmeter.domain.errors import ConfigError, StoreError, UsageError
+from tiltmeter.ingest.mlflow_limits import (
+    batches,
+    clean_names,
+    data_name,
+    experiment_name,
+    run_key,
+    run_name,
+    tag_value,
+)
 from tiltmeter.profiling.codec import decode_baseline
 
 if TYPE_CHECKING:
@@ -29,8 +37,8 @@ CHAMPION = "champion"
 
 T = TypeVar("T")
 
-BATCH_METRICS = 1000
-"""Metrics of one request; the server refuses more."""
+RUN_KEY = "tiltmeter.key"
+"""Tag that holds a hash of what a run is about."""
 
 _LIMITS = {
     # The library's own defaults retry for minutes.
@@ -52,8 +60,8 @@ _HINTS = {
 }
 """What to do about an error that the server itself names."""
 
-_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
-_LONGEST_NAME = 200
+_PLAIN = re.compile(r"[\w\-. :/@+]+")
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,31 +192,76 @@ class Tracking:
         with self._errors(self.uri):
             return bool(self._if_there(tagged))
 
-    def find_runs(self, experiment: str, tags: Mapping[str, str]) -> list[Any]:
-        """Runs that carry all tags, the newest first.
+    def find_runs(self, experiment: str, identity: Mapping[str, str]) -> list[Any]:
+        """Runs that were started under this identity, the newest first.
 
         There may be several: a request whose answer was lost is sent again by the library, and the server did it twice.
 
+        Args:
+            experiment: that holds them.
+            identity: tags as given to `start_run`, whatever they hold.
+
         Raises:
             StoreError: the server does not answer.
         """
-        wanted = " and ".join(f"tags.`{key}` = '{_quoted(value)}'" for key, value in tags.items())
+        key = run_key(identity)
         with self._errors(self.uri):
-            return list(self._ask().search_runs([self._experiment(experiment)], wanted, max_results=10))
+            found = self._search(experiment, {RUN_KEY: key})
+            if not found:
+                found = self._earlier(experiment, identity)
+                for run in found:
+                    self._ask().set_tag(run.info.run_id, RUN_KEY, key)
+        return found
 
-    def start_run(self, experiment: str, name: str, tags: Mapping[str, str], start_ms: int) -> str:
+    def start_run(
+        self,
+        experiment: str,
+        name: str,
+        identity: Mapping[str, str],
+        start_ms: int,
+        *,
+        tags: Mapping[str, str] = _NO_TAGS,
+    ) -> str:
         """A new run; its id.
 
+        Args:
+            experiment: that holds it.
+            name: for people.
+            identity: tags that it is found by.
+            start_ms: milliseconds since 1970.
+            tags: further ones.
+
         Raises:
             StoreError: the server does not answer.
         """
+        told = {key: tag_value(value) for key, value in {**identity, **tags}.items()}
+        told[RUN_KEY] = run_key(identity)
         with self._errors(self.uri):
             run = self._ask().create_run(
-                self._experiment(experiment), start_time=start_ms, tags=dict(tags), run_name=name
+                self._experiment(experiment), start_time=start_ms, tags=told, run_name=run_name(name)
             )
         return str(run.info.run_id)
 
-    def log(self, run_id: str, numbers: Mapping[str, float], *, step: int, at_ms: int, tags: Mapping[str, str]) -> None:
+    def _earlier(self, experiment: str, identity: Mapping[str, str]) -> list[Any]:
+        """Runs of releases that gave them no key."""
+        in_filter = {key: value for key, value in identity.items() if _PLAIN.fullmatch(value)}
+        found = self._search(experiment, in_filter)
+        return [run for run in found if RUN_KEY not in run.data.tags and identity.items() <= run.data.tags.items()]
+
+    def _search(self, experiment: str, tags: Mapping[str, str]) -> list[Any]:
+        # The filter language has no parameters and no way to escape a quote: only harmless values may stand in it.
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        found: list[Any] = []
+        token: str | None = None
+        while token is None or token:
+            page = self._ask().search_runs([self._experiment(experiment)], wanted, max_results=100, page_token=token)
+            found += page
+            token = page.token or ""
+        return found
+
+    def log(
+        self, run_id: str, numbers: Mapping[str, float | None], *, step: int, at_ms: int, tags: Mapping[str, str]
+    ) -> None:
         """Numbers of one moment, in as few requests as the server takes; the tags come with the last one.
 
         Raises:
@@ -217,11 +270,17 @@ class Tracking:
         from mlflow.entities import Metric, RunTag
 
         metrics = [Metric(name, value, at_ms, step) for name, value in clean_names(numbers).items()]
-        parts = [metrics[start : start + BATCH_METRICS] for start in range(0, len(metrics), BATCH_METRICS)] or [[]]
+        told = [RunTag(key, tag_value(value)) for key, value in tags.items()]
+        parts = batches(metrics, beside=len(told))
         with self._errors(self.uri):
-            for place, part in enumerate(parts):
-                last = [RunTag(key, value) for key, value in tags.items()] if place == len(parts) - 1 else []
-                self._ask().log_batch(run_id, part, tags=last, synchronous=True)
+            for part in parts[:-1]:
+                if not self._is_there(run_id, part[0]):
+                    self._ask().log_batch(run_id, part, synchronous=True)
+            self._ask().log_batch(run_id, parts[-1], tags=told, synchronous=True)
+
+    def _is_there(self, run_id: str, metric: Any) -> bool:  # noqa: ANN401 - an mlflow Metric
+        # A try that was cut off between two batches may have brought this one: the server would keep both points.
+        return any(point.step == metric.step for point in self._ask().get_metric_history(run_id, metric.key))
 
     def upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Files of a run by their path.
@@ -250,7 +309,7 @@ class Tracking:
 
         inputs = [
             DatasetInput(
-                Dataset(data.name, data.digest, "tiltmeter", json.dumps(dict(data.source)), None,
+                Dataset(data_name(data.name), data.digest, "tiltmeter", json.dumps(dict(data.source)), None,
                         json.dumps({"num_rows": data.rows})),
                 [InputTag("mlflow.data.context", purpose)],
             )
@@ -288,8 +347,9 @@ class Tracking:
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
-            found = self._ask().get_experiment_by_name(name)
-            self._experiments[name] = found.experiment_id if found else self._ask().create_experiment(name)
+            called = experiment_name(name)
+            found = self._ask().get_experiment_by_name(called)
+            self._experiments[name] = found.experiment_id if found else self._ask().create_experiment(called)
         return self._experiments[name]
 
     def _ask(self) -> Any:  # noqa: ANN401 - an MlflowClient
@@ -305,11 +365,11 @@ class Tracking:
 
     def _if_there(self, ask: Callable[[], T]) -> T | None:
         """What the registry knows; None where it has no such model, version or alias."""
-        from mlflow.exceptions import RestException
+        from mlflow.exceptions import MlflowException
 
         try:
             return ask()
-        except RestException as error:
+        except MlflowException as error:  # the client itself refuses a name with a slash
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
@@ -326,6 +386,7 @@ class Tracking:
         except (StoreError, ConfigError):
             raise
         except Exception as error:
+            self._experiments.clear()  # one may have been deleted and made anew
             kinds = {kind.__name__ for kind in type(error).__mro__}
             if not kinds & {"MlflowException", "RequestException", "OSError", "ValueError"}:
                 raise
@@ -344,24 +405,6 @@ def without_password(text: str) -> str:
 def model_name(address: str) -> str:
     """Name of the registered model that an address means."""
     return address.removeprefix("models:/").partition("@")[0].partition("/")[0]
-
-
-def clean_names(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Finite numbers under names that MLflow takes; two names that become one are told apart by a hash."""
-    cleaned: dict[str, float] = {}
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            continue
-        short = "/".join(part.strip(" .") or "_" for part in _NOT_IN_NAMES.sub("_", name)[:_LONGEST_NAME].split("/"))
-        if short in cleaned or len(name) > _LONGEST_NAME:
-            short += "_" + blake2b(name.encode("utf-8", "replace"), digest_size=4).hexdigest()
-        cleaned[short] = value
-    return cleaned
-
-
-def _quoted(text: str) -> str:
-    # The filter language has no parameters; a quote cannot be escaped in it.
-    return text.replace("'", "_")
 
 
 def reference_of(tracking: Tracking, version: RegisteredVersion, fitted: Callable[[str], Reference]) -> Reference:

@@ -17,7 +17,7 @@ _SIDE = {
 }  # fmt: skip
 
 
-def overview(found: Period, comparison: Comparison) -> dict[str, float]:
+def overview(found: Period, comparison: Comparison) -> dict[str, float | None]:
     """The numbers that stand first: MLflow groups by the part before the slash, in order of the alphabet."""
     service = found.service_total if found.service else None
     overall = comparison.overall
@@ -33,14 +33,14 @@ def overview(found: Period, comparison: Comparison) -> dict[str, float]:
     }
     outcomes = {f"1_outcomes/{name.removeprefix('outcomes.')}": metric.value for name, metric in found.outcomes.items()}
     overview = {f"0_overview/{name}": value for name, value in numbers.items()}
-    return {name: value for name, value in (overview | outcomes).items() if value is not None}
+    return overview | outcomes
 
 
 def _drifted(found: Period) -> float | None:
     return float(len(found.against_baseline.drifted)) if found.against_baseline is not None else None
 
 
-def feature_numbers(comparison: Comparison) -> dict[str, float]:
+def feature_numbers(comparison: Comparison) -> dict[str, float | None]:
     """Drift and statistics of every feature, `group/feature`."""
     numbers: dict[str, float | None] = {}
     for name, feature in comparison.features.items():
@@ -50,7 +50,7 @@ def feature_numbers(comparison: Comparison) -> dict[str, float]:
             numbers[f"{group}/{name}"] = getattr(feature.current, field_name) if feature.current is not None else None
         pair = feature.outliers_iqr
         numbers[f"stat_outliers/{name}"] = pair.current if pair is not None else None
-    return {name: float(value) for name, value in numbers.items() if value is not None}
+    return numbers
 
 
 def _short(value: float | None) -> float | None:

@@ -26,6 +26,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, windows_between
 from tiltmeter.drawing.style import SEVERITY_MARKS
 from tiltmeter.ingest.mlflow import RunData, model_name
+from tiltmeter.monitors.effects import shortened
 from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.profiling.codec import encode_baseline
 from tiltmeter.service.mlflow_numbers import feature_numbers, feature_table, overview
@@ -242,7 +243,7 @@ class MlflowRuns:
         return compared or {"": result.comparison}
 
     def extend_series(
-        self, model: Model, window: Window, version: str, numbers: Mapping[str, float], *, said: str = ""
+        self, model: Model, window: Window, version: str, numbers: Mapping[str, float | None], *, said: str = ""
     ) -> None:
         """Add a day to the series run of a version; a day that is there already changes nothing.
 
@@ -277,7 +278,7 @@ class MlflowRuns:
                     self.tracking.delete_run(other.info.run_id)
             return longest.info.run_id, _until_ms(longest)
         self.tracking.describe(_experiment(model), _GUIDE)
-        name = f"version {version}, day by day" if version else "all rows, day by day"
+        name = f"version {shortened(version)}, day by day" if version else "all rows, day by day"
         return self.tracking.start_run(_experiment(model), name, tags, _milliseconds(window.start)), 0
 
     def _summarise(self, model: Model, window: Window, found: Period) -> bool:
@@ -292,12 +293,12 @@ class MlflowRuns:
                 self.tracking.delete_run(run.info.run_id)  # a crash left it half written
         if any(run.info.status == "FINISHED" for run in before):
             return False
-        told = tags | {
+        told = {
             "severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200],
             "mlflow.source.name": "tiltmeter", "mlflow.note.content": _verdict(found),
         }  # fmt: skip
         title = f"{_when(window, self.world)} {SEVERITY_MARKS[found.severity]} {_word(found.severity)}"
-        run_id = self.tracking.start_run(_experiment(model), title, told, _milliseconds(window.start))
+        run_id = self.tracking.start_run(_experiment(model), title, tags, _milliseconds(window.start), tags=told)
         numbers = {**overview(found, result.comparison), **feature_numbers(result.comparison)}
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
         shown = {"mlflow.loggedArtifacts": json.dumps([{"path": "features.json", "type": "table"}])}
