@@ -10,35 +10,27 @@ tried again under the same id and is another attempt. A killed process leaves it
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import shutil
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.capture.options import spool_folder
 from tiltmeter.capture.privacy import HASH_KEY, Privacy
 from tiltmeter.capture.record import micros
+from tiltmeter.capture.run_folder import next_attempt, publish, running
 from tiltmeter.capture.slot import host_name
 from tiltmeter.domain.batch_run import (
-    FAILED_MARK,
     KILLED,
-    MANIFEST_FILE,
     MANIFEST_FORMAT,
-    RUNNING_FILE,
     WRITING,
     BatchManifest,
     BatchPart,
+    BatchRun,
     RunState,
-    decode_manifest,
-    run_folder_name,
-    run_identity,
 )
 from tiltmeter.domain.errors import StoreError, UsageError
 
@@ -61,24 +53,17 @@ class BatchJob:
         self,
         folder: Path,
         *,
-        run_id: str,
-        model: str,
+        run: BatchRun,
         model_version: str,
-        job: str,
-        task_key: str,
-        attempt: int,
         source: str,
         privacy: Privacy,
         now: Callable[[], datetime],
     ) -> None:
-        self.run_id = run_id
+        self.run_id = run.run_id
         self.records_in = self.records_scored = self.records_failed = 0
         self._folder = folder
-        self._model = model
+        self._run = run
         self._model_version = model_version
-        self._job = job
-        self._task_key = task_key
-        self._attempt = attempt
         self._source = source
         self._privacy = privacy
         self._now = now
@@ -166,14 +151,14 @@ class BatchJob:
         from tiltmeter.capture.frames import constant, row_ids
 
         count = table.num_rows
-        run = f"{BATCH_FOLDER}/{run_identity(self.run_id, self._task_key, self._attempt)}"
+        run = self._run
         arrays = {
-            "event_id": row_ids(run, self._rows, count),
+            "event_id": row_ids(run.application, self._rows, count),
             "source": constant(self._source, count),
-            "model_name": constant(self._model, count),
-            "job_id": constant(self._job, count),
-            "run_id": constant(self.run_id, count),
-            "task_key": constant(self._task_key, count),
+            "model_name": constant(run.model, count),
+            "job_id": constant(run.job, count),
+            "run_id": constant(run.run_id, count),
+            "task_key": constant(run.task_key, count),
         }
         if "request_time" not in table.column_names:
             arrays["request_time"] = pa.repeat(pa.scalar(self._now(), pa.timestamp("us", tz="UTC")), count)
@@ -186,9 +171,9 @@ class BatchJob:
         """What the run wrote so far."""
         return BatchManifest(
             format=MANIFEST_FORMAT,
-            run_id=self.run_id,
-            job=self._job,
-            model=self._model,
+            run_id=self._run.run_id,
+            job=self._run.job,
+            model=self._run.model,
             host=host_name(),
             started_us=micros(self._started),
             ended_us=micros(self._now()),
@@ -200,8 +185,8 @@ class BatchJob:
             bytes_written=sum(part.bytes for part in self._parts),
             columns_ignored=tuple(self._ignored),
             parts=tuple(self._parts),
-            task_key=self._task_key,
-            attempt=self._attempt,
+            task_key=self._run.task_key,
+            attempt=self._run.attempt,
         )
 
 
@@ -227,7 +212,8 @@ def batch_job(
     Args:
         model: model name.
         job: name of the job, as in the configuration.
-        run_id: of the scheduler; a repetition with the same id changes nothing. Random by default.
+        run_id: of the scheduler; a repetition by the same model and job with the same id changes nothing. Random by
+            default.
         model_version: of every row without a version column.
         task_key: task of a job with several.
         attempt: repetition of the run, from 0. By default the one after the failed attempts that this spool knows; a
@@ -246,10 +232,11 @@ def batch_job(
     """
     if not model or not job:
         raise UsageError("a batch job needs a model and a job name")
-    run = run_id or uuid.uuid4().hex
+    run = BatchRun(model, job, run_id or uuid.uuid4().hex, task_key, attempt or 0)
     root = spool_folder(spool) / BATCH_FOLDER
-    tried = _next_attempt(root, run, task_key) if attempt is None else attempt
-    final = root / run_folder_name(run_identity(run, task_key, tried))
+    if attempt is None:
+        run = next_attempt(root, run)
+    final = root / run.folder
     folder = root / f"{final.name}{WRITING}{uuid.uuid4().hex[:8]}"
     try:
         LOCAL_FILES.make_folder(folder)
@@ -257,76 +244,19 @@ def batch_job(
         raise StoreError(f"the spool cannot be written ({error.strerror})", at=str(root), retryable=True) from error
     recorded = BatchJob(
         folder,
-        run_id=run,
-        model=model,
+        run=run,
         model_version=model_version,
-        job=job,
-        task_key=task_key,
-        attempt=tried,
         source=source,
         privacy=Privacy(drop=drop, hash=hash, truncate=truncate, key=hash_key),
         now=now,
     )
-    with _running(folder, recorded.manifest(RunState.FAILED, KILLED)):
+    with running(folder, recorded.manifest(RunState.FAILED, KILLED)):
         try:
             yield recorded
         except BaseException as error:
-            _publish(recorded.manifest(RunState.FAILED, type(error).__name__), folder, final)
+            publish(recorded.manifest(RunState.FAILED, type(error).__name__), folder, final)
             raise
-        _publish(recorded.manifest(RunState.SUCCESS, ""), folder, final)
-
-
-@contextmanager
-def _running(folder: Path, manifest: BatchManifest) -> Iterator[None]:
-    """Hold a lock while the run goes on: a shipper that gets it knows that the process was killed."""
-    try:
-        file = (folder / RUNNING_FILE).open("xb")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(msgspec.json.encode(manifest))
-        file.flush()
-    except OSError as error:
-        raise StoreError(f"the spool cannot be written ({error.strerror})", at=str(folder), retryable=True) from error
-    with file:
-        yield
-
-
-def _next_attempt(root: Path, run_id: str, task_key: str) -> int:
-    """The first attempt that did not fail before, as far as this spool knows."""
-    attempt = 0
-    while _failed(root / run_folder_name(run_identity(run_id, task_key, attempt))):
-        attempt += 1
-    return attempt
-
-
-def _failed(final: Path) -> bool:
-    if final.with_name(final.name + FAILED_MARK).exists():
-        return True  # and shipped
-    try:
-        return decode_manifest((final / MANIFEST_FILE).read_bytes()).state is RunState.FAILED
-    except (OSError, ValueError):
-        return False
-
-
-def _publish(manifest: BatchManifest, folder: Path, final: Path) -> None:
-    try:
-        with (folder / MANIFEST_FILE).open("xb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        LOCAL_FILES.sync_folder(folder)
-        if final.exists():
-            shutil.rmtree(folder)  # the run was recorded before, and the first one stands
-            return
-        (folder / RUNNING_FILE).unlink(missing_ok=True)
-        folder.rename(final)
-        LOCAL_FILES.sync_folder(final.parent)
-    except OSError as error:
-        if final.exists():  # another process with the same id was faster
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        raise StoreError(
-            f"the run cannot be kept ({error.strerror or error})", at=str(final), retryable=True
-        ) from error
+        publish(recorded.manifest(RunState.SUCCESS, ""), folder, final)
 
 
 def _hash(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Batch runs from the spool: Parquet parts behind a manifest become rows of `predictions`, the run one of `batch_runs`.
 
-`spool/batch/<run>/` appears by one rename when it is complete. (`batch/` + run id, position of the part) is the
-application transaction of a part, and the run's own row has the position after the last part; so a run that is
-repeated under the same id, or shipped by two shippers, is in the tables once.
+`spool/batch/<run>/` appears by one rename when it is complete. A commit carries (`job/<model>/<job>/<run>`, rows of the
+run that are in the table with it) as its application transaction; so a run that is repeated under the same id, shipped
+by two shippers, or in part before a crash, is in the tables once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import structlog
 
 from tiltmeter.domain.batch_run import FAILED_MARK, MANIFEST_FILE, WRITING, BatchManifest, RunState, decode_manifest
 from tiltmeter.ingest.aside import set_aside
+from tiltmeter.ingest.earlier_runs import application_of
 from tiltmeter.ingest.killed_runs import end_killed_runs, forget_marks
 from tiltmeter.ingest.live_predictions import PredictionCounts
 from tiltmeter.ingest.private import private_columns
@@ -33,12 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tiltmeter.capture.privacy import Privacy
-    from tiltmeter.domain.batch_run import BatchPart
     from tiltmeter.ingest.columns import FeatureTypes
     from tiltmeter.store.delta import DeltaLog
 
 BATCH_ROWS = 100_000
-"""Rows of one commit; a part may hold more."""
+"""Rows of one commit."""
 
 RIVAL_TRIES = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,43 +96,50 @@ class BatchShipper:
         return sorted(f for f in batch.iterdir() if WRITING not in f.name and (f / MANIFEST_FILE).is_file())
 
     def _ship_run(self, folder: Path, manifest: BatchManifest, now: datetime) -> int:
-        application = f"batch/{manifest.identity}"
+        application = application_of(manifest, self.log)
         rows = 0
-        for position, part in enumerate(manifest.parts):
-            rows += self._ship_part(folder / part.file, part, manifest, (application, position), now)
-        run = pa.Table.from_pylist([run_row(manifest, now)], schema=BATCH_RUNS.columns)
-        self.log.append(BATCH_RUNS.name, run, {application: len(manifest.parts)})
-        if manifest.state is RunState.FAILED:
-            folder.with_name(folder.name + FAILED_MARK).touch()
+        if application is not None:
+            transaction = _Transaction(application, by_rows=application == manifest.run.application)
+            committed = self.log.for_writing(PREDICTIONS.name).committed(application)
+            for part, sequence in _slices(folder, manifest, transaction):
+                if committed is None or sequence > committed:
+                    rows += self._append(part, sequence, manifest, transaction, now)
+            row = run_row(manifest, now) | {"workspace": manifest.run.workspace if transaction.by_rows else ""}
+            run = pa.Table.from_pylist([row], schema=BATCH_RUNS.columns)
+            self.log.append(BATCH_RUNS.name, run, {application: len(manifest.parts)})
+            if manifest.state is RunState.FAILED:
+                folder.with_name(folder.name + FAILED_MARK).touch()
         shutil.rmtree(folder, ignore_errors=True)
         forget_marks(folder.parent, now)
         self.counters["batch_rows_shipped"] += rows
         _log.info("job_run_seen", job=manifest.job, run=manifest.run_id, rows=rows, state=str(manifest.state))
         return rows
 
-    def _ship_part(
-        self, path: Path, part: BatchPart, manifest: BatchManifest, transaction: tuple[str, int], now: datetime
+    def _append(
+        self,
+        batches: list[pa.RecordBatch],
+        sequence: int,
+        manifest: BatchManifest,
+        transaction: _Transaction,
+        now: datetime,
     ) -> int:
-        """All rows of a part in one commit, so that its transaction says everything about it."""
+        """What of a slice is new, in one commit, so that its transaction says everything about it."""
         for _ in range(RIVAL_TRIES):
             handle = self.log.for_writing(PREDICTIONS.name)
-            if not part.rows or handle.contains(*transaction):
+            fresh = transaction.fresh(batches, sequence, handle.committed(transaction.application))
+            if not fresh:
                 return 0
             self.types.learn(handle.schema())
-            rows = pa.concat_tables(list(self._typed(path, manifest, now)), promote_options="default")
+            rows = pa.concat_tables([self._conform(batch, manifest, now) for batch in fresh], promote_options="default")
+            rows = transaction.named(rows, manifest)
             try:
-                handle.append(rows, dict([transaction]))
+                handle.append(rows, {transaction.application: sequence})
             except ConcurrentCommitError:
                 self.counters["rival_commits"] += 1
                 continue
             self.predictions.count(rows)
             return int(rows.num_rows)
         raise ConcurrentCommitError(PREDICTIONS.name, f"{RIVAL_TRIES} times in a row")
-
-    def _typed(self, path: Path, manifest: BatchManifest, now: datetime) -> Iterator[pa.Table]:
-        with pq.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS):
-                yield self._conform(batch, manifest, now)
 
     def _conform(self, batch: pa.RecordBatch, manifest: BatchManifest, now: datetime) -> pa.Table:
         """The part's columns under the table's names and types; what does not fit is rescued."""
@@ -167,6 +174,57 @@ class BatchShipper:
             if value is not None:
                 rescued.setdefault(place, {})[name.removeprefix(FEATURE_PREFIX)] = value
         return pa.nulls(len(plain), wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Transaction:
+    """How the commits of a run are numbered.
+
+    Args:
+        application: id.
+        by_rows: by the rows of the run that are in the table; else, as earlier releases did, by parts.
+    """
+
+    application: str
+    by_rows: bool
+
+    def fresh(self, batches: list[pa.RecordBatch], sequence: int, committed: int | None) -> list[pa.RecordBatch]:
+        """What is not in the table yet; with rows as numbers that may be the end of a slice."""
+        if not self.by_rows:
+            return batches if committed is None or committed < sequence else []
+        known = (committed or 0) - (sequence - sum(batch.num_rows for batch in batches))
+        found = []
+        for batch in batches:
+            if known < batch.num_rows:
+                found.append(batch.slice(max(known, 0)))
+            known -= batch.num_rows
+        return found
+
+    def named(self, rows: pa.Table, manifest: BatchManifest) -> pa.Table:
+        """The rows under ids that no other run has: those of an earlier release may be another job's as well."""
+        if not (self.by_rows and manifest.is_first_form):
+            return rows
+        place = rows.schema.get_field_index("event_id")
+        names = pc.replace_substring(
+            rows.column(place), manifest.run.first_application, self.application, max_replacements=1
+        )
+        return rows.set_column(place, "event_id", names)
+
+
+def _slices(
+    folder: Path, manifest: BatchManifest, transaction: _Transaction
+) -> Iterator[tuple[list[pa.RecordBatch], int]]:
+    """Rows of one commit each, and its sequence."""
+    rows = 0
+    for position, part in enumerate(manifest.parts):
+        with pq.ParquetFile(folder / part.file) as parquet:
+            batches = parquet.iter_batches(BATCH_ROWS)
+            if not transaction.by_rows:
+                yield list(batches), position
+                continue
+            for batch in batches:
+                rows += batch.num_rows
+                yield [batch], rows
 
 
 def _verify(folder: Path, manifest: BatchManifest) -> None:
@@ -219,7 +277,7 @@ def run_row(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
     """The run as a row of `batch_runs`."""
     started, ended = _moment(manifest.started_us), _moment(manifest.ended_us)
     return {
-        "workspace": "",
+        "workspace": manifest.run.workspace,
         "job_id": manifest.job,
         "job_name": manifest.job,
         "run_id": manifest.run_id,

@@ -23,7 +23,6 @@ from tiltmeter.domain.batch_run import (
     BatchManifest,
     BatchPart,
     decode_manifest,
-    run_folder_name,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def end_killed_runs(batch: Path) -> int:
 
 
 def _end(folder: Path, started: BatchManifest) -> None:
-    final = folder.with_name(run_folder_name(started.identity))
+    final = folder.with_name(started.folder)
     if final.exists():
         shutil.rmtree(folder, ignore_errors=True)
         return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tiltmeter.domain.batch_run import is_own_report
 from tiltmeter.domain.errors import StoreError, UsageError
 from tiltmeter.store.foreign import ForeignTable
 from tiltmeter.store.log_entries import TableFiles
@@ -225,10 +226,10 @@ class DeltaLog:
 
 def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A run that its job reported and a workspace knows as well: the workspace's row, with the job's counts."""
-    of_workspace = {(row["run_id"], row["task_key"]): row for row in rows if row["workspace"]}
+    of_workspace = {(row["run_id"], row["task_key"]): row for row in rows if not is_own_report(row["workspace"])}
     kept = []
     for row in rows:
-        known = of_workspace.get((row["run_id"], row["task_key"])) if not row["workspace"] else None
+        known = of_workspace.get((row["run_id"], row["task_key"])) if is_own_report(row["workspace"]) else None
         if known is None:
             kept.append(row)
         else:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tiltmeter.capture.batch import batch_job
-from tiltmeter.domain.batch_run import RunState, decode_manifest, run_folder_name
+from tiltmeter.domain.batch_run import BatchRun, RunState, decode_manifest
 from tiltmeter.domain.errors import UsageError
 
 COLUMNS = {
@@ -49,7 +49,7 @@ def test_a_frame_of_any_library_makes_the_same_rows(tmp_path, library):
     assert [row["f_size"] for row in rows] == [1.0, 2.0, 3.0]
     assert [row["f_plan"] for row in rows] == ["pro", None, "free"]
     assert [row["f_trial"] for row in rows] == [True, False, True]
-    assert rows[0]["event_id"] == "batch/r1-0"
+    assert rows[0]["event_id"] == "job/lead-scoring/nightly/r1-0"
     assert {row["request_time"] for row in rows} == {NOW}
     assert {(row["source"], row["model_name"], row["run_id"], row["job_id"]) for row in rows} == {
         ("batch", "lead-scoring", "r1", "nightly")
@@ -114,6 +114,37 @@ def test_a_job_that_raises_is_recorded_as_failed_with_what_it_had(tmp_path):
     assert len(tables) == 1
 
 
+def test_another_job_or_model_with_the_same_run_id_is_another_run(tmp_path):
+    run_id = "scheduled__2026-11-23T02:00:00+00:00"  # Airflow gives it to every daily DAG
+    for model, name in (("lead-scoring", "nightly"), ("churn", "churn-nightly"), ("churn", "nightly")):
+        with job(tmp_path, model=model, job=name, run_id=run_id) as run:
+            run.log(pd.DataFrame({"score": [0.1]}), score="score")
+    folders = list((tmp_path / "batch").iterdir())
+    manifests = [decode_manifest((folder / "manifest.json").read_bytes()) for folder in folders]
+    assert sorted((m.model, m.job) for m in manifests) == [
+        ("churn", "churn-nightly"),
+        ("churn", "nightly"),
+        ("lead-scoring", "nightly"),
+    ]
+    ids = {pq.read_table(f / "part-00000.parquet")["event_id"][0].as_py() for f in folders}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a/b", "c", "d"), ("a", "b/c", "d")),
+        (("a", "b", "c/x/1"), ("a", "b", "c", "x", 1)),
+        (("a", "b", "c", "1"), ("a", "b", "c", "", 1)),
+        (("a", "b-c", "d"), ("a-b", "c", "d")),
+    ],
+)
+def test_no_two_runs_have_one_name(one, other):
+    first, second = BatchRun(*one), BatchRun(*other)
+    assert first.application != second.application
+    assert first.folder != second.folder
+
+
 def test_a_run_appears_only_when_it_is_complete(tmp_path):
     with job(tmp_path, run_id="r1") as run:
         run.log(pd.DataFrame(COLUMNS), score="score")
@@ -121,12 +152,12 @@ def test_a_run_appears_only_when_it_is_complete(tmp_path):
         assert ".writing-" in writing.name
         assert not (writing / "manifest.json").exists()
     folder, _, _ = the_run(tmp_path)
-    assert folder.name == "r1"
+    assert folder.name.startswith("lead-scoring-nightly-r1-")
 
 
 @pytest.mark.parametrize("run_id", ["../../etc", "a/b", "x" * 300, "r.writing-1", ".hidden", "ü", "a\0b"])
 def test_a_run_id_cannot_leave_the_spool(tmp_path, run_id):
-    name = run_folder_name(run_id)
+    name = BatchRun("lead-scoring", "nightly", run_id).folder
     assert "/" not in name
     assert not name.startswith(".")
     with job(tmp_path, run_id=run_id) as run:

@@ -11,6 +11,7 @@ import pytest
 
 from tables import FakeClock
 from tiltmeter.capture.batch import batch_job
+from tiltmeter.domain.batch_run import BatchRun
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.batch_parts import BatchShipper
@@ -34,7 +35,8 @@ def ship(tmp_path, log):
 
 
 def record(spool, *, fail=False, **more):
-    with batch_job(model="m", job="nightly", spool=spool / "spool", now=lambda: NOW, **{"run_id": "r1", **more}) as run:
+    given = {"model": "m", "job": "nightly", "run_id": "r1", "spool": spool / "spool", "now": lambda: NOW, **more}
+    with batch_job(**given) as run:
         run.log(FRAME, score="score", entity_id="lead_id")
         if fail:
             raise ValueError("no disk")
@@ -104,7 +106,9 @@ def test_a_killed_job_is_a_failed_run_with_the_rows_it_had(tmp_path, log, ship, 
     (run,) = log.batch_runs(DAY.start)
     assert (run["result_state"], run["message"], run["records_scored"]) == ("FAILED", "the process was killed", kept)
     assert log.new_rows(Model("m"), None).count() == kept
-    assert [path.name for path in (tmp_path / "spool" / "batch").iterdir()] == ["r1.failed"]
+    assert [path.name for path in (tmp_path / "spool" / "batch").iterdir()] == [
+        f"{BatchRun('m', 'nightly', 'r1').folder}.failed"
+    ]
     record(tmp_path)
     ship()
     assert sorted(runs(log)) == [(0, "", "FAILED", kept), (1, "", "SUCCESS", 2)]
@@ -125,3 +129,16 @@ def test_of_two_processes_with_one_id_the_first_stands_and_the_other_does_not_fa
         record(tmp_path)
     ship()
     assert (runs(log), scored(log)) == ([(0, "", "SUCCESS", 2)], 2)
+
+
+def test_two_jobs_with_one_run_id_are_two_runs_with_all_their_rows(tmp_path, log, ship):
+    for model, job in (("m", "nightly"), ("churn", "churn-nightly"), ("churn", "nightly")):
+        record(tmp_path, model=model, job=job)
+    assert ship() == 9
+    assert sorted((r["job_name"], r["workspace"], r["records_scored"]) for r in log.batch_runs(DAY.start)) == [
+        ("churn-nightly", "batch_job:churn/churn-nightly", 2),
+        ("nightly", "batch_job:churn/nightly", 2),
+        ("nightly", "batch_job:m/nightly", 2),
+    ]
+    assert scored(log) == 2
+    assert log.rows(Model("churn"), DAY).count() == 4
