@@ -254,6 +254,7 @@ class Profile:
         bins_id: the bins that the counts belong to; profiles of different bins do not add.
         rows: rows of the window.
         entities: distinct entities, None where no entity id is known.
+        identified: rows with an entity id; every other row is an entity of its own.
         features: by name; a feature that is gone or retyped has no entry.
         retyped: features whose type clashes with the bins: name -> what was found.
         new_columns: columns that the bins do not know.
@@ -265,6 +266,7 @@ class Profile:
     rows: int
     features: Mapping[str, FeatureProfile]
     entities: Distinct | None = None
+    identified: int = 0
     retyped: Mapping[str, str] = field(default_factory=dict)
     new_columns: frozenset[str] = frozenset()
     converted: int | None = None
@@ -286,6 +288,7 @@ class Profile:
             rows=self.rows + other.rows,
             features=_added_features(self.features, other.features),
             entities=_union(self.entities, other.entities),
+            identified=self.identified + other.identified,
             retyped=_added_words(self.retyped, other.retyped),
             new_columns=self.new_columns | other.new_columns,
             converted=_total(self.converted, other.converted),

@@ -223,13 +223,13 @@ def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
 
 
 def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Hash and presence of each entity id; a number hashes the same as integer and as double."""
+    """Hash and presence of each entity id; a number hashes the same as integer and as double, an empty text is none."""
     array = plain(array)
     if family(array.type) == "numeric":
         column = number_column(array)
         return column.hashes if column.hashes is not None else hash_doubles(column.values), column.is_known()
     text = text_column(array)
-    return text.hashes, text.present
+    return text.hashes, text.present & (text.lengths > 0)
 
 
 def label_flags(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:

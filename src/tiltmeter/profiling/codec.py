@@ -64,6 +64,7 @@ def encode_window(profile: Profile) -> bytes:
         "converted": profile.converted,
         "labelled": profile.labelled,
         "has_entities": entities is not None,
+        "identified": profile.identified,
     }
     # The state of a text feature is a distinct set with a head of zeros: no form of its own is needed.
     held = b"" if entities is None else encode_feature(TextProfile(0, 0, 0, entities))
@@ -108,6 +109,7 @@ def decode_profile(state: bytes) -> Profile:
         rows=profile.rows,
         features=by_name,
         entities=profile.entities,
+        identified=profile.identified,
         retyped=profile.retyped,
         new_columns=profile.new_columns,
         converted=profile.converted,
@@ -182,11 +184,15 @@ def decode_baseline(content: bytes) -> Reference:
 
 
 def _window(facts: dict[str, Any], held: bytes) -> Profile:
+    entities = decode_feature(held).distinct if facts["has_entities"] else None
+    if "identified" not in facts:  # written before rows without an id were counted: no id at all, or one in every row
+        facts["identified"] = facts["rows"] if entities is not None and entities.estimate()[0] else 0
     return Profile(
         bins_id=facts["bins_id"],
         rows=facts["rows"],
         features={},
-        entities=decode_feature(held).distinct if facts["has_entities"] else None,
+        entities=entities,
+        identified=facts["identified"],
         retyped=facts["retyped"],
         new_columns=frozenset(facts["new_columns"]),
         converted=facts["converted"],

@@ -33,7 +33,7 @@ class Side:
         counts: rows per bin or per frozen level, int64.
         rows: all rows, those in no frozen level and the missing ones included.
         missing: missing rows.
-        rows_tested: rows as tests count them: distinct entities where these are known and fewer.
+        rows_tested: rows as tests count them: distinct entities, and every row without an entity id.
     """
 
     counts: np.ndarray

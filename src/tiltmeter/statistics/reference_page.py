@@ -16,10 +16,11 @@ _HEAD = """# Drift statistics
 This page is written from the declarations in `src/tiltmeter/statistics/drift/`; `tiltmeter statistics` prints the same.
 
 c and r are the shares of the window and of the reference in the B comparison cells, n and m their rows (distinct
-entities where an entity id is known and they are fewer). Bins and levels are frozen with the baseline. A cell is kept
-if the baseline has it, if it would hold five rows on the smaller side, and, for levels, if it is among the 100 largest;
-everything else, levels never seen before included, is one cell `(other)`, and missing values are a cell of their own.
-If any cell is empty on either side, half a row is added to all cells of both sides; otherwise nothing is added.
+entities where rows carry an entity id; a row without one counts by itself). Bins and levels are frozen with the
+baseline. A cell is kept if the baseline has it, if it would hold five rows on the smaller side, and, for levels, if
+it is among the 100 largest; everything else, levels never seen before included, is one cell `(other)`, and missing
+values are a cell of their own. If any cell is empty on either side, half a row is added to all cells of both sides;
+otherwise nothing is added.
 """
 
 

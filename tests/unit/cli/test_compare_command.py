@@ -227,3 +227,15 @@ def test_a_label_that_no_row_fulfils_is_questioned(compare):
 
 def test_one_feature_is_one_feature(compare):
     assert "of 1 feature ·" in compare("before.csv", "after.csv", "--features", "age").out
+
+
+def test_an_entity_column_without_ids_leaves_the_rows_to_count(compare, folder):
+    for name, by in (("lost.csv", 40), ("gone.csv", 60)):
+        rng = random.Random(by)
+        write_csv(folder / name, "größe,lead", [(rng.gauss(by, 9), "") for _ in range(ROWS)])
+    ran = compare("lost.csv", "gone.csv", "--entity", "lead", "--json")
+    assert ran.code == 0
+    assert ran.document["rows_tested"] == {"reference": ROWS, "current": ROWS}
+    size = ran.document["features"]["größe"]
+    assert (size["status"], size["severity"]) == ("ok", "critical")
+    assert size["ks_p_value"] < 1e-9

@@ -21,6 +21,7 @@ from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
 from tiltmeter.profiling.feature_layout import deflated_state, inflate, plain_state
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.kernel import Counter, profile_rows
+from tiltmeter.statistics.tested import rows_tested
 
 
 def table(rows: int, seed: int) -> pa.Table:
@@ -182,3 +183,24 @@ def test_an_hour_without_rows_is_stored_too(bins):
     back = codec.decode_profile(codec.encode_profile(empty))
     assert back.rows == 0
     assert back.features["amount"].minimum is None
+
+
+SOME_IDS = (
+    "01789cab6280806aa5a4ccbce2f8cc14252b25b314336363e314f3a414a3c494442353251da5e4fcbcb2d4a29254a0745e694e8e8e524662717c"
+    "6a5e496649666ab19255495169aa8e524e62526a4e0e424d5e6a797c727e4e696e1e504974ac8e52516a49650148beba16c8c92f070a9bd6aa43"
+    "5dc0c8583127392de5412243139b425ad201de33f652ad46ba7b9f2b9c3039abf96bdd655186c044760700f00c394e5be2c26d88822930"
+)
+NO_IDS = (
+    "01789cab6280806aa5a4ccbce2f8cc14252b25b314336363e314f3a414a3c494442353251da5e4fcbcb2d4a29254a0745e694e8e8e524662717c"
+    "6a5e496649666ab19255495169aa8e524e62526a4e0e424d5e6a797c727e4e696e1e504974ac8e52516a49650148beba16c8c92f070a9bd68a40"
+    "5dc0c8583127392de5412243131bdb1f0606a166868900ea4f30666dbbc87fb97d3b7d"
+)
+"""Five rows as an earlier version stored them: ids a, a, b, none, b, and no id at all."""
+
+
+def test_states_from_before_rows_without_an_id_were_counted_are_read():
+    some, none = (codec.decode_window(bytes.fromhex(state)) for state in (SOME_IDS, NO_IDS))
+    assert (some.rows, some.entities.estimate(), rows_tested(some)) == (5, (2, 0.0), 2)
+    assert (none.rows, none.entities.estimate(), rows_tested(none)) == (5, (0, 0.0), 5)
+    assert rows_tested(some + none) == 7
+    assert codec.encode_window(codec.decode_window(codec.encode_window(some))) == codec.encode_window(some)

@@ -326,6 +326,10 @@ def test_entities_are_counted_apart_from_rows():
     bins = fitted({"x": [1.0, 2.0], "id": ["a", "b"]}, entity="id")
     profile = profiled({"x": [1.0] * 5, "id": ["a", "a", "b", None, "b"]}, bins)
     assert profile.entities.estimate() == (2, 0.0)
+    assert profile.identified == 4
+    assert profiled({"x": [1.0] * 3, "id": pa.nulls(3)}, bins).identified == 0
+    assert profiled({"x": [1.0] * 3, "id": ["", "", "c"]}, bins).identified == 1  # an empty text names nobody
+    assert profiled({"x": [1.0] * 3}, bins).entities is None
 
 
 @pytest.mark.parametrize("encode", ["plain", "dictionary", "large", "view"])

@@ -210,7 +210,8 @@ def window_of(bins: Bins, columns: dict[str, Sequence], *, entities: Sequence | 
         bins_id=bins.bins_id,
         rows=rows,
         features={name: profile_of(bins.features[name], columns[name]) for name in columns if name in bins.features},
-        entities=None if entities is None else ExactDistinct(frozenset(entities)),
+        entities=None if entities is None else ExactDistinct(frozenset(entities) - {None}),
+        identified=0 if entities is None else sum(entity is not None for entity in entities),
         new_columns=frozenset(columns) - frozenset(bins.features),
     )
 

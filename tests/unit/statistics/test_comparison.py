@@ -181,10 +181,38 @@ def test_leads_scored_five_times_count_once():
     found = compare(reference, window)
     assert (found.n_reference, found.n_current, found.rows_current) == (400, 250, 1250)
     assert found.features["f"].psi_noise_floor == pytest.approx(9 * (1 / 400 + 1 / 250))
-    few = replace(window, entities=ExactDistinct(frozenset(range(199))))
+    few = replace(window, entities=ExactDistinct(frozenset(range(199))), identified=1250)
     assert compare(reference, few).features["f"].status is Status.TOO_FEW_ROWS
     many = replace(window, entities=ExactDistinct(frozenset(range(5000))))
     assert compare(reference, many).n_current == 1250
+
+
+def test_rows_without_an_id_count_as_entities_of_their_own():
+    values = np.random.default_rng(9).normal(size=600)
+    reference = reference_of({"f": values}, entities=[None] * 600)
+    bins = reference.bins
+    nobody = window_of(bins, {"f": values[:300] + 1.0}, entities=[None] * 300)
+    found = compare(reference, nobody)
+    assert (found.n_reference, found.n_current) == (600, 300)
+    assert found.features["f"].status is Status.OK
+    assert found.features["f"].psi_q_value < 0.01
+    some = window_of(bins, {"f": values[:300]}, entities=[*range(50)] * 2 + [None] * 200)
+    assert compare(reference, some).n_current == 250
+    assert compare(reference, some + nobody).n_current == 550
+    unknown = window_of(bins, {"f": values[:300]})  # hours of a table that had no id column yet
+    assert compare(reference, some + unknown).n_current == 550
+
+
+def test_no_row_as_tests_count_them_gives_no_p_value():
+    reference = reference_of({"f": _normal(300)}, entities=range(300))
+    window = replace(
+        window_of(reference.bins, {"f": _normal(300)}), entities=ExactDistinct(frozenset()), identified=300
+    )
+    with_none = replace(reference, profile=replace(reference.profile, entities=ExactDistinct(frozenset())))
+    feature = compare(with_none, window).features["f"]
+    assert feature.ks == pytest.approx(0.0, abs=0.2)
+    assert (feature.ks_p_value, feature.why["ks_p_value"]) == (None, "no_rows")
+    assert feature.test_q_value is None
 
 
 def test_conversion_is_that_of_the_labelled_rows():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +27,13 @@ def p_values(ks: np.ndarray, current: np.ndarray, reference: np.ndarray) -> np.n
         ks: the statistics.
         current: non-missing rows of the windows as tests count them.
         reference: of the reference likewise.
+
+    Returns:
+        In [0, 1]; NaN where no row of both sides is counted.
     """
-    return np.asarray(kolmogorov(ks * np.sqrt(current * reference / (current + reference))))
+    total = np.asarray(current + reference, np.float64)
+    rows = np.divide(current * reference, total, out=np.full(total.shape, np.nan), where=total > 0.0)
+    return np.asarray(kolmogorov(ks * np.sqrt(rows)))
 
 
 def effective(values: np.ndarray, rows: np.ndarray, tested: np.ndarray) -> np.ndarray:
@@ -52,7 +58,8 @@ def _compute_block(block: Block) -> list[Measured]:
     ks = [gap / of for gap, of in zip(widest, rows, strict=True)]
     upper = [max(gap, within) / of for gap, within, of in zip(widest, inside, rows, strict=True)]
     chances = p_values(np.array(ks), *_tested(fine.values, chosen))
-    rows_of = zip(ks, upper, chances.tolist(), strict=True)
+    known = [None if math.isnan(chance) else chance for chance in chances.tolist()]
+    rows_of = zip(ks, upper, known, strict=True)
     measured = (Measured(value, {"ks_upper": limit, "ks_p_value": chance}) for value, limit, chance in rows_of)
     return answered(block, fine.members, measured, nothing)
 
