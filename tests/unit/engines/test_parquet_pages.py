@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -247,3 +249,38 @@ def test_a_damaged_column_of_a_large_file_is_told_as_pyarrow_tells_it(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(UnreadableData, match="cannot be read as Parquet"):
         engine.profile(open_rows(path), bins)
+
+
+READS_HOSTILE_RUNS = """
+import numpy as np
+from tiltmeter.engines.local.page_values import count_present, take_codes
+
+ROWS = 1_900_000
+ALL_PRESENT = bytes([0xC0, 0xF7, 0xE7, 0x01, 0x01])  # one run of as many ones
+LONGEST = bytes([0xFF] * 8 + [0x7F])  # packed, 2^63 - 1: its eighth times 8 is -8 in 64 bits
+WRAPS_TO_NOTHING = bytes([0x81] + [0x80] * 7 + [0x40])  # packed, 2^62 + 1: 2^61 times 8 is 0
+LONGEST_OF_ONE_VALUE = bytes([0xFE] + [0xFF] * 7 + [0x7F])
+
+
+def page(levels, stream, width):
+    raw = np.frombuffer(len(levels).to_bytes(4, "little") + levels + bytes([width]) + stream, dtype=np.uint8)
+    raw.flags.writeable = False
+    return raw
+
+
+for run in (LONGEST, WRAPS_TO_NOTHING, LONGEST_OF_ONE_VALUE):
+    for stream in (run, run + bytes(40)):
+        for width in (0, 1, 32):
+            codes = np.full(ROWS, 7, dtype=np.int32)
+            assert take_codes(page(ALL_PRESENT, stream, width), (0, ROWS, 0), 2**31, codes) == -1, (stream, width)
+            assert (codes == 7).all(), (stream, width)
+        assert count_present(page(stream, bytes(9), 1), (0, ROWS, 0))[0] == -1, stream
+"""
+
+
+def test_a_run_longer_than_its_page_reads_nothing_outside_it():
+    """In a process of its own: reading outside the page ends a process, or goes on for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", READS_HOSTILE_RUNS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr[-500:]

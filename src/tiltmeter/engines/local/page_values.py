@@ -70,9 +70,9 @@ def count_present(page: np.ndarray, head: _Head) -> tuple[Integer, Integer]:
     row, found = np.int64(0), np.int64(0)
     while row < rows:
         run, at = varint(page, at, end)
-        if run < 0 or at >= end:
+        size = _run_size(run, rows - row)
+        if size < 0 or at >= end:
             return DAMAGED, 0
-        size = min((run >> 1) * 8 if run & 1 else run >> 1, rows - row)
         if run & 1:
             if at + ((size + 7) >> 3) > end:
                 return DAMAGED, 0
@@ -85,6 +85,19 @@ def count_present(page: np.ndarray, head: _Head) -> tuple[Integer, Integer]:
             at += 1
         row += size
     return found, end
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _run_size(run: Integer, left: Integer) -> Integer:
+    """Values of a run, of which so many are left at most; -1 for a run that is longer or cannot be.
+
+    The packed ones come in eights, of which the last may be padding. Eights are compared before they are multiplied:
+    of 2^60 and more the product leaves 64 bits.
+    """
+    stated = run >> 1
+    if run < 0 or stated > ((left >> 3) + 1 if run & 1 else left):
+        return DAMAGED
+    return min(stated * 8, left) if run & 1 else stated
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -114,9 +127,9 @@ def _read_codes(page: np.ndarray, at: Integer, width: Integer, codes: np.ndarray
     done, greatest = 0, np.int64(0)
     while done < codes.size:
         run, at = varint(page, at, page.size)
-        if run < 0:
+        size = _run_size(run, codes.size - done)
+        if size < 0:
             return DAMAGED
-        size = min((run >> 1) * 8 if run & 1 else run >> 1, codes.size - done)
         into = codes[done : done + size]
         if run & 1:
             if at + ((size * width + 7) >> 3) > page.size:
