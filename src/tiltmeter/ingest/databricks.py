@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,9 @@ _LONGEST_WAIT = 600.0
 _TERMINAL = {"TERMINATED", "SKIPPED", "INTERNAL_ERROR"}
 _IGNORED = {"ingest_time"}
 
+_NONSENSE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What answers of the wrong shape raise where the client, or we, take them apart; a time that ran out is an OSError."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -61,6 +65,7 @@ class JobPoller:
         jobs: Databricks job id -> name of the expected job; other jobs keep the name of the run.
         targets: name of a job -> Delta table that it writes, whose history tells how many rows.
         every: time between two polls.
+        most_runs: runs of one list at most; beyond, each expected job is asked for by itself.
     """
 
     workspace: str
@@ -70,9 +75,11 @@ class JobPoller:
     jobs: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     every: timedelta = timedelta(seconds=60)
+    most_runs: int = MOST_RUNS
     failures: int = 0
     last_poll: datetime | None = None
     _client: Any = None
+    _gone: set[int] = field(default_factory=set)
 
     def poll(self) -> int:
         """Ask once; the number of rows that are new or changed.
@@ -86,12 +93,14 @@ class JobPoller:
         with _workspace_errors(self):
             since = int((newest - OVERLAP).timestamp() * 1000)
             runs = {run.run_id: run for run in self._runs(since)}
-            for run_id in self._open_runs(known) - set(runs):
-                found = self._ask().jobs.get_run(run_id)
-                runs[run_id] = found
+            for run_id in self._open_runs(known) - set(runs) - self._gone:
+                found = self._one_run(run_id)
+                if found is not None:
+                    runs[run_id] = found
             rows = [row for run in runs.values() for row in self._rows(run, now)]
+            changed = _table_of(row for row in rows if _differs(row, known.get(_key(row))))
         self.last_poll = now
-        return self._keep(rows, known)
+        return self._keep(changed)
 
     def backfill(self, warehouse_id: str, since: datetime) -> int:
         """Runs of the system table `system.lakeflow.job_run_timeline`; the number of rows that are new.
@@ -109,7 +118,7 @@ class JobPoller:
             rows = timeline_rows(self._ask(), warehouse_id, since, workspace=self.workspace, jobs=self.jobs, now=now)
         # The table lacks durations of phases: what a poll has told is never replaced by it.
         polled = {key[:2] for key in known}
-        return self._keep([row for row in rows if (row["workspace"], row["run_id"]) not in polled], known)
+        return self._keep(_table_of(row for row in rows if (row["workspace"], row["run_id"]) not in polled))
 
     def run(self, stop: Event) -> None:
         """Poll until told to stop; after a failure wait longer, at most ten minutes."""
@@ -132,25 +141,53 @@ class JobPoller:
         return self._client
 
     def _runs(self, since_ms: int) -> Iterator[Any]:
-        for count, run in enumerate(
-            self._ask().jobs.list_runs(start_time_from=since_ms, expand_tasks=True, limit=PAGE_RUNS)
+        for place, run in enumerate(self._listed(since_ms)):
+            if place == self.most_runs:
+                _log.warning("job_runs_cut", workspace=self.workspace, limit=self.most_runs)
+                break
+            yield run
+        else:
+            return
+        # A busy workspace: the jobs that somebody waits for must not be hidden behind those of others.
+        for job_id in self.jobs:
+            yield from islice(self._listed(since_ms, int(job_id)), self.most_runs)
+
+    def _listed(self, since_ms: int, job_id: int | None = None) -> Iterator[Any]:
+        for run in self._ask().jobs.list_runs(
+            start_time_from=since_ms, expand_tasks=True, limit=PAGE_RUNS, job_id=job_id
         ):
-            if count >= MOST_RUNS:
-                _log.warning("job_runs_cut", limit=MOST_RUNS)
-                return
             # More tasks than a page holds are only in runs/get.
-            yield self._ask().jobs.get_run(run.run_id) if run.has_more else run
+            yield (self._one_run(run.run_id) or run) if run.has_more else run
+
+    def _one_run(self, run_id: int) -> Any:  # noqa: ANN401 - a run of databricks-sdk
+        """A run; None when it was deleted or may no longer be seen, which must not stop the others."""
+        from databricks.sdk.errors import InvalidParameterValue, NotFound, PermissionDenied
+
+        try:
+            return self._ask().jobs.get_run(run_id)
+        except (NotFound, PermissionDenied, InvalidParameterValue) as error:
+            self._gone.add(run_id)
+            _log.warning("job_run_gone", workspace=self.workspace, run_id=run_id, error=type(error).__name__)
+            return None
 
     def _rows(self, run: Any, now: datetime) -> list[dict[str, Any]]:  # noqa: ANN401
         rows = run_rows(run, workspace=self.workspace, jobs=self.jobs, now=now)
         target = self.targets.get(rows[0]["job_name"]) if rows else None
         if target and rows[0]["life_cycle_state"] in _TERMINAL:
-            rows[0].update(run_counts(target, rows[0]))
+            rows[0].update(self._counts(target, rows[0]))
         return rows
+
+    def _counts(self, target: str, row: Mapping[str, Any]) -> Mapping[str, int]:
+        try:
+            return run_counts(target, row)
+        except StoreError as error:
+            # The runs themselves are known; the next polls of the day ask for the counts again.
+            _log.warning("job_counts_unread", job=row["job_name"], error=str(error))
+            return {}
 
     def _known(self, since: datetime) -> dict[tuple[Any, ...], dict[str, Any]]:
         rows = self.log.stored_runs(since, self.workspace)
-        return {tuple(row[column] for column in BATCH_RUNS.key): row for row in rows}
+        return {_key(row): row for row in rows}
 
     def _open_runs(self, known: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> set[int]:
         return {
@@ -159,11 +196,10 @@ class JobPoller:
             if row["life_cycle_state"] not in _TERMINAL and not row["task_key"] and str(row["run_id"]).isdigit()
         }
 
-    def _keep(self, rows: Iterable[dict[str, Any]], known: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> int:
-        changed = [row for row in rows if _differs(row, known.get(tuple(row[c] for c in BATCH_RUNS.key)))]
-        if changed:
-            self.log.append(BATCH_RUNS.name, pa.Table.from_pylist(changed, schema=BATCH_RUNS.columns))
-        return len(changed)
+    def _keep(self, changed: pa.Table) -> int:
+        if changed.num_rows:
+            self.log.append(BATCH_RUNS.name, changed)
+        return int(changed.num_rows)
 
 
 class _workspace_errors:  # noqa: N801 - reads as what it does: `with _workspace_errors(...)`
@@ -183,8 +219,7 @@ class _workspace_errors:  # noqa: N801 - reads as what it does: `with _workspace
         """
         from databricks.sdk.errors.base import DatabricksError
 
-        # Answers of the wrong shape surface as these in the client's own parsing.
-        expected = (DatabricksError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError)
+        expected = (DatabricksError, *_NONSENSE)
         if isinstance(error, expected) and not isinstance(error, StoreError):
             self._poller._client = None  # noqa: SLF001 - its own error handling
             text = (str(error).splitlines() or [""])[0][:200]
@@ -251,6 +286,14 @@ def connect(host: str, token: str, *, retry_seconds: int = RETRY_SECONDS, http_s
             http_timeout_seconds=http_seconds,
         )
     )
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[column] for column in BATCH_RUNS.key)
+
+
+def _table_of(rows: Iterable[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=BATCH_RUNS.columns)
 
 
 def _differs(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MS = 4_102_444_800_000  # 2100-01-01
 _MESSAGE = 1_000
+_RESULTS = {
+    "SUCCESS": "SUCCESS",
+    "SUCCESS_WITH_FAILURES": "SUCCESS_WITH_FAILURES",
+    "CANCELED": "CANCELED",
+    "USER_CANCELED": "CANCELED",
+    "SKIPPED": None,
+}
+"""Result of a run by its termination code; every other code tells of a failure."""
 _PHASES = ("setup", "execution", "cleanup", "queue")
 
 
@@ -33,13 +41,13 @@ def run_rows(run: Any, *, workspace: str, jobs: Mapping[str, str], now: datetime
     shared = {
         "workspace": workspace,
         "job_id": job_id,
-        "job_name": jobs.get(job_id or "", run.run_name or job_id or ""),
+        "job_name": _text(jobs.get(job_id or "", run.run_name or job_id or "")),
         "run_id": str(run.run_id),
         "trigger": _word(run.trigger),
         "ingest_time": now,
     }
     tasks = list(run.tasks or ())
-    whole = shared | _facts(run, start) | {"task_key": "", "url": run.run_page_url}
+    whole = shared | _facts(run, start) | {"task_key": "", "url": _word(run.run_page_url)}
     # A job with several tasks tells its phases on the tasks alone; the run has only its whole duration.
     for phase in _PHASES:
         if not whole[f"{phase}_ms"]:
@@ -69,7 +77,7 @@ def _facts(part: Any, start: datetime) -> dict[str, Any]:  # noqa: ANN401 - a ru
         "result_state": result,
         "life_cycle_state": life,
         "termination_code": code,
-        "message": message[:_MESSAGE] if message else None,
+        "message": _text(message)[:_MESSAGE] if message else None,
     }
 
 
@@ -84,7 +92,7 @@ def _states(part: Any) -> tuple[str | None, str | None, str | None, str | None]:
     if result is None and life == "INTERNAL_ERROR":
         result = "INTERNAL_ERROR"
     if result is None and life == "TERMINATED" and code is not None:
-        result = {"SUCCESS": "SUCCESS", "CANCELED": "CANCELED", "USER_CANCELED": "CANCELED"}.get(code, "FAILED")
+        result = _RESULTS.get(code, "FAILED")
     return life, result, code, message
 
 
@@ -96,8 +104,13 @@ def moment(milliseconds: Any) -> datetime | None:  # noqa: ANN401 - what an API 
 
 
 def _whole(value: Any) -> int | None:  # noqa: ANN401 - what an API sent
-    return int(value) if isinstance(value, int | float) else None
+    return int(value) if isinstance(value, int | float) and abs(value) < _LATEST_MS else None
 
 
 def _word(value: Any) -> str | None:  # noqa: ANN401 - an enum of the client, or text it does not know
-    return None if value is None else str(getattr(value, "value", value))
+    return None if value is None else _text(getattr(value, "value", value))
+
+
+def _text(value: object) -> str:
+    """Text that any table takes: half a surrogate pair has no bytes."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 QUERY = """
 SELECT job_id, run_id, MIN(period_start_time) AS start_time, MAX(period_end_time) AS end_time,
-       MAX(result_state) AS result_state, MAX(termination_code) AS termination_code,
+       MAX_BY(result_state, period_end_time) AS result_state,
+       MAX_BY(termination_code, period_end_time) AS termination_code,
        MAX(run_name) AS run_name, MAX(trigger_type) AS trigger_type
 FROM system.lakeflow.job_run_timeline
 WHERE workspace_id = :workspace_id AND period_start_time >= :since

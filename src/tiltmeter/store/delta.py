@@ -7,6 +7,7 @@ by increments, opened anew every hour.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,7 +26,6 @@ from tiltmeter.store.traffic import states_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
     from pathlib import Path
 
     from tiltmeter.domain.model import Model
@@ -39,6 +39,8 @@ RIVAL_TRIES = 20
 
 _CORRECTIONS = ["recorded_time", "ingest_time", "position"]
 """By which a later row of an outcome beats an earlier one."""
+
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 _REPORTED = ("records_in", "records_scored", "records_failed", "bytes_written")
 
@@ -193,7 +195,7 @@ class DeltaLog:
         if snap is None:
             return []
         equal = {} if workspace is None else {"workspace": workspace}
-        wanted = RowFilter(equal, span=("start_time", since, since.replace(year=9999)))
+        wanted = RowFilter(equal, span=("start_time", since, _END_OF_TIME))
         rows = _read(snap.rows(wanted), BATCH_RUNS.columns)
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in rows.sort_by("ingest_time").to_pylist():

@@ -40,6 +40,7 @@ class DatabricksServer:
     Args:
         token: the one that is accepted.
         runs: runs as `jobs/runs/get` answers them, newest first.
+        refused: run ids that `runs/get` refuses to show.
         page: runs of one page.
         faults: answers given first, one a request.
         statements: answers of the SQL API, in order; the first to `execute_statement`.
@@ -47,6 +48,7 @@ class DatabricksServer:
 
     token: str = "dapi-test"  # noqa: S105 - of a server that exists in tests alone
     runs: list[dict[str, Any]] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
     page: int = 3
     faults: deque[DatabricksFault] = field(default_factory=deque)
     statements: deque[dict[str, Any]] = field(default_factory=deque)
@@ -75,6 +77,8 @@ class DatabricksServer:
         """Status and body of one request."""
         if path.endswith("/jobs/runs/list"):
             return 200, self._page(query)
+        if path.endswith("/jobs/runs/get") and query.get("run_id") in self.refused:
+            return 403, {"error_code": "PERMISSION_DENIED", "message": "no view right"}
         if path.endswith("/jobs/runs/get"):
             found = next((run for run in self.runs if str(run["run_id"]) == query.get("run_id")), None)
             return (200, found) if found else (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
@@ -86,7 +90,8 @@ class DatabricksServer:
 
     def _page(self, query: dict[str, str]) -> dict[str, Any]:
         since = int(query.get("start_time_from", 0))
-        wanted = [run for run in self.runs if run.get("start_time", 0) >= since]
+        job = query.get("job_id")
+        wanted = [run for run in self.runs if run.get("start_time", 0) >= since and job in (None, str(run["job_id"]))]
         start = int(query.get("page_token") or 0)
         part = [self._cut(run) for run in wanted[start : start + self.page]]
         more = start + self.page < len(wanted)

@@ -116,6 +116,77 @@ def test_a_run_is_followed_until_it_ends_even_beyond_a_day(server, poller, log, 
     assert states == {"1": "FAILED", "2": "SUCCESS"}
 
 
+@pytest.mark.parametrize("how", ["deleted", "refused"])
+def test_a_run_that_is_gone_stops_no_other(server, poller, log, clock, how):
+    server.runs = [run(1, hours_ago=1, state="RUNNING", result=None)]
+    poller.poll()
+    clock.pass_(3 * 86_400)
+    server.runs = [run(2, hours_ago=-71), *(server.runs if how == "refused" else [])]
+    server.refused = {"1"} if how == "refused" else set()
+    assert [poller.poll(), poller.poll()] == [1, 0]
+    asked = len(server.requests)
+    assert poller.poll() == 0
+    assert [path for path, _ in server.requests[asked:] if path.endswith("runs/get")] == []
+    assert {row["run_id"] for row in known(log)} == {"1", "2"}
+
+
+def test_runs_of_expected_jobs_are_found_behind_many_others(server, log, clock):
+    server.runs = [run(n, job_id=5) for n in range(2, 30)] + [run(1)]
+    busy = JobPoller(
+        workspace="w", connect=lambda: connect(server.address, server.token), log=log, clock=clock,
+        jobs={"8871": "nightly"}, most_runs=10,
+    )  # fmt: skip
+    assert busy.poll() == 11
+    assert [row["run_id"] for row in known(log) if row["job_name"] == "nightly"] == ["1"]
+
+
+def test_a_table_that_cannot_be_read_costs_the_counts_alone(server, log, clock, tmp_path):
+    broken = tmp_path / "scores" / "_delta_log"
+    broken.mkdir(parents=True)
+    (broken / f"{0:020}.json").write_text("no json")
+    server.runs = [run(1)]
+    poller = JobPoller(
+        workspace="w", connect=lambda: connect(server.address, server.token), log=log, clock=clock,
+        jobs={"8871": "nightly"}, targets={"nightly": str(broken.parent)},
+    )  # fmt: skip
+    assert poller.poll() == 1
+    (row,) = known(log)
+    assert (row["result_state"], row["records_scored"]) == ("SUCCESS", None)
+
+
+def test_absurd_fields_are_stored_as_nothing_or_as_text(server, poller, log):
+    server.runs = [run(1, run_name="half \ud800", run_page_url=7, setup_duration=10**30, job_id=12)]
+    assert poller.poll() == 1
+    (row,) = known(log)
+    assert (row["job_name"], row["url"], row["setup_ms"]) == ("half ?", "7", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES"), ("SKIPPED", None), ("DRIVER_ERROR", "FAILED")],
+)
+def test_a_newer_status_that_is_no_failure_is_none(server, poller, log, code, expected):
+    only_status = run(1) | {"status": {"state": "TERMINATED", "termination_details": {"code": code}}}
+    del only_status["state"]
+    server.runs = [only_status]
+    poller.poll()
+    (row,) = known(log)
+    assert row["result_state"] == expected
+
+
+def test_runs_are_known_on_a_leap_day(log):
+    assert log.batch_runs(datetime(2028, 2, 29, tzinfo=UTC)) == []
+    import pyarrow as pa
+
+    from tiltmeter.store.schema import BATCH_RUNS
+
+    started = datetime(2028, 3, 1, tzinfo=UTC)
+    row = {"workspace": "w", "job_name": "n", "run_id": "1", "attempt": 0, "task_key": "", "start_time": started,
+           "start_date": started.date(), "ingest_time": started}  # fmt: skip
+    log.append("batch_runs", pa.Table.from_pylist([row], schema=BATCH_RUNS.columns))
+    assert len(log.batch_runs(datetime(2028, 2, 29, tzinfo=UTC))) == 1
+
+
 def test_tasks_are_rows_and_their_phases_make_those_of_the_run(server, poller, log):
     whole = run(1, setup_duration=0, execution_duration=0, cleanup_duration=0, tasks=[task("load"), task("score")])
     server.runs = [whole]
