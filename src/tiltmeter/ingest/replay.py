@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tiltmeter.ports import Rows
 
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+KEPT_BYTES = 64 * 2**20
+"""Files that are kept open between two looks: a CSV file lies in memory as long as it is."""
 
 _log = structlog.get_logger(__name__)
 
@@ -80,12 +83,15 @@ class FolderSource:
         source: where they lie and which columns play which part.
         ledger: file that remembers what was seen.
         files: finds and reads.
+        kept_bytes: of files that are kept open.
     """
 
     source: TableSource
     ledger: Path
     files: Files
+    kept_bytes: int = KEPT_BYTES
     _opened: dict[str, tuple[tuple[int, int], Rows]] = field(default_factory=dict)
+    _schemas: dict[str, tuple[tuple[int, int], pa.Schema]] = field(default_factory=dict)
     _refused: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
@@ -178,7 +184,7 @@ class FolderSource:
         if self._refused.get(path) == state:
             return None
         try:
-            rows = self._open(path, state)
+            rows = self.open(path, state)
             self._check_columns(rows)
             span = span_of(rows, self.time)
         except (DataError, UsageError, OSError, pa.ArrowException) as error:
@@ -200,16 +206,31 @@ class FolderSource:
     def _root(self) -> Path:
         return Path(self.source.table)
 
-    def _open(self, path: str, state: tuple[int, int]) -> Rows:
-        kept = self._opened.get(path)
+    def open(self, path: str, state: tuple[int, int]) -> Rows:
+        """Rows of a file, which is taken up anew where it changed or too many were looked at meanwhile."""
+        kept = self._opened.pop(path, None)
         if kept is None or kept[0] != state:
-            kept = self._opened[path] = (state, self.files.rows(self._root, self._root / path))
+            kept = (state, self.files.rows(self._root, self._root / path))
+        self._opened[path] = kept
+        while len(self._opened) > 1 and sum(size for (size, _), _ in self._opened.values()) > self.kept_bytes:
+            del self._opened[next(iter(self._opened))]
         return kept[1]
+
+    def schema_of(self, path: str, state: tuple[int, int]) -> pa.Schema:
+        """Schema of a file."""
+        known = self._schemas.get(path)
+        if known is None or known[0] != state:
+            known = self._schemas[path] = (state, self.open(path, state).schema)
+        return known[1]
 
     def _read(self) -> list[SeenFile]:
         if not self.ledger.exists():
             return []
-        lines = self.ledger.read_bytes().splitlines()
+        held = self.ledger.read_bytes()
+        whole = held.rfind(b"\n") + 1
+        if whole < len(held):
+            os.truncate(self.ledger, whole)  # somebody was killed over its last line: those files are new once more
+        lines = held[:whole].splitlines()
         try:
             return [msgspec.json.decode(line, type=SeenFile) for line in lines if line]
         except msgspec.DecodeError as error:
@@ -233,8 +254,24 @@ class FolderSource:
     ) -> ChosenRows:
         column = self.source.columns.get("prediction")
         wanted = RowFilter(dict(filters or {}), (column,) if column else (), span)
-        opened = tuple(self._open(file.path, file.state) for file in files)
-        return ChosenRows(self.source.table, version, opened, wanted)
+        rows = tuple(_OneFile(self, file.path, file.state) for file in files)
+        return ChosenRows(self.source.table, version, rows, wanted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _OneFile:
+    """Rows of one file, opened when they are asked for: a folder may hold more than memory does."""
+
+    source: FolderSource
+    path: str
+    state: tuple[int, int]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.source.schema_of(self.path, self.state)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return self.source.open(self.path, self.state).batches(columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,7 +287,7 @@ class ChosenRows:
 
     name: str
     version: int | None
-    files: tuple[Rows, ...]
+    files: tuple[_OneFile, ...]
     wanted: RowFilter
 
     @property

@@ -131,6 +131,8 @@ class ForeignTable:
                 files += written
                 is_rewritten |= changed
         except StoreError as error:
+            if error.retryable:  # the entry is there: to read the whole table anew might lose what it forgot since
+                raise
             what = f"the log no longer tells what came after version {since}"
             raise RowsRewritten(what, at=self.source.table, version=snap.version, span=None) from error
         if is_rewritten and files:

@@ -122,7 +122,7 @@ class TableFiles:
         """Actions of one version.
 
         Raises:
-            StoreError: the entry is missing, empty or garbled.
+            StoreError: the entry is missing, empty or garbled; retryable where it could not be read just now.
         """
         path = f"_delta_log/{version:020d}.json"
         try:
@@ -132,8 +132,13 @@ class TableFiles:
                 with self.filesystem().open_input_stream(path) as stream:
                     text = stream.read()
             actions = [json.loads(line) for line in text.decode().splitlines() if line.strip()]
-        except (OSError, DeltaError, ValueError) as error:
+        except FileNotFoundError as error:
+            raise _damaged(self.root, version, "is gone") from error
+        except ValueError as error:
             raise _damaged(self.root, version, "cannot be read") from error
+        except (OSError, DeltaError) as error:
+            what = f"log entry {version} of the table cannot be read now ({error})"
+            raise StoreError(what, at=self.root, retryable=True) from error
         # An entry that holds nothing opens as a version without files: the rows would silently be gone.
         if not actions or not all(isinstance(action, dict) for action in actions):
             raise _damaged(self.root, version, "is empty")

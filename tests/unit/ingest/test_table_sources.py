@@ -1,5 +1,6 @@
 """A table or folder of somebody else: followed by version, changes in place counted once, never written."""
 
+import weakref
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -10,9 +11,11 @@ from deltalake import DeltaTable, write_deltalake
 
 from tables import FakeClock
 from tiltmeter.config.load import load_settings
-from tiltmeter.domain.errors import RowsRewritten, TiltmeterError
+from tiltmeter.domain.errors import RowsRewritten, StoreError, TiltmeterError
 from tiltmeter.domain.model import Model, TableSource
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.engines.local.sources import data_files, rows_of_file
+from tiltmeter.ingest.replay import Files, FolderSource
 from tiltmeter.pipeline import observe
 from tiltmeter.profiling.codec import encode_profile
 from tiltmeter.store.delta import DeltaLog
@@ -311,3 +314,60 @@ def test_a_single_file_is_a_source_too(tmp_path, worlds):
     pa.csv.write_csv(scores(0, 301), tmp_path / "scores.csv")
     with pytest.raises(RowsRewritten):
         world.log.new_rows(model, 1)
+
+
+def test_an_entry_that_cannot_be_read_just_now_costs_nothing_that_was_counted(table, tmp_path, worlds):
+    world, model = installation(tmp_path, table)
+    worlds.append(world)
+    observe(model, world)
+    write_deltalake(table, scores(5), mode="append")
+    DeltaTable(table).create_checkpoint()
+    write_deltalake(table, scores(6), mode="append")
+    entry = table / "_delta_log" / f"{5:020d}.json"
+    held = entry.read_bytes()
+    entry.unlink()
+    entry.mkdir()  # reading it fails, and not because it is gone
+    with pytest.raises(StoreError, match="cannot be read now") as told:
+        observe(model, world)
+    assert told.value.retryable
+    entry.rmdir()
+    entry.write_bytes(held)
+    assert len(observe(model, world).hours) == 48
+    assert encode_profile(seen(world, model)) == encode_profile(from_scratch(tmp_path, table, worlds))
+
+
+def test_a_ledger_line_that_was_cut_off_is_written_again(tmp_path, worlds):
+    folder = tmp_path / "files"
+    for day in range(3):
+        write("csv", folder, day, scores(day))
+        world, model = installation(tmp_path, folder)
+        worlds.append(world)
+        observe(model, world)
+    (ledger,) = (tmp_path / "home" / "sources").glob("*.jsonl")
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+    observe(model, world)
+    assert seen(world, model).rows == 900
+    assert len(ledger.read_bytes().splitlines()) == 3
+
+
+def test_a_folder_larger_than_memory_is_read_file_by_file(tmp_path):
+    folder = tmp_path / "files"
+    for day in range(6):
+        write("csv", folder, day, scores(day))
+    alive = weakref.WeakSet()
+    most = 0
+
+    def rows(root, path):
+        opened = rows_of_file(root, path)
+        alive.add(opened)
+        return opened
+
+    model = Model("m", source=TableSource(str(folder), columns=COLUMNS))
+    source = FolderSource.of(model, tmp_path, Files(data_files, rows))
+    source.kept_bytes = 1
+    counted = 0
+    for batch in source.new_rows(None).batches(["size"]):
+        counted += batch.num_rows
+        most = max(most, len(alive))
+    assert (counted, most) == (1_800, 1)
+    assert source.rows(Window(START, START + timedelta(days=2), Grain.LIVE)).count() == 600
