@@ -468,6 +468,10 @@ class StateStore(MetricStore, Protocol):
         """Take or renew; None while another holder's lease has not expired."""
         ...
 
+    def is_leased(self, name: str, *, now: datetime) -> bool:
+        """Whether somebody holds a lease of this name."""
+        ...
+
     def release_lease(self, lease: Lease) -> None:
         """Give it back early."""
         ...

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Body, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.service.signed_posts import BadSignatureError
 
 if TYPE_CHECKING:
@@ -61,16 +60,14 @@ def outcome_routes(record: Callable[[list[dict[str, Any]]], int], posts: SignedP
         if posts is None:
             return {"accepted": record(told)}
         try:
-            lease = posts.accept({key.lower(): value for key, value in request.headers.items()}, sent)
+            post = posts.checked({key.lower(): value for key, value in request.headers.items()}, sent)
         except BadSignatureError as error:
             raise HTTPException(401, str(error)) from error
-        if lease is None:
+        if posts.is_kept(post):
             return {"accepted": 0}
-        try:
-            return {"accepted": record(told)}
-        except TiltmeterError:
-            posts.give_back(lease)
-            raise
+        accepted = record(told)
+        posts.mark_kept(post)
+        return {"accepted": accepted}
 
     return router
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiltmeter.config.load import Configuration
-    from tiltmeter.ports import Clock, Lease, StateStore
+    from tiltmeter.ports import Clock, StateStore
 
 TOLERANCE = timedelta(minutes=5)
 """How far the sender's clock and a slow network may be off."""
 
 POST_LEASE = f"{ONE_TIME_LEASES}outcomes:"
-"""Leases of posts that were accepted; they run out when their signature has become too old to be sent again."""
+"""Leases of posts whose outcomes are kept; they run out when their signature has become too old to be sent again."""
 
 _MOST_ID = 200
 _SECONDS = re.compile(r"[0-9]{1,12}")
@@ -45,7 +45,7 @@ class SignedPosts:
 
     Args:
         key: of the HMAC.
-        state: remembers which posts were accepted, for every process that answers.
+        state: remembers which posts are kept, for every process that answers.
         clock: time.
     """
 
@@ -53,15 +53,15 @@ class SignedPosts:
     state: StateStore
     clock: Clock
 
-    def accept(self, headers: Mapping[str, str], body: bytes) -> Lease | None:
-        """Check a post and take its id.
+    def checked(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Who sent it, and that it is fresh.
 
         Args:
             headers: lower-case names.
             body: as received.
 
         Returns:
-            What `give_back` needs when the post could not be kept after all; None for a repeated one.
+            Name under which the post is remembered.
 
         Raises:
             BadSignatureError: unsigned, wrongly signed, or signed too long ago.
@@ -76,16 +76,24 @@ class SignedPosts:
         matches = [hmac.compare_digest(own, one.encode()) for one in given]
         if not any(matches) or len(post) > _MOST_ID or not _SECONDS.fullmatch(stamp):
             raise BadSignatureError("the signature is wrong")
-        now = self.clock.now()
-        if abs(now.timestamp() - int(stamp)) > TOLERANCE.total_seconds():
+        if abs(self.clock.now().timestamp() - int(stamp)) > TOLERANCE.total_seconds():
             raise BadSignatureError("the signature is too old, or the clocks differ by more than five minutes")
-        name = POST_LEASE + hashlib.blake2b(post.encode(), digest_size=16).hexdigest()
-        # A stamp may lie ahead by the tolerance and stay valid as long after it.
-        return self.state.take_lease(name, uuid.uuid4().hex, now=now, ttl=2 * TOLERANCE + timedelta(seconds=1))
+        return POST_LEASE + hashlib.blake2b(post.encode(), digest_size=16).hexdigest()
 
-    def give_back(self, lease: Lease) -> None:
-        """The post was not kept: it may come again."""
-        self.state.release_lease(lease)
+    def is_kept(self, post: str) -> bool:
+        """Whether everything of this post is in the spool already."""
+        return self.state.is_leased(post, now=self.clock.now())
+
+    def mark_kept(self, post: str) -> None:
+        """Everything of this post is in the spool.
+
+        Never earlier: a mark that outlives a killed process would have its outcomes taken for kept when they come again.
+        Whoever delivers it at the same moment, or after a kill before this mark, spools the same outcomes once more
+        under the same keys, which changes nothing.
+        """
+        # A stamp may lie ahead by the tolerance and stay valid as long after it.
+        ttl = 2 * TOLERANCE + timedelta(seconds=1)
+        self.state.take_lease(post, uuid.uuid4().hex, now=self.clock.now(), ttl=ttl)
 
 
 def signed_posts_of(configuration: Configuration, state: StateStore, clock: Clock) -> SignedPosts | None:

@@ -76,6 +76,12 @@ def take_lease(connection: Connection, name: str, holder: str, *, now: datetime,
     return Lease(name, holder, fencing, until)
 
 
+def is_leased(connection: Connection, name: str, now: datetime) -> bool:
+    """Whether a lease of this name has not run out."""
+    until = connection.execute(select(LEASES.c.expires_at).where(LEASES.c.name == name)).scalar_one_or_none()
+    return until is not None and until > to_micros(now)
+
+
 def holds_lease(connection: Connection, lease: Lease) -> bool:
     """Whether nobody took the lease since; locks its row until the end of the transaction."""
     row = connection.execute(select(LEASES).where(LEASES.c.name == lease.name).with_for_update()).one_or_none()

@@ -238,6 +238,11 @@ class SqlStateStore:
         with self._database.write() as connection:
             return positions.take_lease(connection, name, holder, now=now, ttl=ttl)
 
+    def is_leased(self, name: str, *, now: datetime) -> bool:
+        """Whether somebody holds a lease."""
+        with self._database.read() as connection:
+            return positions.is_leased(connection, name, now)
+
     def release_lease(self, lease: Lease) -> None:
         """Give a lease back early."""
         with self._database.write() as connection:

@@ -25,11 +25,16 @@ BODY = json.dumps([{"entity_id": "lead-1", "converted": True, "at": NOW.isoforma
 
 class Spool:
     def __init__(self):
-        self.kept, self.is_full = [], False
+        self.kept, self.is_full, self.breaks_at, self.error, self.meanwhile = [], False, 0, RuntimeError, None
 
     def put(self, outcome):
         if self.is_full:
             raise StoreError("the spool is full", retryable=True)
+        if self.breaks_at and len(self.kept) + 1 == self.breaks_at:
+            raise self.error
+        if self.meanwhile is not None:
+            other, self.meanwhile = self.meanwhile, None
+            other()
         self.kept.append(outcome)
 
 
@@ -125,6 +130,27 @@ def test_a_post_that_could_not_be_kept_may_come_again(client, spool):
     assert post(client, signed()).status_code == 503
     spool.is_full = False
     assert post(client, signed()).json() == {"accepted": 1}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_a_post_that_an_error_of_ours_cut_short_may_come_again(error, client, spool):
+    body = json.dumps([{"entity_id": f"lead-{n}", "converted": True, "at": NOW.isoformat()} for n in range(3)]).encode()
+    spool.breaks_at, spool.error = 2, error
+    with pytest.raises(error):
+        post(client, signed(body), body)
+    assert [outcome["entity_id"] for outcome in spool.kept] == ["lead-0"]
+    spool.breaks_at = 0
+    assert post(client, signed(body), body).json() == {"accepted": 3}
+    assert {outcome["entity_id"] for outcome in spool.kept} == {"lead-0", "lead-1", "lead-2"}
+
+
+def test_two_deliveries_at_once_are_both_answered_by_what_is_kept(client, spool):
+    answers = []
+    spool.meanwhile = lambda: answers.append(post(client, signed()).json())
+    answers.append(post(client, signed()).json())
+    assert answers == [{"accepted": 1}, {"accepted": 1}]  # each had spooled it before it answered
+    assert spool.kept[0] == spool.kept[1]
+    assert post(client, signed()).json() == {"accepted": 0}
 
 
 def test_a_key_for_outcomes_is_asked_for_besides(state, clock, spool):
