@@ -1,4 +1,4 @@
-"""A real `tiltmeter serve` that is killed while it takes an outcome post: the post comes again, and nothing is missing."""
+"""A real `tiltmeter serve` that is killed while it takes an outcome post: it comes again, and nothing is missing."""
 
 import base64
 import hashlib

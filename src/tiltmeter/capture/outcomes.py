@@ -24,7 +24,7 @@ def record_outcome(
     revenue: float | None = None,
     at: datetime | None = None,
     model: str | None = None,
-    outcome_id: str | None = None,
+    outcome_id: str | int | None = None,
     currency: str | None = None,
     label: str | None = None,
     kind: str = CONVERSION,
@@ -35,12 +35,12 @@ def record_outcome(
 
     Args:
         entity_id: id of the lead, as the predictions have it.
-        converted: whether the lead became a customer.
-        revenue: what it brought.
-        at: when it happened, with a time zone; now by default.
+        converted: whether the lead became a customer; 0 and 1 are taken for it.
+        revenue: what it brought, up to 1e15; a refund is negative.
+        at: when it happened, with a time zone, from 1970 until before 2100; now by default.
         model: only for this model; by default for every model that scored the lead.
         outcome_id: key of the source; by default a hash of model, lead and kind.
-        currency: ISO 4217 code; the configured one by default.
+        currency: ISO 4217 code of three letters; the configured one by default.
         label: any further word.
         kind: keeps outcomes of different kinds of one lead apart.
         spool: folder; by default `$TILTMETER_SPOOL`, else `./tiltmeter-home/spool`.
@@ -50,13 +50,13 @@ def record_outcome(
         The outcome id.
 
     Raises:
-        UsageError: a value makes no sense, or the time has no zone.
+        UsageError: a value makes no sense, or the time has no zone; nothing was kept.
         StoreError: the spool did not take it (retryable).
     """
     now = datetime.now(UTC)
     outcome = checked_outcome(
         entity_id=entity_id,
-        time=at or now,
+        time=now if at is None else at,
         outcome_id=outcome_id,
         model=model,
         converted=converted,

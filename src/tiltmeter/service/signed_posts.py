@@ -87,9 +87,9 @@ class SignedPosts:
     def mark_kept(self, post: str) -> None:
         """Everything of this post is in the spool.
 
-        Never earlier: a mark that outlives a killed process would have its outcomes taken for kept when they come again.
-        Whoever delivers it at the same moment, or after a kill before this mark, spools the same outcomes once more
-        under the same keys, which changes nothing.
+        Never earlier: a mark that outlives a killed process would have its outcomes taken for kept when they come
+        again. Whoever delivers it at the same moment, or after a kill before this mark, spools the same outcomes once
+        more under the same keys, which changes nothing.
         """
         # A stamp may lie ahead by the tolerance and stay valid as long after it.
         ttl = 2 * TOLERANCE + timedelta(seconds=1)
