@@ -26,6 +26,7 @@ SAME_ROWS = "tiltmeter_same_rows"
 """Mark of our own versions that took something out of rows and changed nothing that is profiled."""
 
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
+_FILE_ADDRESS = re.compile(r"file:(?://[^/]*)?(/.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class AddedFile:
     """A data file as the log names it.
 
     Args:
-        path: relative to the table, unquoted.
+        path: as `data_path` gives it.
         partition: column -> value as text, None for null.
         rows: number of rows, None where the log keeps none.
         least: column -> smallest value, as the log writes it.
@@ -101,6 +102,19 @@ class TableFiles:
         except (OSError, DeltaError) as error:
             raise StoreError(f"{path} cannot be removed", at=self.root, retryable=True) from error
 
+    def opened(self, path: str) -> Any:  # noqa: ANN401 - pyarrow ships no types
+        """A data file, open for reading.
+
+        Args:
+            path: as `data_path` gives it.
+        """
+        if path.startswith("/"):
+            return pafs.LocalFileSystem().open_input_file(path)
+        if "://" in path:
+            folder, name = path.rsplit("/", 1)
+            return pafs.PyFileSystem(DeltaStorageHandler(folder, dict(self.options or {}))).open_input_file(name)
+        return self.filesystem().open_input_file(path)
+
     def rows_in(self, path: str) -> int:
         """Rows of a data file, by its own footer.
 
@@ -108,7 +122,7 @@ class TableFiles:
             StoreError: the file is missing or cut.
         """
         try:
-            with self.filesystem().open_input_file(path) as file:
+            with self.opened(path) as file:
                 return int(pq.read_metadata(file).num_rows)
         except (OSError, DeltaError, pa.ArrowException) as error:
             raise StoreError(
@@ -178,6 +192,16 @@ class TableFiles:
                 yield _file(action["add"])
 
 
+def data_path(logged: str) -> str:
+    """Where a data file lies: relative to its table, or from `/` or a scheme on where it is another table's.
+
+    Args:
+        logged: as the log names it, a URI: a folder `day=a%20b` stands there as `day=a%2520b`.
+    """
+    address = _FILE_ADDRESS.fullmatch(logged)
+    return unquote(address[1] if address else logged)
+
+
 def _changes_rows(action: Mapping[str, Any]) -> bool:
     return "remove" in action and bool(action["remove"].get("dataChange", True))
 
@@ -185,7 +209,7 @@ def _changes_rows(action: Mapping[str, Any]) -> bool:
 def _file(add: Mapping[str, Any]) -> AddedFile:
     stats = json.loads(add.get("stats") or "{}")
     return AddedFile(
-        path=unquote(add["path"]),
+        path=data_path(add["path"]),
         partition=add.get("partitionValues") or {},
         rows=stats.get("numRecords"),
         least=stats.get("minValues") or {},

@@ -126,13 +126,12 @@ class ParquetRows:
             StoreError: a file is missing or damaged.
         """
         asked = list(self.stored.names if columns is None else [c for c in columns if c in self.stored.names])
-        filesystem = self.files.filesystem()
         for file in self.added:
-            yield from self._file_batches(filesystem, file, asked)
+            yield from self._file_batches(file, asked)
 
-    def _file_batches(self, filesystem: Any, file: AddedFile, asked: list[str]) -> Iterator[pa.RecordBatch]:  # noqa: ANN401
+    def _file_batches(self, file: AddedFile, asked: list[str]) -> Iterator[pa.RecordBatch]:
         needed = list(dict.fromkeys([*asked, *self.wanted.columns]))
-        with in_our_words(self.files.root), filesystem.open_input_file(file.path) as source:
+        with in_our_words(self.files.root), self.files.opened(file.path) as source:
             text = [c for c in needed if pa.types.is_string(self.stored.field(c).type) and c not in file.partition]
             parquet = _opened(source, text)
             there = set(parquet.schema_arrow.names)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from tiltmeter.domain.errors import StoreError
-from tiltmeter.store.log_entries import AddedFile
+from tiltmeter.store.log_entries import AddedFile, data_path
 from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
 from tiltmeter.store.table import in_our_words
 
@@ -103,7 +103,7 @@ def _rows(snap: Snapshot, files: Iterable[AddedFile], wanted: RowFilter | None) 
 def _live_files(actions: pa.Table) -> list[AddedFile]:
     files = [
         AddedFile(
-            path=action["path"],
+            path=data_path(action["path"]),
             partition={k.removeprefix("partition."): _text(v) for k, v in action.items() if k.startswith("partition.")},
             rows=action.get("num_records"),
             least={k.removeprefix("min."): v for k, v in action.items() if k.startswith("min.")},

@@ -14,6 +14,7 @@ from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.engines.local.folders import FilesRows
 from tiltmeter.engines.local.parquet_files import ParquetRows
 from tiltmeter.engines.local.tables import BATCH_ROWS
+from tiltmeter.store.log_entries import TableFiles, data_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,29 +92,30 @@ def _file_rows(table: DeltaTable, location: str, note: Note) -> Rows:
     schema = _schema(table)
     partitions = list(table.metadata().partition_columns)
     actions = pa.table(table.get_add_actions(flatten=True))
+    paths = [data_path(path) for path in actions.column("path").to_pylist()]
+    if len(set(paths)) < len(paths):
+        raise UnreadableData("the Delta table names a data file twice", at=location, hint=_ELSEWHERE)
+    # A file that is older than a column holds nulls of it.
+    nulls = {field.name: pa.scalar(None, type=field.type) for field in schema}
     files: list[Rows] = []
-    order = sorted(range(actions.num_rows), key=lambda row: actions.column("path")[row].as_py())
-    uris = dict(zip((_tail(uri) for uri in table.file_uris()), table.file_uris(), strict=True))
-    for row in order:
+    for row in sorted(range(len(paths)), key=paths.__getitem__):
         constants = {
             name: _typed(actions.column(f"partition.{name}")[row], schema.field(name).type) for name in partitions
         }
-        path = actions.column("path")[row].as_py()
-        files.append(ParquetRows(_source(table, uris[_tail(path)], path), location, note, constants))
+        files.append(ParquetRows(_source(table, location, paths[row]), location, note, nulls | constants))
     return FilesRows(location, schema, tuple(files), table.version())
 
 
-def _tail(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
-
-
-def _source(table: DeltaTable, uri: str, path: str) -> object:
+def _source(table: DeltaTable, location: str, path: str) -> object:
     """A local file by its path, else an open file through the table's own storage."""
-    if uri.startswith("file://") or "://" not in uri:
-        return Path(uri.removeprefix("file://"))
+    here = location.removeprefix("file://")
+    if path.startswith("/") or ("://" not in here and "://" not in path):
+        return Path(here, path)
     from deltalake.fs import DeltaStorageHandler
     from pyarrow import fs
 
+    if "://" in path:
+        return TableFiles(location).opened(path)
     return fs.PyFileSystem(DeltaStorageHandler.from_table(table._table)).open_input_file(path)  # noqa: SLF001 - the package offers no other way
 
 

@@ -52,7 +52,7 @@ class ParquetRows:
         source: a path, or an open file of any file system.
         name: what people call it.
         note: takes what is left out.
-        constants: columns that stand beside the file (partition values), with their one value.
+        constants: columns that the file may lack (partition values, columns younger than it), with their one value.
         version: of the table that is pinned, None without versions.
         column_bytes: a row group with a column that holds more is decoded in parts.
     """
@@ -166,9 +166,12 @@ class ParquetRows:
             os.close(file)
 
     def _with_constants(self, batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.RecordBatch:
-        for name, value in self.constants.items():
-            if (columns is None or name in columns) and name not in batch.schema.names:
-                batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
+        if not self.constants:
+            return batch
+        inside, asked = set(self._footer().schema.names), None if columns is None else set(columns)
+        beside = [name for name in self.constants if name not in inside and (asked is None or name in asked)]
+        for name in beside:
+            batch = batch.append_column(name, _repeated(self.constants[name], batch.num_rows))
         return batch
 
     def _open(self, footer: _Footer, *, without: Collection[str] = ()) -> pq.ParquetFile:
@@ -266,6 +269,10 @@ def _one_batch(table: pa.Table, column_bytes: int) -> pa.RecordBatch:
     if more:  # the first alone would lose rows
         raise pa.ArrowCapacityError("the lists of a row group hold more than 2 GB")
     return batch
+
+
+def _repeated(value: pa.Scalar, rows: int) -> pa.Array:
+    return pa.repeat(value, rows) if value.is_valid else pa.nulls(rows, value.type)
 
 
 def _beside(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
