@@ -7,7 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tiltmeter.config.load import load_settings
+from tiltmeter.views.dashboard.access import Right, Visitor
 from tiltmeter.views.dashboard.actions import acknowledge, service_address, silence
+
+LOCAL = Visitor(Right.OPERATE)
 
 
 class Endless(BaseHTTPRequestHandler):
@@ -58,7 +61,7 @@ def runs_at(configuration, address):
 
 def test_an_endless_refusal_is_cut(configuration, endless):
     runs_at(configuration, endless)
-    answer = acknowledge(configuration, "inc_1", by="ada", note="")
+    answer = acknowledge(configuration, LOCAL, "inc_1", by="ada", note="")
     assert not answer.is_done
     assert answer.words.startswith("The service refused (500): <script>")
     assert len(answer.words) < 300
@@ -68,7 +71,7 @@ def test_an_endless_refusal_is_cut(configuration, endless):
 def test_an_endless_consent_is_a_consent(configuration, endless):
     Endless.status = 200
     runs_at(configuration, endless)
-    assert silence(configuration, "inc_1", minutes=60, reason="known").words == "Silent for 60 minutes."
+    assert silence(configuration, LOCAL, "inc_1", minutes=60, by="", reason="known").words == "Silent for 60 minutes."
 
 
 @pytest.mark.parametrize("written", ["", "[]", "{}", '{"serve": "file:///etc/passwd"}', '{"serve": 7}', "\x00"])
@@ -77,9 +80,9 @@ def test_an_address_that_is_none_is_not_asked(configuration, written):
     folder.mkdir()
     (folder / "ports.json").write_text(written, encoding="utf-8")
     assert service_address(configuration) == ""
-    assert not acknowledge(configuration, "inc_1", by="ada", note="").is_done
+    assert not acknowledge(configuration, LOCAL, "inc_1", by="ada", note="").is_done
 
 
 def test_a_service_that_is_gone_is_said(configuration):
     runs_at(configuration, "http://127.0.0.1:9")
-    assert "does not answer (ConnectError)" in acknowledge(configuration, "inc_1", by="ada", note="").words
+    assert "does not answer (ConnectError)" in acknowledge(configuration, LOCAL, "inc_1", by="ada", note="").words

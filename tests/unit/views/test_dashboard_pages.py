@@ -10,7 +10,7 @@ import hostile_home
 from tables import FakeClock, prediction_rows
 from tiltmeter import compare
 from tiltmeter.config.load import load_settings
-from tiltmeter.views.dashboard.access import Right, refusal, right_of
+from tiltmeter.views.dashboard.access import Right, refusal, visitor_of
 from tiltmeter.views.dashboard.comparing import facts
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.screens import PAGES
@@ -229,8 +229,9 @@ def test_behind_a_proxy_the_refusal_speaks_of_the_proxy(tmp_path):
     path = tmp_path / "tiltmeter.yaml"
     path.write_text("version: 1\nhome: .\nserver: {trusted_header: X-User}\n", encoding="utf-8")
     configuration = load_settings(path, environ={})
-    assert right_of(configuration, address="0.0.0.0", headers={}, given="") is Right.NONE
-    assert right_of(configuration, address="0.0.0.0", headers={"X-User": "ada"}, given="") is Right.OPERATE
+    assert visitor_of(configuration, address="0.0.0.0", headers={}, given="").right is Right.NONE
+    ada = visitor_of(configuration, address="0.0.0.0", headers={"X-User": "ada"}, given="")
+    assert (ada.right, ada.name) == (Right.OPERATE, "ada")
     assert "reverse proxy" in refusal(configuration, "0.0.0.0")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from hmac import compare_digest
 from typing import TYPE_CHECKING
@@ -26,8 +27,30 @@ class Right(IntEnum):
     OPERATE = 2
 
 
-def right_of(configuration: Configuration, *, address: str, headers: Mapping[str, str], given: str) -> Right:
-    """What a visitor may do.
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page.
+
+    Args:
+        right: what the visitor may do.
+        vouched: value of the trusted header as it came; empty for those who came without it.
+    """
+
+    right: Right
+    vouched: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the reverse proxy calls the person; empty where nobody vouches for one."""
+        try:
+            # Servers read header bytes as Latin-1; those of a proxy that knows people by name are UTF-8.
+            return self.vouched.encode("latin-1").decode()[:100]
+        except UnicodeError:
+            return self.vouched[:100]
+
+
+def visitor_of(configuration: Configuration, *, address: str, headers: Mapping[str, str], given: str) -> Visitor:
+    """Who a visitor is, and what the visitor may do.
 
     Without keys and without a trusted header everybody may do everything, on a loopback address only.
 
@@ -43,9 +66,9 @@ def right_of(configuration: Configuration, *, address: str, headers: Mapping[str
     server = configuration.settings.server
     trusted = server.trusted_header
     if not _has_keys(configuration) and trusted is None:
-        return Right.OPERATE if address in LOOPBACK else Right.NONE
-    if trusted and headers.get(trusted):
-        return Right.OPERATE
+        return Visitor(Right.OPERATE if address in LOOPBACK else Right.NONE)
+    if trusted and (vouched := _only_value(headers, trusted)):
+        return Visitor(Right.OPERATE, vouched)
     found = Right.NONE
     for role, right in (("read", Right.READ), ("operate", Right.OPERATE)):
         reference = getattr(server.keys, role)
@@ -55,21 +78,27 @@ def right_of(configuration: Configuration, *, address: str, headers: Mapping[str
         key = reference.value(configuration.home)
         if given and compare_digest(given.encode(), key.encode()):
             found = right
-    return found
+    return Visitor(found)
 
 
-def admitted(configuration: Configuration) -> Right:
+def _only_value(headers: Mapping[str, str], name: str) -> str:
+    """The one value of a header; empty where it came twice: one of them may be the visitor's own."""
+    every = headers.get_all(name) if hasattr(headers, "get_all") else [headers.get(name, "")]
+    return str(every[0]) if len(every) == 1 else ""
+
+
+def admitted(configuration: Configuration) -> Visitor:
     """Let the visitor in, ask for a key, or refuse openly; a page goes on only with at least READ."""
     address = str(st.get_option("server.address") or "")
     given = str(st.session_state.get("access-key", ""))
     try:
         # Not as a plain mapping: names of headers may come in any case.
-        right = right_of(configuration, address=address, headers=st.context.headers, given=given)
+        visitor = visitor_of(configuration, address=address, headers=st.context.headers, given=given)
     except ConfigError as error:
         st.error(f"The keys of the configuration cannot be read: {error.what}")
         st.stop()
-    if right is not Right.NONE:
-        return right
+    if visitor.right is not Right.NONE:
+        return visitor
     if not _has_keys(configuration):
         st.error(refusal(configuration, address))
         st.stop()
@@ -79,7 +108,7 @@ def admitted(configuration: Configuration) -> Right:
     st.caption("Who is there? A read key lets you look, an operate key acknowledge and silence as well.")
     st.text_input("Key", type="password", key="entered-key", on_change=_keep_key, width=420)
     st.stop()
-    return Right.NONE
+    return visitor
 
 
 def refusal(configuration: Configuration, address: str) -> str:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tiltmeter.domain.errors import ConfigError
+from tiltmeter.views.dashboard.access import LOOPBACK, Right
 
 if TYPE_CHECKING:
     from tiltmeter.config.load import Configuration
+    from tiltmeter.views.dashboard.access import Visitor
+
+_NOBODY = "dashboard"
+"""Who it was where nobody said a name."""
 
 _PORTS = "run/ports.json"
 _SECONDS = 10.0
@@ -37,15 +42,19 @@ def service_address(configuration: Configuration) -> str:
     return str(address) if str(address).startswith(("http://", "https://")) else ""
 
 
-def acknowledge(configuration: Configuration, incident: str, *, by: str, note: str) -> Answer:
+def acknowledge(configuration: Configuration, visitor: Visitor, incident: str, *, by: str, note: str) -> Answer:
     """Take care of an incident: escalation and reminders stop."""
-    return _post(configuration, f"/api/v1/incidents/{incident}/ack", {"by": by, "note": note}, "Acknowledged.")
+    body: dict[str, object] = {"by": by or visitor.name or _NOBODY, "note": note}
+    return _post(configuration, visitor, f"/api/v1/incidents/{incident}/ack", body, "Acknowledged.")
 
 
-def silence(configuration: Configuration, incident: str, *, minutes: int, reason: str) -> Answer:
+def silence(
+    configuration: Configuration, visitor: Visitor, incident: str, *, minutes: int, by: str, reason: str
+) -> Answer:
     """Keep quiet about an incident for a while."""
-    body = {"matchers": {"incident": incident}, "minutes": minutes, "reason": reason}
-    return _post(configuration, "/api/v1/silences", body, f"Silent for {minutes} minutes.")
+    who = by or visitor.name or _NOBODY
+    body = {"matchers": {"incident": incident}, "minutes": minutes, "by": who, "reason": reason}
+    return _post(configuration, visitor, "/api/v1/silences", body, f"Silent for {minutes} minutes.")
 
 
 def link_facts(configuration: Configuration, token: str) -> tuple[Answer, dict[str, Any]]:
@@ -65,7 +74,7 @@ def _asked(configuration: Configuration, method: str, path: str, **sent: Any) ->
     if not address:
         return Answer(is_done=False, words="No service runs on this home: start `tiltmeter serve`."), {}
     try:
-        response = httpx.request(method, address + path, timeout=_SECONDS, **sent)
+        response = httpx.request(method, address + path, timeout=_SECONDS, trust_env=False, **sent)
         found = response.json()
     except (httpx.HTTPError, ValueError) as error:
         return Answer(is_done=False, words=f"The service at {address} does not answer ({type(error).__name__})."), {}
@@ -75,16 +84,17 @@ def _asked(configuration: Configuration, method: str, path: str, **sent: Any) ->
     return Answer(is_done=False, words=detail if isinstance(detail, str) else "This link opens nothing."), {}
 
 
-def _post(configuration: Configuration, path: str, body: dict[str, object], done: str) -> Answer:
+def _post(configuration: Configuration, visitor: Visitor, path: str, body: dict[str, object], done: str) -> Answer:
+    if visitor.right is not Right.OPERATE:
+        return Answer(is_done=False, words="You may look here, not act.")
     address = service_address(configuration)
     if not address:
         return Answer(is_done=False, words="No service runs on this home: start `tiltmeter serve`.")
-    headers = {}
-    reference = configuration.settings.server.keys.operate
     try:
-        if reference is not None:
-            headers["Authorization"] = f"Bearer {reference.value(configuration.home)}"
-        with httpx.stream("POST", address + path, json=body, headers=headers, timeout=_SECONDS) as response:
+        with httpx.stream(
+            "POST", address + path, json=body, headers=_credentials(configuration, visitor, address),
+            timeout=_SECONDS, trust_env=False,
+        ) as response:  # fmt: skip
             said = _first_words(response)
     except ConfigError as error:
         return Answer(is_done=False, words=f"The operate key cannot be read: {error.what}")
@@ -93,6 +103,33 @@ def _post(configuration: Configuration, path: str, body: dict[str, object], done
     if response.is_success:
         return Answer(is_done=True, words=done)
     return Answer(is_done=False, words=f"The service refused ({response.status_code}): {said}")
+
+
+def _credentials(configuration: Configuration, visitor: Visitor, address: str) -> dict[bytes, bytes]:
+    """Why the service believes the visitor: the word of the proxy that the dashboard heard, else the operate key.
+
+    The header holds what came with the visitor's own request and nothing that was typed into a page; it goes to the
+    installation's own service alone.
+    """
+    server = configuration.settings.server
+    if visitor.vouched and server.trusted_header and _is_own(address, server.host):
+        return {server.trusted_header.encode(): _as_it_came(visitor.vouched)}
+    if server.keys.operate is not None:
+        return {b"Authorization": f"Bearer {server.keys.operate.value(configuration.home)}".encode()}
+    return {}
+
+
+def _as_it_came(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
+
+
+def _is_own(address: str, configured: str) -> bool:
+    """Whether an address leads to this machine, or to where the service was told to listen."""
+    host = httpx.URL(address).host
+    return host in (*LOOPBACK, "0.0.0.0", "::", configured)  # noqa: S104 - asked, not listened on
 
 
 def _first_words(response: httpx.Response) -> str:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.severity import Severity
-from tiltmeter.views.dashboard.access import Right, admitted
+from tiltmeter.views.dashboard.access import Visitor, admitted
 from tiltmeter.views.dashboard.installed import installation, world
 from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment, subjects
 
@@ -117,8 +117,8 @@ def looks() -> None:
     st.html(_STYLE)
 
 
-def entrance() -> Right:
-    """Looks of the page, and what its visitor may do; without the right to read, the page ends here."""
+def entrance() -> Visitor:
+    """Looks of the page, and who looks at it; without the right to read, the page ends here."""
     looks()
     return admitted(installation().configuration)
 

@@ -12,7 +12,7 @@ from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.domain.message import TAKEN
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import actions, charts, queries
-from tiltmeter.views.dashboard.access import Right
+from tiltmeter.views.dashboard.access import Right, Visitor
 from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, entrance, live, place, plain
 from tiltmeter.views.dashboard.incident_story import (
     briefing,
@@ -38,7 +38,7 @@ _LINKED = 5
 
 
 def _page() -> None:
-    right = entrance()
+    visitor = entrance()
     wanted = str(st.query_params.get("id", ""))
     found = world().state.incident(wanted) if wanted else None
     st.subheader("Incident", anchor=False)
@@ -56,7 +56,7 @@ def _page() -> None:
         _where(found, members)
         _chart(found, members)
     with side:
-        _actions(found, right, content)
+        _actions(found, visitor, content)
     left, side = st.columns([2, 1], gap="medium")
     with left:
         _alerts(found, members)
@@ -258,7 +258,7 @@ def _deliveries(found: Incident) -> None:
     )  # fmt: skip
 
 
-def _actions(found: Incident, right: Right, content: Content) -> None:
+def _actions(found: Incident, visitor: Visitor, content: Content) -> None:
     st.markdown("**What to do**")
     if found.resolved_at is not None:
         st.caption("It is resolved: nothing is left to do.")
@@ -269,25 +269,30 @@ def _actions(found: Incident, right: Right, content: Content) -> None:
     if runbook.startswith(("https://", "http://")):
         st.link_button("Open the runbook", runbook)
     configuration = installation().configuration
-    can = right is Right.OPERATE and bool(actions.service_address(configuration))
+    can = visitor.right is Right.OPERATE and bool(actions.service_address(configuration))
     if not can:
-        why = "No service runs on this home." if right is Right.OPERATE else "Your key may read only."
+        why = "No service runs on this home." if visitor.right is Right.OPERATE else "Your key may read only."
         st.caption(f"{why} On the machine of the service:")
         st.code(f"tiltmeter alerts ack {found.id}", language=None, wrap_lines=True)
         silence = f'tiltmeter alerts silence incident={found.id} --for 4h --reason "…"'
         st.code(silence, language=None, wrap_lines=True)
         return
+    known = visitor.name or st.session_state.get("my-name", "")
     with st.form("acknowledge", border=True):
-        by = st.text_input("Your name", max_chars=100)
+        by = st.text_input("Your name", known, max_chars=100, key="acknowledge-by")
         note = st.text_input("Note", max_chars=1000)
         if st.form_submit_button("Acknowledge", type="primary"):
-            _say(actions.acknowledge(configuration, found.id, by=by or "dashboard", note=note))
+            st.session_state["my-name"] = by
+            _say(actions.acknowledge(configuration, visitor, found.id, by=by, note=note))
     with st.form("silence", border=True):
         length = st.selectbox("Silent for", list(MINUTES))
+        by = st.text_input("Your name", known, max_chars=100, key="silence-by")
         reason = st.text_input("Reason", max_chars=500)
         if st.form_submit_button("Silence"):
+            st.session_state["my-name"] = by
             if reason.strip():
-                _say(actions.silence(configuration, found.id, minutes=MINUTES[length], reason=reason))
+                minutes = MINUTES[length]
+                _say(actions.silence(configuration, visitor, found.id, minutes=minutes, by=by, reason=reason))
             else:
                 st.warning("A silence needs a reason.")
 
