@@ -29,6 +29,7 @@ from tiltmeter.domain.model import Model
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.traffic import ErrorKind
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.drawing.style import step_of
 from tiltmeter.monitors.cohort_weeks import cohort_weeks
 from tiltmeter.monitors.outcomes import outcome_metrics
 
@@ -76,13 +77,17 @@ def week_of(found: Result, before: Result) -> Period:
         )
         for n, day in enumerate((days * 2)[:INCIDENTS])
     ]  # fmt: skip
+    psi = {name: rng.exponential(0.15, 7).tolist() for name in job.FEATURES}
+    steps = {name: [step_of(value, Severity.CRITICAL if value > 0.5 else Severity.NONE) for value in row]
+             for name, row in psi.items()}  # fmt: skip
     return Period(
         model=Model("lead-scoring"), window=window, zone=ZoneInfo("UTC"), steps=days, against_baseline=found,
-        against_before=before, psi={name: rng.exponential(0.15, 7).tolist() for name in job.FEATURES},
+        against_before=before, psi=psi, psi_steps=steps,
         overall_psi=rng.exponential(0.1, 7).tolist(), service=service, service_total=service[0],
         service_before=service[1], errors=[("POST /score", ErrorKind(500, "ValueError"), 410)], outcomes=outcomes,
         outcomes_before=outcomes, incidents=incidents, told={one.id: ["slack", "email"] for one in incidents},
         jobs=[JobWeek("nightly", 7, 1, 10_500, days[-1].start)], weeks=weeks,
+        rules=found.rules,
     )  # fmt: skip
 
 

@@ -38,7 +38,18 @@ routes:
 """
 
 
-def build(folder, *, model="lead-scoring", size="company_size", level="partner-x", level_score=0.3, end=END):
+def build(
+    folder,
+    *,
+    model="lead-scoring",
+    size="company_size",
+    level="partner-x",
+    level_score=0.3,
+    end=END,
+    rules="",
+    hourly=HOURLY,
+    slow_ms=90.0,
+):
     """Write configuration and tables, judge every window of the past five days.
 
     Args:
@@ -48,6 +59,9 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
         level: the new level of the last day.
         level_score: score of its leads; all others have 0.3.
         end: a midnight; the five days end there.
+        rules: lines of the configuration beside the default's.
+        hourly: leads an hour.
+        slow_ms: latency of every fifteenth request of the last day.
 
     Returns:
         Path of its configuration.
@@ -55,15 +69,15 @@ def build(folder, *, model="lead-scoring", size="company_size", level="partner-x
     chance = Random(7)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tiltmeter.yaml"
-    path.write_text(CONFIGURATION.format(model=json.dumps(model, ensure_ascii=False)), encoding="utf-8")
+    path.write_text(CONFIGURATION.format(model=json.dumps(model, ensure_ascii=False)) + rules, encoding="utf-8")
     training = [(chance.lognormvariate(4, 1), chance.choice(("web", "mail", "fair"))) for _ in range(2_000)]
     table = pa.table({size: [s for s, _ in training], "source": [s for _, s in training], "score": [0.3] * 2_000})
     pyarrow.csv.write_csv(table, folder / "training.csv")
     configuration = load_settings(path, environ={})
     clock = FakeClock(end)
     log = stored_log(configuration, clock, configuration.models)
-    log.append("predictions", _predictions(chance, model, size, level, level_score, end))
-    log.append("traffic", _traffic(model, end))
+    log.append("predictions", _predictions(chance, model, size, level, level_score, end, hourly))
+    log.append("traffic", _traffic(model, end, slow_ms))
     log.append("batch_runs", _nights(end))
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     observe(world.models[model], world)
@@ -81,11 +95,11 @@ def _judge_all(world, model, clock, end):
                 judge(MONITORS.load(monitor), model, window, world)
 
 
-def _predictions(chance, model, size, level, level_score, end):
+def _predictions(chance, model, size, level, level_score, end, hourly):
     start = end - timedelta(days=DAYS)
     rows = []
-    for place in range(DAYS * 24 * HOURLY):
-        at = start + timedelta(hours=place // HOURLY, seconds=place % HOURLY)
+    for place in range(DAYS * 24 * hourly):
+        at = start + timedelta(hours=place // hourly, seconds=place % hourly)
         is_last_day = at >= end - timedelta(days=1)
         source = level if is_last_day and place % 4 == 0 else chance.choice(("web", "mail", "fair"))
         rows.append(
@@ -101,7 +115,7 @@ def _predictions(chance, model, size, level, level_score, end):
     return pa.Table.from_pylist(rows, schema=columns)
 
 
-def _traffic(model, end):
+def _traffic(model, end, slow_ms):
     rows = []
     for step in range(24 * 12):
         at = end - timedelta(days=1) + timedelta(minutes=5 * step)
@@ -110,7 +124,7 @@ def _traffic(model, end):
             {
                 "window_date": at.date(), "window_start": at, "host": "h", "model_name": model, "model_version": "14",
                 "http_route": "POST /score", "code_class": "5xx" if is_bad else "2xx", "requests": 30,
-                "errors": 30 if is_bad else 0, "latency_bins": [latency_bin(20.0), latency_bin(90.0)],
+                "errors": 30 if is_bad else 0, "latency_bins": [latency_bin(20.0), latency_bin(slow_ms)],
                 "latency_counts": [28, 2],
             }
         )  # fmt: skip

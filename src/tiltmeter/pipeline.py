@@ -206,4 +206,4 @@ def _drifted(metrics: Sequence[Metric], found: Sequence[Verdict], window: Window
     whole = next((m for m in metrics if m.name == "drift.overall_psi" and not m.subject.segment_key), None)
     if whole is None or window.grain is Grain.LIVE:
         return []
-    return [drifted_metric(len(drifted_features(found)), like=whole)]
+    return [drifted_metric(drifted_features(found).values(), like=whole)]

@@ -56,6 +56,7 @@ class Backtest:
         reference: what the windows were held against.
         source: what people call the history.
         zone: calendar of the windows.
+        model: whose rules were judged.
     """
 
     windows: tuple[JudgedWindow, ...]
@@ -65,6 +66,7 @@ class Backtest:
     reference: Reference
     source: str
     zone: ZoneInfo
+    model: str = ""
 
     def __repr__(self) -> str:
         """The answer in one sentence."""
@@ -239,7 +241,9 @@ class _Course:
     def outcome(self, reference: Reference, source: str) -> Backtest:
         """What all windows came to."""
         told = len(self.messages)
-        return Backtest(tuple(self.windows), self.episodes(), told, self.rules.rules, reference, source, self.zone)
+        return Backtest(
+            tuple(self.windows), self.episodes(), told, self.rules.rules, reference, source, self.zone, self.model
+        )
 
     def move(self, window: Window, verdicts: Sequence[Verdict]) -> None:
         """One window on; people acknowledge at once, so nothing is repeated or escalated for want of an answer."""

@@ -206,7 +206,7 @@ class Baseline:
         judging = load_rules().rules if rules is None else tuple(rules)
         found = compared(self.reference, profile, weights=weights, now=moment)
         judged = judge(found, judging, window=Window(moment, moment, Grain.LIVE))
-        return Result(judged.comparison, self.reference, profile, name, judging, tuple(notes))
+        return Result(judged.shown, self.reference, profile, name, judging, tuple(notes))
 
 
 def compare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import OVERALL_PSI, PSI
 from tiltmeter.alerting.rules import verdicts
 from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from tiltmeter.domain.rule import Rule
     from tiltmeter.domain.window import Window
 
-OVERALL = "drift.overall_psi"
+COMPARISON = "comparison"
+"""Name that metrics of two data sets are filed under, which belong to no model."""
+
 SCHEMA = "features.schema_changes"
 _SCHEMA_STATUSES = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
 
@@ -32,15 +35,21 @@ class Judged:
     metrics: tuple[Metric, ...]
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def shown(self) -> Comparison:
+        """The comparison as people read it: whether a feature has rows enough is what the rules about its PSI say."""
+        return _with_statuses(self.comparison, self.verdicts)
+
 
 def judge(
     comparison: Comparison,
     rules: Sequence[Rule],
     *,
     window: Window,
-    model: str = "comparison",
+    model: str = COMPARISON,
     more: Sequence[Metric] = (),
     features: Collection[str] | None = None,
+    segment: tuple[str, str] = ("", ""),
 ) -> Judged:
     """Fill in every severity.
 
@@ -51,9 +60,12 @@ def judge(
         model: name that metrics are filed under.
         more: metrics that are judged besides those of the comparison.
         features: names of those that are judged, None for all.
+        segment: key and value that all rows share; rules about all rows do not judge it.
     """
     named = {rule.metric for rule in rules}
-    own = drift_metrics(comparison, subject=Subject(model), window=window, names=named, features=features)
+    own = drift_metrics(
+        comparison, subject=Subject(model, "", "", *segment), window=window, names=named, features=features
+    )
     metrics = [*own, *more]
     found = verdicts(metrics, rules)
     return Judged(with_severities(comparison, found), tuple(metrics), tuple(found))
@@ -70,7 +82,7 @@ def with_severities(comparison: Comparison, found: Sequence[Verdict]) -> Compari
         name: _with_severity(feature, _severity(feature, by_feature, schema))
         for name, feature in comparison.features.items()
     }
-    overall = by_metric.get((OVERALL, ""), Severity.NONE)
+    overall = by_metric.get((OVERALL_PSI, ""), Severity.NONE)
     score = comparison.score
     if score is not None:
         own = schema if score.status in _SCHEMA_STATUSES else overall
@@ -82,6 +94,36 @@ def with_severities(comparison: Comparison, found: Sequence[Verdict]) -> Compari
 
 def _with_severity(feature: FeatureComparison, severity: Severity) -> FeatureComparison:
     return feature if feature.severity is severity else replace(feature, severity=severity)
+
+
+def _with_statuses(comparison: Comparison, found: Sequence[Verdict]) -> Comparison:
+    enough = _enough(found)
+    if not enough:
+        return comparison
+    features = {name: _with_status(one, is_enough=enough.get(name)) for name, one in comparison.features.items()}
+    return replace(comparison, features=features)
+
+
+def _enough(found: Sequence[Verdict]) -> dict[str, bool]:
+    """Features whose PSI a rule judged, or left for its few rows."""
+    enough: dict[str, bool] = {}
+    for verdict in found:
+        if verdict.metric is not None and verdict.metric.name == PSI and _is_about_rows(verdict):
+            name = verdict.subject.feature
+            enough[name] = verdict.judged or enough.get(name, False)
+    return enough
+
+
+def _is_about_rows(verdict: Verdict) -> bool:
+    return verdict.judged or verdict.why == Status.TOO_FEW_ROWS.value
+
+
+def _with_status(feature: FeatureComparison, *, is_enough: bool | None) -> FeatureComparison:
+    if is_enough is False and feature.status is Status.OK:
+        return replace(feature, status=Status.TOO_FEW_ROWS)
+    if is_enough and feature.status is Status.TOO_FEW_ROWS:
+        return replace(feature, status=Status.OK)
+    return feature
 
 
 def _worst(found: Sequence[Verdict]) -> dict[tuple[str, str], Severity]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tiltmeter.alerting.limits import OVERALL_PSI, PSI, psi_steps
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS, Result
-from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at, windows_between
+from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.monitors.cohort_weeks import MOST_WEEKS, WEEK, cohort_weeks
 from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.monitors.comparing import LONGEST_SPAN
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.profile import Profile
+    from tiltmeter.domain.rule import Rule
     from tiltmeter.domain.traffic import ErrorKind
     from tiltmeter.monitors.cohort_weeks import CohortWeek
     from tiltmeter.ports import World
@@ -96,6 +98,7 @@ class Period:
         against_baseline: the period beside the judging baseline; None without rows or baseline.
         against_before: the period beside the period before it, in the same bins; None likewise.
         psi: PSI per step by feature, None where nothing was judged.
+        psi_steps: how each PSI reads, as `psi`: steps of a heatmap.
         overall_psi: per step.
         service: per step; empty where no request log is connected.
         service_total: of the whole period.
@@ -107,6 +110,7 @@ class Period:
         incidents: open at some time of the period, oldest first.
         told: channels that heard of an incident, by its id.
         jobs: by name.
+        rules: those that judge the model.
     """
 
     model: Model
@@ -116,6 +120,7 @@ class Period:
     against_baseline: Result | None
     against_before: Result | None
     psi: Mapping[str, Sequence[float | None]]
+    psi_steps: Mapping[str, Sequence[str]]
     overall_psi: Sequence[float | None]
     service: Sequence[ServiceStep]
     service_total: ServiceStep
@@ -127,6 +132,7 @@ class Period:
     incidents: Sequence[Incident]
     told: Mapping[str, Sequence[str]]
     jobs: Sequence[JobWeek]
+    rules: Sequence[Rule]
 
     @property
     def severity(self) -> Severity:
@@ -172,7 +178,7 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         if one.opened_at < window.end and (one.resolved_at is None or one.resolved_at > window.start)
     ]
     against_baseline, against_before = _comparisons(world, model, window, earlier)
-    psi, overall = _psi_by_step(world, model, steps)
+    psi, read, overall = _psi_by_step(world, model, steps)
     service = [_service(world, model, step) for step in steps]
     return Period(
         model=model,
@@ -182,6 +188,7 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         against_baseline=against_baseline,
         against_before=against_before,
         psi=psi,
+        psi_steps=read,
         overall_psi=overall,
         service=service if any(step.requests for step in service) else (),
         service_total=_service(world, model, window),
@@ -193,6 +200,7 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         incidents=incidents,
         told={one.id: _told(world, one) for one in incidents},
         jobs=_jobs(world, model, window),
+        rules=_rules(world, model),
     )
 
 
@@ -218,28 +226,38 @@ def _period_word(window: Window, which: str) -> str:
 
 def _result(world: World, model: Model, reference: Reference, current: Profile, window: Window) -> Result:
     compared = compare(reference, current, weights=model.weights, now=window.end)
-    rules = [rule for rule in world.rules.rules if not rule.models or model.name in rule.models]
+    rules = _rules(world, model)
     judged = judge(compared, rules, window=window, model=model.name)
-    return Result(judged.comparison, reference, current, f"this {window.grain}", tuple(rules))
+    return Result(judged.shown, reference, current, f"this {window.grain}", tuple(rules))
+
+
+def _rules(world: World, model: Model) -> list[Rule]:
+    return [rule for rule in world.rules.rules if not rule.models or model.name in rule.models]
 
 
 def _psi_by_step(
     world: World, model: Model, steps: Sequence[Window]
-) -> tuple[dict[str, list[float | None]], list[float | None]]:
+) -> tuple[dict[str, list[float | None]], dict[str, list[str]], list[float | None]]:
+    """PSI by feature and step, how each reads, and the overall PSI by step."""
     places = {step.end: place for place, step in enumerate(steps)}
     by_feature: dict[str, list[float | None]] = defaultdict(lambda: [None] * len(steps))
+    read: dict[str, list[str]] = defaultdict(lambda: [NOT_JUDGED] * len(steps))
     overall: list[float | None] = [None] * len(steps)
-    for name in ("drift.psi", "drift.overall_psi"):
+    for name in (PSI, OVERALL_PSI):
         query = MetricQuery(
             model=model.name, metric=name, grain=steps[0].grain, version="", segment=("", ""),
             since=steps[0].start - LONGEST_TRAIL, until=steps[-1].end,
         )  # fmt: skip
-        for metric in world.state.metrics(query):
-            place = places.get(metric.window.end)
-            if place is not None and metric.status is Status.OK:
-                row = by_feature[metric.subject.feature] if metric.subject.feature else overall
-                row[place] = metric.value
-    return dict(by_feature), overall
+        found = [metric for metric in world.state.metrics(query) if metric.window.end in places]
+        for metric, step in zip(found, psi_steps(found, world.rules.rules), strict=True):
+            place, feature = places[metric.window.end], metric.subject.feature
+            if step == NOT_JUDGED:
+                continue
+            if feature:
+                by_feature[feature][place], read[feature][place] = metric.value, step
+            else:
+                overall[place] = metric.value
+    return dict(by_feature), dict(read), overall
 
 
 def _service(world: World, model: Model, window: Window) -> ServiceStep:

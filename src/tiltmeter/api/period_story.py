@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import psi_limits
 from tiltmeter.api.summary import effect, moved, percent
-from tiltmeter.domain.metric import Unit
+from tiltmeter.domain.metric import Subject, Unit
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.catalogue import CATALOGUE
@@ -55,6 +56,8 @@ def _drift_words(found: Period) -> str:
         return f"No predictions were judged this {found.window.grain}"
     stirred = moved(result.comparison)
     total = result.overall.features
+    if not stirred and not psi_limits(found.rules, Subject(found.model.name, feature="any")):
+        return f"PSI of {total} features is shown, and no rule judges it"
     if not stirred:
         return f"None of {total} features moved over the whole {found.window.grain}"
     words = effect(stirred[0])

@@ -6,10 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from tiltmeter.drawing.markup import Markup, coordinate, element, empty
-from tiltmeter.drawing.style import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
 
@@ -157,23 +156,24 @@ def _percent(share: float) -> str:
     return f"{text} %"
 
 
-def psi_bar(psi: float | None, severity: Severity, *, width: int = 96) -> Markup:
+def psi_bar(psi: float | None, severity: Severity, *, limits: Iterable[float] = (), width: int = 96) -> Markup:
     """A bar for a PSI with marks at the thresholds; full at 1.
 
     Args:
         psi: None draws an empty frame.
         severity: gives the colour; a high PSI may be held back by its gates.
+        limits: where the rules' severities begin; none without a rule.
         width: in points.
     """
     height = 10
     if psi is None:
         frame = empty("rect", class_="hx", x=0.5, y=0.5, width=width - 1, height=height - 1)
         return svg(frame, width=width, height=height, label="no PSI")
-    marks = "".join(f"M{coordinate(limit * width)} 0V{height}" for limit in STEPS[1:])
+    marks = "".join(f"M{coordinate(limit * width)} 0V{height}" for limit in limits if limit < 1)
     return svg(
         empty("rect", class_="h0", width=width, height=height),
         empty("rect", class_=f"s{int(severity)}", width=max(1.0, min(psi, 1.0) * width), height=height),
-        empty("path", class_="g", d=marks),
+        empty("path", class_="g", d=marks) if marks else None,
         width=width,
         height=height,
         label=f"PSI {psi:.3g}, {severity.word}",

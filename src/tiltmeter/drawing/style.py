@@ -17,10 +17,21 @@ SEVERITY_COLOURS = {
 SEVERITY_MARKS = {Severity.NONE: "○", Severity.INFO: "i", Severity.WARNING: "▲", Severity.CRITICAL: "■"}
 """Severity is colour and mark and word, never colour alone."""
 
-STEPS = (0.1, 0.25, 0.5)
-"""Limits of the heatmap's colours: worth a look, warning, critical."""
+WATCH = 0.1
+"""PSI that is worth a look though it is no warning yet: Siddiqi, Credit Risk Scorecards, 2006."""
+
+SIZES = (0.1, 0.25, 0.5)
+"""Where the shades of a heatmap change that no rule judges: sizes, not severities."""
+
+SIZE_WORDS = ("up to 0.1", "above 0.1", "above 0.25", "above 0.5")
+NOT_JUDGED = "not judged"
+STEP_CLASSES = {
+    "ok": "h0", "watch": "h1", "info": "s1", "warning": "h2", "critical": "h3",
+    **dict(zip(SIZE_WORDS, ("h0", "u1", "u2", "u3"), strict=True)), NOT_JUDGED: "hx",
+}  # fmt: skip
+"""Steps of a heatmap, mildest first, by the class that colours them in a picture."""
+
 STEP_COLOURS = ("#e6e9ee", "#fde3a7", "#f59e0b", "#b91c1c")
-STEP_WORDS = ("quiet", "worth a look", "warning", "critical")
 
 _DARK = {
     "--tm-text": "#d7dce3", "--tm-faint": "#9aa4b2", "--tm-grid": "#3a424d", "--tm-base": "#5a6472",
@@ -42,6 +53,7 @@ _RULES = """
 .tm .c{stroke:#b91c1c;stroke-width:1;stroke-dasharray:4 3}
 .tm .t{fill:var(--tm-text)}
 .tm .h0{fill:var(--tm-quiet)}.tm .h1{fill:#fde3a7}.tm .h2{fill:#f59e0b}.tm .h3{fill:#b91c1c}
+.tm .u1{fill:#c5cedb}.tm .u2{fill:#8fa0b5}.tm .u3{fill:#56677d}
 .tm .i{fill:none;stroke:var(--tm-text);stroke-width:1.4}
 .tm .hatch{fill:none;stroke:var(--tm-faint);stroke-width:1;opacity:.55}
 .tm .hx{fill:none;stroke:var(--tm-grid);stroke-dasharray:2 2}
@@ -61,6 +73,18 @@ def style_sheet(*, scope: str = ":root") -> str:
     return f"{scope}{{{light}}}@media(prefers-color-scheme:dark){{{scope}{{{dark}}}}}{on_paper}{_RULES}"
 
 
-def step_of(psi: float) -> int:
-    """Which colour of the heatmap a PSI has."""
-    return sum(psi > limit for limit in STEPS)
+def step_of(psi: float | None, severity: Severity | None, *, watch: float | None = WATCH) -> str:
+    """Which step of a heatmap a PSI stands on: one of `STEP_CLASSES`.
+
+    Args:
+        psi: None where nothing was judged.
+        severity: what the rules make of it; None where no rule judges it.
+        watch: from here on it is worth a look; None where the rules begin as early.
+    """
+    if psi is None:
+        return NOT_JUDGED
+    if severity is None:
+        return SIZE_WORDS[sum(psi > limit for limit in SIZES)]
+    if severity is Severity.NONE:
+        return "watch" if watch is not None and psi > watch else "ok"
+    return severity.word

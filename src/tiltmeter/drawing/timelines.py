@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.drawing.markup import Markup, coordinate, element, empty, safe
 from tiltmeter.drawing.pictures import svg
-from tiltmeter.drawing.style import STEP_WORDS, step_of
+from tiltmeter.drawing.style import NOT_JUDGED, STEP_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,9 +58,7 @@ def timeline(
     names: Sequence[str],
     *,
     label: str,
-    warning: float | None = None,
-    critical: float | None = None,
-    warning_word: str = "warning",
+    limits: Mapping[str, float] | None = None,
     width: int = 760,
     height: int = 150,
     write: Callable[[float], str] = "{:.3g}".format,
@@ -71,15 +69,13 @@ def timeline(
         values: one a window, None where nothing was judged.
         names: of the windows; a few stand under the picture.
         label: what the picture shows, in words.
-        warning: threshold, drawn dashed.
-        critical: threshold, drawn dashed.
-        warning_word: what the first threshold is called.
+        limits: word -> threshold, drawn dashed.
         width: in points.
         height: in points.
         write: how values are written.
     """
-    limits = [limit for limit in (warning, critical) if limit is not None]
-    top = _top(values, limits) * 1.05
+    limits = limits or {}
+    top = _top(values, list(limits.values())) * 1.05
     left, right, floor = 44.0, width - 8.0, height - 18.0
     step = (right - left) / max(1, len(values) - 1)
 
@@ -89,17 +85,16 @@ def timeline(
     def y(value: float) -> float:
         return floor - (floor - 8.0) * max(0.0, value) / top
 
-    marks = [
-        (kind, limit, word)
-        for kind, limit, word in (("w", warning, warning_word), ("c", critical, "critical"))
-        if limit is not None
-    ]
     lines = [
         [
-            empty("path", class_=kind, d=f"M{coordinate(left)} {coordinate(y(limit))}H{coordinate(right)}"),
+            empty(
+                "path",
+                class_="c" if word == "critical" else "w",
+                d=f"M{coordinate(left)} {coordinate(y(limit))}H{coordinate(right)}",
+            ),
             element("text", f"{word} {write(limit)}", x=right, y=y(limit) - 3, text_anchor="end"),
         ]
-        for kind, limit, word in marks
+        for word, limit in limits.items()
     ]
     return svg(
         empty("path", class_="g", d=f"M{coordinate(left)} {coordinate(floor)}H{coordinate(right)}"),
@@ -147,7 +142,7 @@ def _names_below(
 
 
 def heatmap(
-    rows: Mapping[str, Sequence[float | None]],
+    rows: Mapping[str, Sequence[tuple[float | None, str]]],
     windows: Sequence[str],
     *,
     label: str,
@@ -155,10 +150,10 @@ def heatmap(
     width: int = 760,
     explains: bool = True,
 ) -> Markup:
-    """PSI by feature and window, coloured in the steps of the thresholds; empty where nothing was judged.
+    """PSI by feature and window, coloured by how it reads; empty where nothing was judged.
 
     Args:
-        rows: PSI per window by feature, features in the order to draw.
+        rows: per window PSI and its step (one of `STEP_CLASSES`) by feature, features in the order to draw.
         windows: names of the windows.
         label: what the picture shows, in words.
         write: how names are shortened.
@@ -179,7 +174,13 @@ def heatmap(
 
 
 def _heat_row(
-    name: str, shown: str, values: Sequence[float | None], windows: Sequence[str] | None, *, top: int, cell: float
+    name: str,
+    shown: str,
+    values: Sequence[tuple[float | None, str]],
+    windows: Sequence[str] | None,
+    *,
+    top: int,
+    cell: float,
 ) -> Markup:
     cells = "".join(
         _heat_cell(f"{name}, {windows[position]}" if windows else "", value, _LABEL + position * cell, top, cell)
@@ -191,16 +192,13 @@ def _heat_row(
     return Markup(words + cells)
 
 
-def _heat_cell(subject: str, value: float | None, x: float, y: int, cell: float) -> str:
+def _heat_cell(subject: str, value: tuple[float | None, str], x: float, y: int, cell: float) -> str:
     gap = 1.0 if cell > 6 else 0.0
-    if value is None:
-        kind, words = "x", "not judged"
-    else:
-        step = step_of(value)
-        kind, words = str(step), f"PSI {value:.3g}, {STEP_WORDS[step]}"
+    psi, step = value
+    words = step if psi is None or step == NOT_JUDGED else f"PSI {psi:.3g}, {step}"
     # Written by hand: thousands of cells, and `element` would take most of a page's time.
     return (
-        f'<rect class="h{kind}" x="{coordinate(x)}" y="{y + 1}" width="{coordinate(cell - gap)}" '
+        f'<rect class="{STEP_CLASSES[step]}" x="{coordinate(x)}" y="{y + 1}" width="{coordinate(cell - gap)}" '
         f'height="{_CELL_HEIGHT - 2}"' + (f"><title>{safe(f'{subject}: {words}')}</title></rect>" if subject else "/>")
     )
 

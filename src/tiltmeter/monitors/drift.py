@@ -253,19 +253,25 @@ def _too_few(comparison: Comparison) -> bool:
     return any(f.status is Status.TOO_FEW_ROWS for f in comparison.features.values())
 
 
-def drifted_features(verdicts: Iterable[Verdict]) -> set[str]:
-    """Names of the features that some drift or feature rule puts at warning or above."""
-    return {
-        verdict.subject.feature
-        for verdict in verdicts
-        if verdict.severity >= Severity.WARNING and verdict.subject.feature and verdict.metric is not None
-    }
+def drifted_features(verdicts: Iterable[Verdict]) -> dict[str, Severity]:
+    """Features that some drift or feature rule puts at warning or above, with the worst that any says."""
+    worst: dict[str, Severity] = {}
+    for verdict in verdicts:
+        feature = verdict.subject.feature
+        if verdict.severity >= Severity.WARNING and feature and verdict.metric is not None:
+            worst[feature] = max(verdict.severity, worst.get(feature, Severity.NONE))
+    return worst
 
 
-def drifted_metric(count: int, *, like: Metric) -> Metric:
-    """`drift.features_drifted` beside another metric of the same subject and window."""
+def drifted_metric(severities: Collection[Severity], *, like: Metric) -> Metric:
+    """`drift.features_drifted` beside another metric of the same subject and window; how many of them are critical.
+
+    Args:
+        severities: of the features that drifted.
+        like: whose subject, window and rows it has.
+    """
     return Metric(
-        "drift.features_drifted", replace(like.subject, feature=""), like.window, float(count),
+        "drift.features_drifted", replace(like.subject, feature=""), like.window, float(len(severities)),
         n_reference=like.n_reference, n_current=like.n_current, baseline_id=like.baseline_id, bins_id=like.bins_id,
-        source_version=like.source_version,
+        source_version=like.source_version, details={"critical": list(severities).count(Severity.CRITICAL)},
     )  # fmt: skip

@@ -81,8 +81,9 @@ def profile_hours(
     wanted = [*counter.needed(rows.schema), time, *(cut.column for cut in cuts if cut.column)]
     columns = list(dict.fromkeys(wanted))
     template = counter.schema_profile(rows.schema)
-    # Time and version play a part of their own: they are no columns that the baseline lacks.
-    template = replace(template, new_columns=template.new_columns - {time, version})
+    # Time, version and the log's own columns (`__entity`) play a part of their own: the baseline does not lack them.
+    own = {name for name in template.new_columns if name in (time, version) or name.startswith("__")}
+    template = replace(template, new_columns=template.new_columns - own)
     totals: dict[StateKey, Profile] = {}
     calendar = _Calendar(zone, grain)
     for batch in rows.batches(columns):

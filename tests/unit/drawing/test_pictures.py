@@ -11,7 +11,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.histogram import Histogram
 from tiltmeter.drawing.markup import Markup, coordinate, element, safe
 from tiltmeter.drawing.pictures import level_bars, overlay_histogram, psi_bar
-from tiltmeter.drawing.style import STEP_WORDS, step_of
+from tiltmeter.drawing.style import SIZE_WORDS, STEP_CLASSES, step_of
 from tiltmeter.drawing.text import text_bar, text_sparkline
 from tiltmeter.drawing.timelines import heatmap, sparkline, timeline
 
@@ -30,8 +30,10 @@ PICTURES = {
         label=name, write=lambda _: name,
     ),
     "levels": lambda name: level_bars([Cell(name, 3, 5), Cell("other", 1, 1)], label=name, write=str),
-    "timeline": lambda name: timeline([1.0, None, 2.0], [name, "b", "c"], label=name, warning=1.5),
-    "heatmap": lambda name: heatmap({name: [0.05, None, 0.7]}, [name, "b", "c"], label=name),
+    "timeline": lambda name: timeline([1.0, None, 2.0], [name, "b", "c"], label=name, limits={"warning": 1.5}),
+    "heatmap": lambda name: heatmap(
+        {name: [(0.05, "ok"), (None, "not judged"), (0.7, "critical")]}, [name, "b", "c"], label=name
+    ),
     "sparkline": lambda name: sparkline([0.1, None, 0.3], label=name),
     "psi": lambda _: psi_bar(0.3, Severity.WARNING),
     "no psi": lambda _: psi_bar(None, Severity.NONE),
@@ -73,25 +75,46 @@ def test_the_psi_bar_has_the_colour_of_its_severity_not_of_its_size():
     assert 'class="s3"' in psi_bar(0.9, Severity.CRITICAL)
 
 
+def test_the_psi_bar_has_a_mark_a_limit_and_none_without_a_rule():
+    assert "M9.6 0V10M48 0V10" in psi_bar(0.9, Severity.CRITICAL, limits=[0.1, 0.5, 2.0])
+    assert 'class="g"' not in psi_bar(0.9, Severity.NONE)
+
+
 @pytest.mark.parametrize(
-    ("psi", "word"),
-    [(0.0, "quiet"), (0.1, "quiet"), (0.11, "worth a look"), (0.25, "worth a look"), (0.3, "warning"),
-     (0.5, "warning"), (0.51, "critical"), (19.0, "critical")],
+    ("psi", "severity", "watch", "step"),
+    [
+        (0.1, Severity.NONE, 0.1, "ok"), (0.11, Severity.NONE, 0.1, "watch"), (0.9, Severity.NONE, 0.1, "watch"),
+        (0.11, Severity.NONE, None, "ok"), (0.11, Severity.WARNING, None, "warning"), (0.2, Severity.INFO, 0.1, "info"),
+        (19.0, Severity.CRITICAL, 0.1, "critical"), (None, Severity.NONE, 0.1, "not judged"),
+        (0.1, None, 0.1, "up to 0.1"), (0.11, None, 0.1, "above 0.1"), (0.3, None, None, "above 0.25"),
+        (19.0, None, 0.1, "above 0.5"),
+    ],
 )  # fmt: skip
-def test_colours_change_at_the_thresholds(psi, word):
-    assert STEP_WORDS[step_of(psi)] == word
-    assert f"{word}</title>" in heatmap({"f": [psi]}, ["w"], label="x")
+def test_a_cell_has_the_colour_of_its_severity_and_of_its_size_where_no_rule_judges(psi, severity, watch, step):
+    assert step_of(psi, severity, watch=watch) == step
+    picture = heatmap({"f": [(psi, step)]}, ["w"], label="x")
+    assert f"{step}</title>" in picture
+    assert f'class="{STEP_CLASSES[step]}"' in picture
+
+
+def test_sizes_are_never_drawn_in_the_colours_of_severities():
+    loud = {STEP_CLASSES[step] for step in ("watch", "info", "warning", "critical")}
+    assert loud.isdisjoint({STEP_CLASSES[word] for word in SIZE_WORDS})
 
 
 def test_a_heatmap_has_a_cell_a_window_and_empty_ones_where_nothing_was_judged():
-    picture = heatmap({"a": [0.0, None], "b": [None, 0.6]}, ["w1", "w2"], label="x")
+    picture = heatmap(
+        {"a": [(0.0, "ok"), (None, "not judged")], "b": [(None, "not judged"), (0.6, "critical")]},
+        ["w1", "w2"],
+        label="x",
+    )
     classes = [rect.get("class") for rect in kinds(picture, "rect")]
     assert classes == ["h0", "hx", "hx", "h3"]
     assert picture.count("not judged") == 2
 
 
 def test_a_timeline_breaks_where_a_value_is_missing_and_draws_thresholds():
-    picture = timeline([1.0, 2.0, None, 3.0], list("abcd"), label="x", warning=2.5, critical=4.0)
+    picture = timeline([1.0, 2.0, None, 3.0], list("abcd"), label="x", limits={"warning": 2.5, "critical": 4.0})
     line = next(path for path in kinds(picture, "path") if path.get("class") == "n").get("d")
     assert line.count("M") == 2
     assert len(kinds(picture, "circle")) == 3
@@ -128,7 +151,7 @@ def test_text_sparklines_have_a_character_a_value():
 
 def test_names_of_a_heatmap_are_cut_to_their_room():
     name = "a very long name that no label could hold"
-    label = next(one for one in kinds(heatmap({name: [0.1]}, ["w"], label="x"), "text") if len(one))
+    label = next(one for one in kinds(heatmap({name: [(0.1, "ok")]}, ["w"], label="x"), "text") if len(one))
     assert label[0].text == name
     assert label[0].tail == "a very long name that n…"
 

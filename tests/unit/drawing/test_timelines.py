@@ -20,7 +20,7 @@ def test_names_below_a_picture_never_touch(windows, width, is_heatmap):
     names = [f"{place % 24:02d}:00" for place in range(windows)]
     values = [0.1] * windows
     picture = (
-        heatmap({"a": values}, names, label="x", width=width)
+        heatmap({"a": [(0.1, "ok")] * windows}, names, label="x", width=width)
         if is_heatmap
         else timeline(values, names, label="x", width=width)
     )
@@ -35,7 +35,7 @@ def test_names_below_a_picture_never_touch(windows, width, is_heatmap):
 
 
 def test_a_heatmap_that_nobody_points_at_keeps_its_colours_and_says_no_numbers():
-    rows = {"a": [0.3, None], "b": [0.0, 0.7]}
+    rows = {"a": [(0.3, "warning"), (None, "not judged")], "b": [(0.0, "ok"), (0.7, "critical")]}
     spoken, quiet = (heatmap(rows, ["x", "y"], label="z", explains=says) for says in (True, False))
     assert "a, x: PSI 0.3, warning" in spoken
     assert "PSI 0.3" not in quiet

@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import ERROR_RATE, P95, PSI, reading
+from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.severity import Severity
-from tiltmeter.domain.window import Grain
+from tiltmeter.domain.window import Grain, Window
+from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS, plain
-from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, series, whole
-from tiltmeter.views.dashboard.traffic import service_series
+from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, limits_for, newest, series, whole
+from tiltmeter.views.dashboard.traffic import OF_ALL, service_series
 
 if TYPE_CHECKING:
     import pandas as pd
     import streamlit as st
 
+    from tiltmeter.alerting.limits import Reading
     from tiltmeter.domain.alert import Incident
     from tiltmeter.ports import World
     from tiltmeter.views.dashboard.queries import Scope
 
 _TREND = 72
 """Newest values of a trend line: three days of hours."""
-
-MIN_REQUESTS = 100
-"""Fewer requests than this are shown and not judged, as the latency rule does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,18 @@ class Measure:
     Args:
         title: of the card.
         column: of the table of `service_series`.
-        warning: above it the card is a warning.
-        critical: above it the card is critical.
+        metric: name by which rules judge it.
     """
 
     title: str
     column: str
-    warning: float | None = None
-    critical: float | None = None
+    metric: str
 
 
 _SERVICE = (
-    Measure("P95 latency", "p95", warning=500),
-    Measure("Throughput", "rate"),
-    Measure("Error rate", "errors", critical=0.01),
+    Measure("P95 latency", "p95", P95),
+    Measure("Throughput", "rate", "serving.requests_per_second"),
+    Measure("Error rate", "errors", ERROR_RATE),
 )
 
 
@@ -74,7 +73,7 @@ def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[
     service = service_series(here, scope)
     return [
         _health(scope, touching, is_judged=len(service) > 0 or len(drift_heatmap(here, scope)) > 0),
-        *(_of_service(service, measure) for measure in _SERVICE),
+        *(_of_service(here, scope, service, measure) for measure in _SERVICE),
         _drifting(here, scope),
         _conversion(here, scope),
     ]
@@ -95,21 +94,35 @@ def _health(scope: Scope, touching: list[Incident], *, is_judged: bool) -> Card:
     return Card("Health", "ok" if worst is Severity.NONE else worst.word, said, worst, trend)
 
 
-def _of_service(service: pd.DataFrame, wanted: Measure) -> Card:
+def _of_service(here: World, scope: Scope, service: pd.DataFrame, wanted: Measure) -> Card:
     known = service.dropna(subset=[wanted.column])
     if not len(known):
         return Card(wanted.title, "–", "no request log", Severity.NONE)
     value, requests = float(known[wanted.column].iloc[-1]), int(known["requests"].iloc[-1])
-    severity = Severity.NONE
-    is_judged = requests >= MIN_REQUESTS
-    if is_judged and wanted.critical is not None and value > wanted.critical:
-        severity = Severity.CRITICAL
-    elif is_judged and wanted.warning is not None and value > wanted.warning:
-        severity = Severity.WARNING
+    version = "" if service.attrs.get(OF_ALL) else scope.version
+    read = service_reading(here, scope, wanted.metric, value, requests=requests, version=version)
     step = "5 minutes" if len(known) > 1 and known["time"].diff().min() < timedelta(hours=1) else "last hour"
-    note = f"n = {requests:,}, {step if is_judged else 'not judged'}"
+    note = f"n = {requests:,}, {'not judged' if read.is_ruled and not read.is_judged else step}"
     words = {"p95": f"{value:,.0f} ms", "rate": rate_words(value), "errors": f"{value:.2%}"}[wanted.column]
-    return Card(wanted.title, words, note, severity, tuple(known[wanted.column].tail(_TREND).tolist()))
+    return Card(wanted.title, words, note, read.severity, tuple(known[wanted.column].tail(_TREND).tolist()))
+
+
+def service_reading(
+    here: World, scope: Scope, metric: str, value: float | None, *, requests: int, version: str
+) -> Reading:
+    """How a number of the service reads: what an alert of it would say.
+
+    Args:
+        here: its rules judge.
+        scope: whose model.
+        metric: catalogue name.
+        value: None where there was no request.
+        requests: behind it.
+        version: that the number is of, empty for all.
+    """
+    window = Window(scope.start, scope.end, Grain.LIVE)
+    subject = Subject(scope.model.name, version)
+    return reading(Metric(metric, subject, window, value, n_current=requests), here.rules.rules)
 
 
 def rate_words(per_second: float) -> str:
@@ -131,13 +144,24 @@ def _drifting(here: World, scope: Scope) -> Card:
     features = heat[heat["feature"] != SCORE]
     if not len(features):
         return Card("Drifting", "–", "no day judged yet", Severity.NONE)
+    total = int(features["feature"].nunique())
+    newest_day = features[features["end"] == features["end"].max()]
+    judged = newest_day[newest_day["step"] != NOT_JUDGED]
+    if not len(judged):
+        return Card("Drifting", "–", f"n = {int(newest_day['rows'].max()):,}, not judged", Severity.NONE)
+    if not limits_for(here, scope, PSI, feature="any"):
+        return Card("Drifting", "–", f"of {total} features: no rule judges them", Severity.NONE)
+    moved, critical = (newest_day["step"].isin(steps).sum() for steps in (("warning", "critical"), ("critical",)))
     table = series(here, scope, "drift.features_drifted", grain=Grain.DAY)
-    if not len(table):  # a version or segment apart: counted from its own PSI
-        moved = features.assign(value=features["step"].isin(("warning", "critical")).astype(float))
-        table = moved.groupby("end")["value"].sum().reset_index()
-    total, count = int(features["feature"].nunique()), int(table["value"].iloc[-1])
-    severity = Severity.WARNING if count else Severity.NONE
-    return Card("Drifting", f"{count} of {total}", "features, newest day", severity, tuple(table["value"].tolist()))
+    if len(table):  # counts what other rules about features say, too; critical ones are told beside it
+        kept = next(iter(newest(here, scope, "drift.features_drifted", grain=Grain.DAY)))
+        moved, critical = table["value"].iloc[-1], max(critical, int(str(kept.details.get("critical", 0))))
+    else:  # a version or segment apart: counted from its own PSI
+        loud = features.assign(value=features["step"].isin(("warning", "critical")).astype(float))
+        table = loud.groupby("end")["value"].sum().reset_index()
+    severity = Severity.CRITICAL if critical else Severity.WARNING if moved else Severity.NONE
+    note = f"features, {int(critical)} critical, newest day"
+    return Card("Drifting", f"{int(moved)} of {total}", note, severity, tuple(table["value"].tolist()))
 
 
 def draw(place: st.delta_generator.DeltaGenerator, card: Card) -> None:

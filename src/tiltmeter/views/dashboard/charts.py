@@ -50,9 +50,16 @@ def time_axis(table: pd.DataFrame, *, ticks: int = 6) -> alt.X:
 
 
 def latency(
-    table: pd.DataFrame, *, target_ms: float, limit_ms: float = 500, marks: pd.DataFrame | None = None
+    table: pd.DataFrame, *, target_ms: float, limits: Mapping[str, float], marks: pd.DataFrame | None = None
 ) -> alt.LayerChart:
-    """P50, P95 and P99 with the target, the alert threshold and the moments at which alerts fired."""
+    """P50, P95 and P99 with the target, the thresholds of P95 and the moments at which alerts fired.
+
+    Args:
+        table: as `service_series` gives it.
+        target_ms: latency that was promised.
+        limits: word -> threshold of P95; one that lies on the target is drawn once, as the target.
+        marks: columns `time`, `words`, `severity`.
+    """
     names = {"p50": "P50", "p95": "P95", "p99": "P99"}
     long = table.rename(columns=names).melt("time", list(names.values()), "percentile", "ms").dropna()
     lines = (
@@ -74,10 +81,11 @@ def latency(
             tooltip=["when:N", "percentile:N", alt.Tooltip("ms:Q", format=",.0f")],
         )
     )
-    limits = {"target": target_ms, "warning": limit_ms}
-    shown = [ms for ms in [long["ms"].min(), long["ms"].max(), *limits.values()] if ms > 0]
+    named = {"target": target_ms, **{word: limit for word, limit in limits.items() if limit != target_ms}}
+    named = dict(sorted(named.items(), key=lambda item: item[1]))
+    shown = [ms for ms in [long["ms"].min(), long["ms"].max(), *named.values()] if ms > 0]
     decades = math.log10(max(shown) / min(shown)) or 1.0
-    drawn = _limits(limits, gap=lambda a, b: 190 * abs(math.log10(b / a)) / decades, form="{:g} ms")
+    drawn = _limits(named, gap=lambda a, b: 190 * abs(math.log10(b / a)) / decades, form="{:g} ms")
     return finished([lines, *drawn, *_marks(marks)], height=190)
 
 

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tiltmeter.alerting.limits import OVERALL_PSI, PSI, readings
 from tiltmeter.api.judging import judge
 from tiltmeter.api.summary import effect, number, p_value, percent, value_text
+from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
+from tiltmeter.monitors.drift import drift_metrics
 from tiltmeter.ports import MetricQuery
 from tiltmeter.statistics.cells import OTHER
 from tiltmeter.statistics.comparison import compare
 from tiltmeter.statistics.shares import shares
 from tiltmeter.statistics.steps import with_steps
 from tiltmeter.views.dashboard.distributions import sides
-from tiltmeter.views.dashboard.queries import SCORE, remembered
+from tiltmeter.views.dashboard.queries import ALL, SCORE, remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from tiltmeter.domain.baseline import Reference
@@ -31,9 +34,6 @@ if TYPE_CHECKING:
     from tiltmeter.domain.profile import Profile
     from tiltmeter.ports import World
     from tiltmeter.views.dashboard.queries import Scope
-
-MIN_ROWS = 200
-"""Fewer rows are shown and not judged, as the rules' default says."""
 
 _LEAST_PART = 0.001
 _NEW_OR_RARE = "(new or rare)"
@@ -49,6 +49,7 @@ def judged(
     scope: Scope,
     *,
     previous: Profile | None = None,
+    segment: tuple[str, str] = ALL,
 ) -> Comparison:
     """Every number of the window against the reference, with severities.
 
@@ -59,10 +60,11 @@ def judged(
         window: what they are the rows of.
         scope: whose model it is.
         previous: rows of the window before, None where they do not matter or there are none.
+        segment: that only the current side holds: rules about all rows do not judge it.
     """
     found = compare(reference, current, weights=scope.model.weights, now=window.end)
     found = with_steps(found, reference.bins, previous)
-    return judge(found, world.rules.rules, window=window, model=scope.model.name).comparison
+    return judge(found, world.rules.rules, window=window, model=scope.model.name, segment=segment).shown
 
 
 @remembered
@@ -74,7 +76,7 @@ def against_baseline(_world: World, scope: Scope, start: datetime, end: datetime
         return None
     before = sides(_world, scope, window.previous)
     previous = before[1] if before is not None else None
-    return judged(_world, found[0], found[1], window, scope, previous=previous)
+    return judged(_world, found[0], found[1], window, scope, previous=previous, segment=scope.segment)
 
 
 def feature_of(comparison: Comparison | None, name: str) -> FeatureComparison | None:
@@ -84,6 +86,9 @@ def feature_of(comparison: Comparison | None, name: str) -> FeatureComparison | 
     if name in comparison.features:
         return comparison.features[name]
     return comparison.score if name == SCORE else None
+
+
+_TEST = "drift.test_q_value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +101,49 @@ class Fact:
     severity: Severity = Severity.NONE
 
 
-def facts(found: FeatureComparison) -> list[Fact]:
-    """Six numbers of a feature, the baseline's beside each."""
+def severities(world: World, scope: Scope, comparison: Comparison, found: FeatureComparison) -> dict[str, Severity]:
+    """What the rules make of each number of a feature, by metric: as an alert of it would say."""
+    rules = world.rules.rules
+    subject = Subject(scope.model.name, scope.version, "", *scope.segment)
+    metrics = [
+        metric
+        for metric in drift_metrics(
+            comparison, subject=subject, window=scope.window, names={rule.metric for rule in rules},
+            features={found.name},
+        )
+        if (not metric.subject.feature) is (found is comparison.score)
+    ]  # fmt: skip
+    return {metric.name: read.severity for metric, read in zip(metrics, readings(metrics, rules), strict=True)}
+
+
+def facts(found: FeatureComparison, severities: Mapping[str, Severity] | None = None) -> list[Fact]:
+    """Six numbers of a feature, the baseline's beside each.
+
+    Args:
+        found: the feature.
+        severities: what the rules make of its numbers, by metric.
+    """
+    reads = dict(severities or {})
+
+    def read(*names: str) -> Severity:
+        return max((reads.get(name, Severity.NONE) for name in names), default=Severity.NONE)
+
     before, now = found.reference, found.current
     n = now.count if now else 0
-    few = n < MIN_ROWS
-    psi = Fact("PSI", number(found.psi), f"n = {n:,}, not judged" if few else f"n = {n:,}", found.severity)
+    few = found.status is Status.TOO_FEW_ROWS
+    said = f"n = {n:,}, not judged" if few else f"n = {n:,}"
+    psi = Fact("PSI", number(found.psi), said, read(PSI, OVERALL_PSI, "drift.score_psi"))
+    tested = p_value(found.test_q_value)
     test = (
-        Fact("KS distance", number(found.ks), f"q {p_value(found.test_q_value)}")
+        Fact("KS distance", number(found.ks), f"q {tested}", read("drift.ks", _TEST))
         if found.ks is not None
-        else Fact("Cramér's V", number(found.cramers_v), f"chi-square q {p_value(found.test_q_value)}")
+        else Fact("Cramér's V", number(found.cramers_v), f"chi-square q {tested}", read("drift.chi2", _TEST))
     )
     then = found.step.previous if found.step is not None else None
-    missing = Fact("Missing", percent(now.missing_share if now else None), _was(percent, before, then, "missing_share"))
+    missing = Fact(
+        "Missing", percent(now.missing_share if now else None), _was(percent, before, then, "missing_share"),
+        read("features.missing_change", "features.missing_share"),
+    )  # fmt: skip
     distinct = Fact("Distinct", _count(now.distinct if now else None), _was(_count, before, then, "distinct"))
     if now is not None and now.mean is not None and before is not None:
         kind = found.kind
@@ -120,8 +155,9 @@ def facts(found: FeatureComparison) -> list[Fact]:
         outside = Fact("Outliers (IQR)", *_pair(found.outliers_iqr))
     else:
         new = found.new_levels
-        middle = Fact("New levels", percent(new.share if new else None), f"{new.count} of them" if new else "no levels")
-        outside = Fact("KL divergence", number(found.kl), "nats")
+        middle = Fact("New levels", percent(new.share if new else None), f"{new.count} of them" if new else "no levels",
+                      read("features.new_level_excess", "features.new_level_share"))  # fmt: skip
+        outside = Fact("KL divergence", number(found.kl), "nats", read("drift.kl"))
     return [psi, test, missing, middle, outside, distinct]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import limits_of, named
 from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.alerting.situation import Situation
 from tiltmeter.alerting.wording import content_of, worst_first
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.alert import Alert, Incident
     from tiltmeter.domain.message import Content
-    from tiltmeter.domain.rule import Rule
     from tiltmeter.ports import World
 
 PARTS = ("Inputs", "Score", "Service", "Jobs", "Outcomes", "Monitoring")
@@ -110,20 +110,10 @@ def story_of(world: World, place: str, incident: Incident, members: Sequence[Ale
         end = min(end, (incident.resolved_at or end) + timedelta(hours=24))
     else:
         start = incident.opened_at - _BEFORE * 2
-    rule = next((rule for rule in world.rules.rules if rule.id == worst.rule), None)
+    rules = [rule for rule in world.rules.rules if rule.id == worst.rule]
     name = "the score" if part_of(worst) == "Score" else subject.feature
     label = measure_of(worst, metric.name).label
     return Story(
         f"{label} of {name}" if name else label, metric.name, subject.feature, grain,
-        Scope(place, model, subject.model_version, ("", ""), start, end), limits_of(rule),
+        Scope(place, model, subject.model_version, ("", ""), start, end), named(limits_of(rules, metric.name, subject)),
     )  # fmt: skip
-
-
-def limits_of(rule: Rule | None) -> dict[str, float]:
-    """Thresholds of a rule by severity."""
-    found: dict[str, float] = {}
-    for severity, limit in (rule.levels if rule is not None else {}).items():
-        bound = limit.above if limit.above is not None else limit.below
-        if bound is not None:
-            found[severity.word] = bound
-    return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from tiltmeter.drawing.style import NOT_JUDGED, SIZE_WORDS
 from tiltmeter.views.dashboard.charts import BLUE, GREY, QUIET, finished, number_form, stamped, time_axis
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC
 
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 STEP_COLOURS = {
     "ok": "rgba(120, 140, 165, 0.22)",
     "watch": "#fde3a7",
+    "info": "#56B4E9",
     "warning": "#f59e0b",
     "critical": "#b91c1c",
-    "not judged": "rgba(120, 140, 165, 0.06)",
+    # Shades of one grey: sizes that no rule judges are no severities.
+    **dict(zip(SIZE_WORDS, (f"rgba(100, 116, 139, {shade})" for shade in (0.14, 0.4, 0.65, 0.95)), strict=True)),
+    NOT_JUDGED: "rgba(120, 140, 165, 0.06)",
 }
 
 
@@ -26,6 +30,8 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
     """PSI by feature and day in steps; worst feature on top. A click selects the feature as `picked`."""
     shown = table[table["order"] < limit]
     features = shown.sort_values("order")["feature"].drop_duplicates().tolist()
+    # What can be told apart here, mildest first: a rule of its own levels has a legend of its own.
+    steps = [step for step in STEP_COLOURS if step in set(shown["step"])]
     picked = alt.selection_point(name="picked", fields=["feature"], on="click")
     x = alt.X(
         "day:O",
@@ -50,8 +56,8 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
             y=y,
             color=alt.Color(
                 "step:N",
-                scale=alt.Scale(domain=list(STEP_COLOURS), range=list(STEP_COLOURS.values())),
-                # All five steps in the width that a phone leaves beside the names.
+                scale=alt.Scale(domain=steps, range=[STEP_COLOURS[step] for step in steps]),
+                # Five steps in the width that a phone leaves beside the names.
                 legend=alt.Legend(
                     title=None,
                     orient="top",
@@ -75,7 +81,7 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
         )
         .add_params(picked)
     )
-    dashes = alt.Chart(shown[shown["step"] == "not judged"]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
+    dashes = alt.Chart(shown[shown["step"] == NOT_JUDGED]).mark_text(text="–", color=GREY).encode(x="day:O", y=y)
     return finished([cells, dashes], height=max(60, 19 * len(features) + 50))
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.alerting.limits import OVERALL_PSI, PSI, limits_of, psi_steps
 from tiltmeter.domain.alert import AlertState
+from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.drawing.style import STEPS as PSI_STEPS
+from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.charts import VERSION
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.ports import World
-
-STEP_NAMES = ("ok", "watch", "warning", "critical")
-"""Names of the steps that the limits of `PSI_STEPS` part."""
 
 SPANS = {"24 h": timedelta(hours=24), "7 d": timedelta(days=7), "30 d": timedelta(days=30), "90 d": timedelta(days=90)}
 
@@ -166,14 +165,19 @@ def newest(_world: World, scope: Scope, prefix: str, *, grain: Grain, feature: s
 
 @remembered
 def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
-    """PSI by feature and day: columns `feature`, `order`, `day`, `end`, `psi`, `step`, `rows`; worst features first."""
+    """PSI by feature and day, worst features first.
+
+    Columns `feature`, `order`, `day`, `start` and `end` (of the judged span), `psi`, `step` (how it reads), `rows`.
+    """
     found = [m for m in _world.state.metrics(_query(scope, "drift.psi", Grain.DAY, None)) if m.subject.feature]
+    scores: list[Metric] = []
     if all(m.subject.feature != SCORE for m in found):
         scores = _world.state.metrics(_query(scope, "drift.score_psi", Grain.DAY))
-        found.extend(replace(m, subject=replace(m.subject, feature=SCORE)) for m in scores)
+    steps = [*psi_steps(found, _world.rules.rules), *psi_steps(scores, _world.rules.rules)]
+    found = [*found, *(replace(m, subject=replace(m.subject, feature=SCORE)) for m in scores)]
     worst: dict[str, float] = {}
-    for metric in found:
-        judged = metric.value or 0.0 if str(metric.status) == "ok" else 0.0
+    for metric, step in zip(found, steps, strict=True):
+        judged = 0.0 if step == NOT_JUDGED else metric.value or 0.0
         worst[metric.subject.feature] = max(worst.get(metric.subject.feature, 0.0), judged)
     order = {f: i for i, f in enumerate(sorted(worst, key=lambda f: (-worst[f], f)))}
     return pd.DataFrame(
@@ -181,24 +185,37 @@ def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
             "feature": [m.subject.feature for m in found],
             "order": [order[m.subject.feature] for m in found],
             "day": [day_of(m.window) for m in found],
+            "start": pd.to_datetime([m.window.start for m in found], utc=True),
             "end": pd.to_datetime([m.window.end for m in found], utc=True),
             "psi": pd.Series([m.value for m in found], dtype=float),
-            "step": [psi_step(m) for m in found],
+            "step": steps,
             "rows": [m.n_current or 0 for m in found],
         }
     )
 
 
+def limits_for(world: World, scope: Scope, metric: str, *, feature: str = "") -> dict[Severity, float]:
+    """Where each severity of a number begins, by the rules that judge what is shown; empty without a rule.
+
+    Args:
+        world: whose rules.
+        scope: model, version and segment.
+        metric: catalogue name; the PSI of the score is judged as the overall one.
+        feature: that the number is about, empty for the whole.
+    """
+    if feature == SCORE and metric == PSI:
+        metric, feature = OVERALL_PSI, ""
+    return limits_of(world.rules.rules, metric, subject_of(scope, feature))
+
+
+def subject_of(scope: Scope, feature: str = "") -> Subject:
+    """What a number of the scope is about."""
+    return Subject(scope.model.name, scope.version, feature, *scope.segment)
+
+
 def day_of(window: Window) -> str:
     """Name of the day that a window ends with."""
     return (window.end - timedelta(hours=12)).strftime("%Y-%m-%d")
-
-
-def psi_step(metric: Metric) -> str:
-    """How a PSI reads: ok, watch, warning, critical, or not judged."""
-    if metric.value is None or str(metric.status) != "ok":
-        return "not judged"
-    return STEP_NAMES[sum(metric.value > limit for limit in PSI_STEPS)]
 
 
 def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tiltmeter.alerting.limits import P95, named
 from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.traffic import latency_bin
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.traffic import ROUTE, traffic_metrics
 from tiltmeter.ports import MetricQuery
-from tiltmeter.views.dashboard.queries import ALL, Scope, remembered
+from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +63,12 @@ def service_series(_world: World, scope: Scope) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(_NAMES.values(), float))
     table.attrs[OF_ALL] = is_whole
     return table
+
+
+def latency_limits(world: World, scope: Scope, service: pd.DataFrame) -> dict[str, float]:
+    """Word -> threshold in milliseconds of the P95 that a table holds: of all versions together or of one."""
+    shown = replace(scope, version="", segment=ALL) if service.attrs.get(OF_ALL) else replace(scope, segment=ALL)
+    return named(limits_for(world, shown, P95))
 
 
 def _short(world: World, scope: Scope) -> dict[datetime, list[Metric]]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import OVERALL_PSI, PSI, limits_of, named, psi_limits, psi_steps
 from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.history import window_name
 from tiltmeter.api.story import backtest_sentence
 from tiltmeter.api.summary import number, percent
-from tiltmeter.domain.metric import Status
+from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
-from tiltmeter.drawing.style import STEP_WORDS, STEPS
+from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.drawing.timelines import heatmap, timeline
 from tiltmeter.monitors.effects import shortened
-from tiltmeter.views.report.rules import limit_of, rule_words
+from tiltmeter.views.report.rules import heatmap_key, rule_words
 from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, fragment, grid, page, tiles
 
 if TYPE_CHECKING:
@@ -82,12 +83,10 @@ def _overall(found: Backtest, names: Sequence[str]) -> Markup:
     has_score = any(window.overall is not None and window.overall.score_psi is not None for window in judged)
     values = [_overall_psi(window, has_score=has_score) for window in judged]
     what = "PSI of the score" if has_score else "Weighted PSI of the features"
-    metric = "drift.overall_psi"
     picture = _fitted(
         lambda width: timeline(
             values, names, label=f"{what} by window", width=width, height=170,
-            warning=limit_of(found.rules, metric, Severity.WARNING),
-            critical=limit_of(found.rules, metric, Severity.CRITICAL),
+            limits=named(limits_of(found.rules, OVERALL_PSI, Subject(found.model))),
         ),
         names,
     )  # fmt: skip
@@ -123,12 +122,6 @@ def _features(found: Backtest, names: Sequence[str]) -> Markup | None:
         return None
     drawn = order[: max(_FIRST_FEATURES, _MOST_CELLS // max(1, len(found.windows)))]
     first, rest = drawn[:_FIRST_FEATURES], drawn[_FIRST_FEATURES:]
-    limits = ("up to 0.1", *(f"above {limit:g}" for limit in STEPS))
-    key = [
-        element("span", Markup(f'<svg width="12" height="12"><rect class="h{step}" width="12" height="12"/></svg>'),
-                f"{words} ({limit})")
-        for step, (words, limit) in enumerate(zip(STEP_WORDS, limits, strict=True))
-    ]  # fmt: skip
     folded = None
     if rest:
         words = f"{len(rest)} more features"
@@ -136,7 +129,7 @@ def _features(found: Backtest, names: Sequence[str]) -> Markup | None:
     return joined(
         [
             element("h2", "PSI by feature and window"),
-            element("p", key, class_="key steps"),
+            heatmap_key(psi_limits(found.rules, Subject(found.model, feature=order[0]))),
             _heat(found, first, names),
             folded,
         ]
@@ -156,7 +149,7 @@ def _feature_order(windows: Sequence[JudgedWindow]) -> list[str]:
 
 
 def _heat(found: Backtest, features: Sequence[str], names: Sequence[str]) -> Markup:
-    rows = {name: [_psi(window, name) for window in found.windows] for name in features}
+    rows = {name: _read(found, name) for name in features}
     return _fitted(
         lambda width: heatmap(
             rows, names, label="PSI by feature and window", write=shortened, width=width, explains=width == BROAD
@@ -165,9 +158,19 @@ def _heat(found: Backtest, features: Sequence[str], names: Sequence[str]) -> Mar
     )
 
 
-def _psi(window: JudgedWindow, name: str) -> float | None:
-    feature = window.features.get(name)
-    return feature.psi if feature is not None and window.status is Status.OK else None
+def _read(found: Backtest, name: str) -> list[tuple[float | None, str]]:
+    """PSI of a feature by window and how each reads."""
+    metrics = [
+        Metric(
+            PSI, Subject(found.model, feature=name), window.window, feature.psi, window.status,
+            q_value=feature.psi_q_value, n_current=window.rows,
+        )
+        if (feature := window.features.get(name)) is not None
+        else Metric(PSI, Subject(found.model, feature=name), window.window, None, Status.NO_DATA)
+        for window in found.windows
+    ]  # fmt: skip
+    steps = psi_steps(metrics, found.rules)
+    return [(None if step == NOT_JUDGED else metric.value, step) for metric, step in zip(metrics, steps, strict=True)]
 
 
 def _alerts(found: Backtest) -> Markup:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import psi_limits
 from tiltmeter.api.as_json import DEFINITION
+from tiltmeter.api.judging import COMPARISON
 from tiltmeter.api.shift_words import NOT_ADDED, TITLES, first_parts, shift_row, shift_sentence
 from tiltmeter.api.summary import effect, first_rows, number, p_value, percent, ranked, sentence
+from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
 from tiltmeter.drawing.pictures import psi_bar
@@ -41,7 +44,7 @@ def comparison_page(result: Result) -> str:
         answer(sentence(comparison), _worst(result)),
         tiles(_facts(result)),
         element("h2", "What moved most"),
-        _table(first_rows(comparison), places),
+        _table(result, first_rows(comparison), places),
         _shift(comparison, places),
         _pictures(result, loud[:MOST_CARDS], places),
         _folded(result, quiet, places, drawn=max(0, MOST_CARDS - len(loud))),
@@ -56,7 +59,9 @@ def notebook_view(result: Result) -> str:
     shown = first_rows(comparison)
     hidden = len(comparison.features) - len(shown)
     more = element("p", f"{hidden} more features: to_frame(), to_html()", class_="faint") if hidden > 0 else None
-    return fragment(answer(sentence(comparison), _worst(result)), _table(shown, {}), more, _shift(comparison, {}))
+    return fragment(
+        answer(sentence(comparison), _worst(result)), _table(result, shown, {}), more, _shift(comparison, {})
+    )
 
 
 def _short_place(name: str) -> str:
@@ -84,16 +89,17 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     return facts
 
 
-def _table(features: Sequence[FeatureComparison], places: Mapping[str, str]) -> Markup:
+def _table(result: Result, features: Sequence[FeatureComparison], places: Mapping[str, str]) -> Markup:
+    limits = list(psi_limits(result.rules, Subject(COMPARISON, feature="any")).values())
     return grid(
         _TITLES,
-        [_row(feature, places) for feature in features],
+        [_row(feature, places, limits) for feature in features],
         numbers=("PSI", "q", "missing"),
         full=("what changed", ""),
     )
 
 
-def _row(feature: FeatureComparison, places: Mapping[str, str]) -> list[object]:
+def _row(feature: FeatureComparison, places: Mapping[str, str], limits: Sequence[float]) -> list[object]:
     name = shortened(feature.name) or "(no name)"
     place = places.get(feature.name)
     return [
@@ -101,7 +107,7 @@ def _row(feature: FeatureComparison, places: Mapping[str, str]) -> list[object]:
         badge(feature.severity),
         effect(feature),
         number(feature.psi),
-        psi_bar(feature.psi, feature.severity),
+        psi_bar(feature.psi, feature.severity, limits=limits),
         p_value(feature.psi_q_value),
         element("span", test_words(feature), class_="k"),
         _missing(feature),
@@ -171,7 +177,7 @@ def _folded(
         "details",
         element("summary", f"{len(features)} features that are quiet or were not judged"),
         element("div", cards, class_="cards"),
-        _table(left, {}) if left else None,
+        _table(result, left, {}) if left else None,
     )
 
 

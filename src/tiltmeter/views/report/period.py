@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import OVERALL_PSI, P95, limits_of, named, psi_limits
 from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.period import OUTCOMES
 from tiltmeter.api.period_story import outcome_text, period_sentence, period_title, step_name
 from tiltmeter.api.summary import effect, moved, percent, ranked
+from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.request import answer_name
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
@@ -16,7 +18,7 @@ from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.deciles import LIFT, deciles_kept
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.cards import feature_card
-from tiltmeter.views.report.rules import limit_of, rule_words
+from tiltmeter.views.report.rules import heatmap_key, rule_words
 from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, grid, legend, page, tiles
 
 if TYPE_CHECKING:
@@ -115,25 +117,24 @@ def _drift(found: Period, names: Sequence[str]) -> Markup | None:
     if not found.psi:
         return None
     order = sorted(found.psi, key=lambda name: (-max((v or 0.0 for v in found.psi[name]), default=0.0), name))
-    rules = found.against_baseline.rules if found.against_baseline is not None else ()
     line = fitting(
         lambda width: timeline(
             found.overall_psi, names, label="Overall PSI by step", width=width, height=150,
-            warning=limit_of(rules, "drift.overall_psi", Severity.WARNING),
-            critical=limit_of(rules, "drift.overall_psi", Severity.CRITICAL),
+            limits=named(limits_of(found.rules, OVERALL_PSI, Subject(found.model.name))),
         )
     )  # fmt: skip
-    rows = {name: found.psi[name] for name in order[:_MOST_ROWS]}
+    rows = {name: list(zip(found.psi[name], found.psi_steps[name], strict=True)) for name in order[:_MOST_ROWS]}
     heat = fitting(
         lambda width: heatmap(
             rows, names, label="PSI by feature and step", write=shortened, width=width, explains=width == BROAD
         )
     )
+    key = heatmap_key(psi_limits(found.rules, Subject(found.model.name, feature=order[0])))
     left = len(order) - len(rows)
     more = element("p", f"{left} further features stayed below these.", class_="faint") if left > 0 else None
     return joined(
         [
-            element("h2", "Overall PSI"), line, element("h2", "PSI by feature"), heat, more,
+            element("h2", "Overall PSI"), line, element("h2", "PSI by feature"), key, heat, more,
         ]
     )  # fmt: skip
 
@@ -258,10 +259,12 @@ def _service(found: Period, names: Sequence[str]) -> Markup:
     if not found.service:
         return joined([heading, element("p", "No request log is connected, or there were no requests.")])
     target_ms = found.model.latency_target.total_seconds() * 1000
+    ruled = named(limits_of(found.rules, P95, Subject(found.model.name)))
+    limits = {"target": target_ms, **{word: limit for word, limit in ruled.items() if limit != target_ms}}
     line = fitting(
         lambda width: timeline(
-            [step.p95_ms for step in found.service], names, label="P95 latency by step", warning=target_ms,
-            warning_word="target", width=width, height=140, write="{:,.0f} ms".format,
+            [step.p95_ms for step in found.service], names, label="P95 latency by step", limits=limits, width=width,
+            height=140, write="{:,.0f} ms".format,
         )
     )  # fmt: skip
     rows = [

@@ -1,11 +1,15 @@
-"""Rules in words, for the method box of a report."""
+"""Rules in words, for the method box of a report, and the key of its heatmap."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.limits import watch_of
+from tiltmeter.drawing.markup import Markup, element
+from tiltmeter.drawing.style import SIZE_WORDS, STEP_CLASSES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from tiltmeter.domain.rule import Limit, Rule
     from tiltmeter.domain.severity import Severity
@@ -23,10 +27,25 @@ def _limit(limit: Limit) -> str:
     return f"above {limit.above:g}" if limit.above is not None else f"below {limit.below:g}"
 
 
-def limit_of(rules: Iterable[Rule], metric: str, severity: Severity) -> float | None:
-    """The upper limit that the rules set for a metric; None without one."""
-    for rule in rules:
-        limit = rule.levels.get(severity)
-        if rule.metric == metric and limit is not None and limit.above is not None:
-            return limit.above
-    return None
+def heatmap_key(limits: Mapping[Severity, float]) -> Markup:
+    """What the colours of a heatmap of PSI mean; shades of its size where no rule judges.
+
+    Args:
+        limits: where each severity begins; empty without a rule.
+    """
+    if not limits:
+        steps = [(word, word) for word in SIZE_WORDS]
+        note = element("span", "shades of its size: no rule judges it")
+    else:
+        watch = watch_of(limits)
+        first = watch if watch is not None else min(limits.values())
+        steps = [("ok", f"ok (up to {first:g})")]
+        steps += [("watch", f"watch (above {watch:g})")] if watch is not None else []
+        steps += [(severity.word, f"{severity.word} (above {limit:g})") for severity, limit in limits.items()]
+        note = None
+    return element("p", [_swatch(step, words) for step, words in steps], note, class_="key steps")
+
+
+def _swatch(step: str, words: str) -> Markup:
+    colour = f'<svg width="12" height="12"><rect class="{STEP_CLASSES[step]}" width="12" height="12"/></svg>'
+    return element("span", Markup(colour), words)

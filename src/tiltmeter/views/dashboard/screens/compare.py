@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.alerting.limits import PSI, least_rows, psi_limits
 from tiltmeter.api.summary import effect, sentence
 from tiltmeter.domain.baseline import Reference
+from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.views.dashboard import comparing, pictures, queries
-from tiltmeter.views.dashboard.comparing import MIN_ROWS
 from tiltmeter.views.dashboard.distributions import distribution, sides
 from tiltmeter.views.dashboard.frame import ICONS, badge, choice, header, learning_note, place, plain
 from tiltmeter.views.dashboard.installed import world
@@ -60,7 +61,7 @@ def _page() -> None:
         return
     against = Reference("window A", "window-a", reference.bins, profile)
     found = comparing.judged(world(), against, right[1], after, scope)
-    _ranked(found)
+    _ranked(scope, found)
     _one(against, found, right[1].features)
 
 
@@ -101,13 +102,16 @@ def _days(label: str, key: str, default: tuple[date, date], reach: tuple[date, d
     return Window(start, datetime.combine(chosen[1] + timedelta(days=1), time(), UTC), Grain.LIVE)
 
 
-def _ranked(found: Comparison) -> None:
-    is_small = min(found.rows_reference, found.rows_current) < MIN_ROWS
+def _ranked(scope: queries.Scope, found: Comparison) -> None:
+    is_small = any(f.status is Status.TOO_FEW_ROWS for f in found.features.values())
+    about = Subject(scope.model.name, feature="any")
+    is_ruled = bool(psi_limits(world().rules.rules, about))
     worst = max((f.severity for f in [*found.features.values(), found.score] if f is not None), default=Severity.NONE)
     with st.container(key=f"verdict-{worst.word}"):
-        title = "Not judged" if is_small else "Alike" if worst is Severity.NONE else worst.word
-        st.markdown(f"{badge(worst, title)} · {plain(sentence(found))}")
-    judged = f", fewer than {MIN_ROWS} on one side: not judged" if is_small else ""
+        title = worst.word if worst else "Not judged" if is_small else "Alike" if is_ruled else "No rule judges it"
+        said = sentence(found) if is_ruled or worst else "the numbers stand below, without a verdict"
+        st.markdown(f"{badge(worst, title)} · {plain(said)}")
+    judged = f", fewer than {least_rows(world().rules.rules, PSI, about)} on one side: not judged" if is_small else ""
     st.caption(f"A: n = {found.rows_reference:,} · B: n = {found.rows_current:,}{judged} · most different first")
     features = _by_difference(found)
     rows = [

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from tiltmeter.alerting.limits import PSI, limit_words, named, worth_a_look
+from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.drawing.style import STEPS as PSI_STEPS
+from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.views.dashboard import charts, comparing, pictures, queries
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC, distribution, sides
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS, PAGES_FOLDER, badge, choice, header, learning_note, plain
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from tiltmeter.domain.comparison import FeatureComparison
+    from tiltmeter.domain.comparison import Comparison, FeatureComparison
 
 WHOLE = "whole span"
 NEWEST = "newest 24 hours"
@@ -59,17 +61,18 @@ def _page() -> None:
     heat = queries.drift_heatmap(here, scope)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         feature = choice("Feature (most moved first)", "f", names, width=330)
-        day = _day(heat[heat["feature"] == feature], is_alerting=queries.is_alerting(here, scope, feature))
+        day = _day(scope, heat[heat["feature"] == feature], is_alerting=queries.is_alerting(here, scope, feature))
     window = _window(scope, heat, day)
-    found = comparing.feature_of(comparing.against_baseline(here, scope, window.start, window.end), feature)
-    if found is not None:
-        _first_view(found, feature, day)
+    compared = comparing.against_baseline(here, scope, window.start, window.end)
+    found = comparing.feature_of(compared, feature)
+    if compared is not None and found is not None:
+        _first_view(scope, compared, found, feature, day)
     # A category has no quantiles: its segments stand where a number's values do.
     has_values = found is not None and len(comparing.quantiles(found)) > 0
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _distribution(scope, feature, window, day)
-        if found is not None and _moved(found):
+        if found is not None and _moved(scope, found, feature):
             _parts(found, feature)
             if has_values:
                 _segments(scope, window, feature)
@@ -77,7 +80,7 @@ def _page() -> None:
             _beside(found)
     with right:
         _drift(scope, feature)
-        if found is not None and _moved(found) and has_values:
+        if found is not None and _moved(scope, found, feature) and has_values:
             _beside(found)
         elif found is not None:
             _segments(scope, window, feature)
@@ -89,13 +92,13 @@ def _page() -> None:
     )  # fmt: skip
 
 
-def _day(mine: pd.DataFrame, *, is_alerting: bool) -> str:
+def _day(scope: queries.Scope, mine: pd.DataFrame, *, is_alerting: bool) -> str:
     """The day that moved most; while an alert of the feature is open, what it looks like now."""
     if not len(mine):
         return WHOLE
     days = mine.sort_values("end", ascending=False)
-    judged = mine[mine["step"] != "not judged"]
-    moved = judged[judged["psi"] > PSI_STEPS[0]]
+    judged = mine[mine["step"] != NOT_JUDGED]
+    moved = judged[judged["psi"] > worth_a_look(_limits(scope, str(mine["feature"].iloc[0])))]
     worst = (moved.sort_values("psi", ascending=False) if len(moved) else days)["day"].iloc[0]
     default = NEWEST if is_alerting else str(worst)
     return choice("Shown against the baseline", "day", [NEWEST, *days["day"], WHOLE], default=default, width=200)
@@ -110,13 +113,19 @@ def _window(scope: queries.Scope, heat: pd.DataFrame, day: str) -> Window:
     return Window(end - timedelta(days=1), end, Grain.DAY)
 
 
-def _first_view(found: FeatureComparison, feature: str, day: str) -> None:
+def _limits(scope: queries.Scope, feature: str) -> dict[Severity, float]:
+    return queries.limits_for(world(), scope, PSI, feature=feature)
+
+
+def _first_view(scope: queries.Scope, compared: Comparison, found: FeatureComparison, feature: str, day: str) -> None:
     words = comparing.said(found) or "nothing about it moved that is worth saying"
+    few = found.status is Status.TOO_FEW_ROWS
+    title = "" if found.severity else "not judged" if few else "" if _limits(scope, feature) else "no rule judges it"
     with st.container(key=f"verdict-{found.severity.word}"):
         when = f"over the {day}" if day in (WHOLE, NEWEST) else f"on {day}"
-        st.markdown(f"{badge(found.severity)} · **{plain(feature)}** {plain(when)}: {plain(words)}")
+        st.markdown(f"{badge(found.severity, title)} · **{plain(feature)}** {plain(when)}: {plain(words)}")
     grid = st.grid(6, min_column_width=150)
-    for fact in comparing.facts(found):
+    for fact in comparing.facts(found, comparing.severities(world(), scope, compared, found)):
         icon = f"{ICONS[fact.severity]} " if fact.severity > Severity.NONE else ""
         grid.metric(
             fact.title, fact.value, delta=icon + fact.note, delta_color=COLOURS[fact.severity], delta_arrow="off",
@@ -155,16 +164,15 @@ def _drift(scope: queries.Scope, feature: str) -> None:
         st.info("No day was judged in this span.")
         return
     marks = queries.marks(world(), scope, feature=feature)
-    chart = charts.metric_line(
-        table, title="PSI", limits={"warning": 0.25, "critical": 0.5}, marks=marks, form=".2~f", height=250
-    )
-    st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature} with both thresholds")
+    limits = _limits(scope, feature)
+    chart = charts.metric_line(table, title="PSI", limits=named(limits), marks=marks, form=".2~f", height=250)
+    st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature}: {limit_words(limits)}")
     fired = int((marks["severity"] != charts.VERSION).sum())
     st.caption(f"dotted red: an alert fired ({fired})" if fired else "no alert of this feature in the span")
 
 
-def _moved(found: FeatureComparison) -> bool:
-    return found.psi is not None and found.psi > PSI_STEPS[0]
+def _moved(scope: queries.Scope, found: FeatureComparison, feature: str) -> bool:
+    return found.psi is not None and found.psi > worth_a_look(_limits(scope, feature))
 
 
 def _parts(found: FeatureComparison, feature: str) -> None:

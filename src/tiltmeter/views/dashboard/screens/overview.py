@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from tiltmeter.alerting.limits import PSI, psi_words
 from tiltmeter.views.dashboard import cards, charts, jobs, pictures, queries, traffic
 from tiltmeter.views.dashboard.frame import PAGES_FOLDER, header, learning_note, live
 from tiltmeter.views.dashboard.installed import world
@@ -62,7 +63,8 @@ def _service(scope: queries.Scope) -> None:
         st.markdown("**Latency**")
         if len(service.dropna(subset=["p95"])):
             target = scope.model.latency_target.total_seconds() * 1000
-            chart = charts.latency(service, target_ms=target, marks=marks)
+            limits = traffic.latency_limits(world(), scope, service)
+            chart = charts.latency(service, target_ms=target, limits=limits, marks=marks)
             st.altair_chart(chart, width="stretch", alt="Latency percentiles over time with target and threshold")
         else:
             st.info("No request log connected: latency appears with captured requests.")
@@ -83,7 +85,7 @@ def _drift(scope: queries.Scope) -> None:
         st.info("No day was judged in this span.")
         return
     st.caption(
-        f"The {shown} that moved most · watch > 0.1, warning > 0.25, critical > 0.5 · "
+        f"The {shown} that moved most · {psi_words(queries.limits_for(world(), scope, PSI, feature='any'))} · "
         f"a click opens the feature"
     )  # fmt: skip
     chosen = st.altair_chart(

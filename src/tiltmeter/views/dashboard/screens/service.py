@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words, reading
+from tiltmeter.api.summary import percent
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.views.dashboard import cards, charts, errors, jobs, pictures, queries, traffic
@@ -15,13 +17,11 @@ from tiltmeter.views.dashboard.installed import world
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tiltmeter.alerting.limits import Reading
     from tiltmeter.domain.metric import Metric
 
 _RUNS_SEEN, _RUNS_HEIGHT = 8, 281
 """Runs that the table shows at once, and its pixels: none of them is cut in two."""
-
-ERROR_LIMIT = 0.01
-"""Share of failed requests from which users are not served, as the default rule says."""
 
 
 def _page() -> None:
@@ -58,19 +58,21 @@ def _live(scope: queries.Scope) -> None:
         m.name: m for m in queries.newest(world(), scope, "serving.", grain=Grain.HOUR) if not m.subject.segment_key
     }
     grid = st.grid(5, min_column_width=150)
-    p95, target = now.p95, scope.model.latency_target.total_seconds() * 1000
-    slow, failing = p95 is not None and p95 > target, now.errors is not None and now.errors > ERROR_LIMIT
-    is_judged = now.requests >= cards.MIN_REQUESTS
-    n = f"n = {now.requests:,}" if is_judged else f"n = {now.requests:,}, not judged" if now.requests else "no requests"
+    target = scope.model.latency_target.total_seconds() * 1000
+    slow, failing = (
+        cards.service_reading(world(), scope, name, value, requests=now.requests, version=scope.version)
+        for name, value in ((P95, now.p95), (ERROR_RATE, now.errors))
+    )
+    failures = queries.limits_for(world(), scope, ERROR_RATE)
     shown = (
         cards.Card("Requests now", cards.rate_words(now.rate), f"5 minutes to {now.at:%H:%M:%S} UTC", Severity.NONE),
         cards.Card(
-            "P95 now", "–" if p95 is None else f"{p95:,.0f} ms", f"{n}, target {target:g} ms",
-            Severity.WARNING if slow and is_judged else Severity.NONE,
+            "P95 now", "–" if now.p95 is None else f"{now.p95:,.0f} ms", f"{_n(now, slow)}, target {target:g} ms",
+            slow.severity,
         ),
         cards.Card(
-            "Failed now", "–" if now.errors is None else f"{now.errors:.2%}", f"{n}, limit {ERROR_LIMIT:.0%}",
-            Severity.CRITICAL if failing and is_judged else Severity.NONE,
+            "Failed now", "–" if now.errors is None else f"{now.errors:.2%}",
+            f"{_n(now, failing)}, {limit_words(failures, write=percent)}", failing.severity,
         ),
         _stored("Capacity seen", newest.get("serving.capacity_rps"), "best minute of 30 days"),
         _stored("Of capacity", newest.get("serving.share_of_capacity"), "last hour"),
@@ -79,19 +81,26 @@ def _live(scope: queries.Scope) -> None:
         cards.draw(grid, card)
 
 
+def _n(now: traffic.LiveNumbers, read: Reading) -> str:
+    if not now.requests:
+        return "no requests"
+    return f"n = {now.requests:,}" + ("" if read.is_judged or not read.is_ruled else ", not judged")
+
+
 def _stored(title: str, metric: Metric | None, note: str) -> cards.Card:
     if metric is None or metric.value is None:
         return cards.Card(title, "–", "not known yet", Severity.NONE, reason=metric.why_missing if metric else "")
     is_share = metric.name.endswith("share_of_capacity")
     words = f"{metric.value:.0%}" if is_share else cards.rate_words(metric.value)
-    return cards.Card(title, words, note, Severity.NONE)
+    return cards.Card(title, words, note, reading(metric, world().rules.rules).severity)
 
 
 def _latency(scope: queries.Scope, service: pd.DataFrame, marks: pd.DataFrame) -> None:
     st.markdown("**Latency**")
     target = scope.model.latency_target.total_seconds() * 1000
     st.altair_chart(
-        charts.latency(service, target_ms=target, marks=marks), width="stretch",
+        charts.latency(service, target_ms=target, limits=traffic.latency_limits(world(), scope, service), marks=marks),
+        width="stretch",
         alt="Latency percentiles over time with target and threshold",
     )  # fmt: skip
 
