@@ -134,3 +134,10 @@ def test_where_no_rule_judges_the_pages_say_so(page, homes):
     _, written = report_of(homes["none"])
     said = re.search(r'class="answer a\d">(.*?)</p>', written).group(1)
     assert "no rule judges" in said
+
+
+def test_the_log_s_own_columns_are_no_new_features(page, homes):
+    shown = page(
+        "compare", homes["default"], model="lead-scoring", a="2026-03-04..2026-03-07", b="2026-03-08..2026-03-08"
+    )
+    assert set(shown.dataframe[0].value["feature"]) == {"source", "company_size", "score"}

@@ -151,7 +151,7 @@ def _moved(found: Period) -> Markup | None:
         f"baseline {result.reference.name}, {result.comparison.rows_reference:,} rows",
         f"this {found.window.grain}, {result.comparison.rows_current:,} rows",
     )
-    shown = joined([key, element("div", cards, class_="cards")]) if cards else element("p", "No feature moved.")
+    shown = joined([key, element("div", cards, class_="cards")]) if cards else element("p", _nothing(found))
     folded = element(
         "details",
         element("summary", f"{len(quiet)} features that are quiet or were not judged"),
@@ -159,6 +159,11 @@ def _moved(found: Period) -> Markup | None:
              numbers=("PSI",)),
     )  # fmt: skip
     return joined([element("h2", "What moved against the baseline"), shown, folded if quiet else None])
+
+
+def _nothing(found: Period) -> str:
+    ruled = psi_limits(found.rules, Subject(found.model.name, feature="any"))
+    return "No feature moved." if ruled else "No rule judges the PSI of features."
 
 
 def _quiet_psi(psi: float | None) -> str:
