@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric, MetricDeclaration, Subject
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Grain
-
-MAX_SERIES = 10_000
-"""Series of one scrape at most; what is beyond is counted, not sent: a hostile list of features must not fill it."""
+    from tiltmeter.service.series_choice import Choice
 
 _P_VALUES = {"drift.ks": "feature_ks_pvalue", "drift.chi2": "feature_chi2_pvalue"}
 """Exported beside the statistic: a statistic of chi-square alone says nothing without its degrees of freedom."""
@@ -70,14 +67,14 @@ def baselines(records: Iterable[BaselineRecord], models: Mapping[str, Model]) ->
     return family("baseline_timestamp_seconds", "gauge", "When the baseline was frozen that judges the model.", stamps)
 
 
-def newest_metrics(metrics: Iterable[Metric], models: Mapping[str, Model] = MappingProxyType({})) -> list[str]:
-    """Gauges of the newest stored numbers with the time they were computed.
+def current_metrics(metrics: Iterable[Metric], models: Mapping[str, Model]) -> list[Metric]:
+    """The numbers that still hold, one a name, subject and grain.
 
     Args:
         metrics: newest number per name, subject and grain, of several the first. Left out are those without a value or
             an exported name, segments (their values are unbounded) and what a later window no longer tells (a version
             that is gone).
-        models: say after how long outcomes are known, and the currency of revenue.
+        models: say after how long outcomes are known.
     """
     first: dict[tuple[str, Subject, Grain], Metric] = {}
     for metric in metrics:
@@ -85,12 +82,25 @@ def newest_metrics(metrics: Iterable[Metric], models: Mapping[str, Model] = Mapp
             first.setdefault((metric.name, metric.subject, metric.window.grain), metric)
     wanted = list(first.values())
     evaluated = _newest_ends(wanted, models)
-    current = [m for m in wanted if not _is_stale(m, models, evaluated[m.subject.model, "", str(m.window.grain)])]
+    return [m for m in wanted if not _is_stale(m, models, evaluated[m.subject.model, "", str(m.window.grain)])]
+
+
+def gauges(choice: Choice, models: Mapping[str, Model]) -> list[str]:
+    """The chosen numbers, when they were judged, and how many were left out.
+
+    Args:
+        choice: of numbers that still hold.
+        models: say after how long outcomes are known, and the currency of revenue.
+    """
     by_metric: dict[str, list[str]] = defaultdict(list)
-    for metric in current[:MAX_SERIES]:
-        declared = CATALOGUE[metric.name]
-        value = (metric.value or 0.0) / (1000 if declared.unit is Unit.MILLISECONDS else 1)
+    tests: dict[str, list[str]] = defaultdict(list)
+    for series in choice.kept:
+        metric, declared = series.metric, CATALOGUE[series.metric.name]
         labels = _labels(metric, declared)
+        if series.is_p_value:
+            tests[metric.name].append(sample(_P_VALUES[metric.name], labels, metric.p_value or 0.0))
+            continue
+        value = (metric.value or 0.0) / (1000 if declared.unit is Unit.MILLISECONDS else 1)
         if declared.unit is Unit.MONEY:
             labels["currency"] = _outcomes_of(metric, models).currency if metric.subject.model in models else ""
         by_metric[metric.name].append(sample(declared.prometheus, labels, value))
@@ -99,18 +109,32 @@ def newest_metrics(metrics: Iterable[Metric], models: Mapping[str, Model] = Mapp
         exported = CATALOGUE[name].prometheus
         kind = "counter" if exported.endswith("_total") else "gauge"
         lines.extend(family(exported, kind, CATALOGUE[name].meaning, samples))
-    lines.extend(_p_values(current))
+    for name, samples in sorted(tests.items()):
+        meaning = (
+            f"Chance of such a {CATALOGUE[name].title} without drift, before correction for the number of features."
+        )
+        lines.extend(family(_P_VALUES[name], "gauge", meaning, samples))
     stamps = [
         sample(
             "evaluation_timestamp_seconds",
             {"model": model, "model_version": version, "window": grain},
             moment.timestamp(),
         )
-        for (model, version, grain), moment in sorted(_newest_ends(current, models).items())
+        for (model, version, grain), moment in sorted(_newest_ends([s.metric for s in choice.kept], models).items())
     ]
     lines.extend(family("evaluation_timestamp_seconds", "gauge", "End of the newest judged window.", stamps))
-    beyond = [sample("series_left_out", {}, float(max(0, len(current) - MAX_SERIES)))]
-    return [*lines, *family("series_left_out", "gauge", "Series beyond the limit of one scrape.", beyond)]
+    return [*lines, *_left_out(choice)]
+
+
+def _left_out(choice: Choice) -> list[str]:
+    series = [sample("series_left_out", {}, float(choice.left_out))]
+    features = [
+        sample("model_features_left_out", {"model": model}, float(number)) for model, number in choice.features.items()
+    ]
+    return [
+        *family("series_left_out", "gauge", "Series of features beyond the limits of one scrape.", series),
+        *family("model_features_left_out", "gauge", "Features without a series: those that moved least.", features),
+    ]
 
 
 def _newest_ends(metrics: Iterable[Metric], models: Mapping[str, Model]) -> dict[tuple[str, str, str], datetime]:
@@ -134,22 +158,6 @@ def _judged_until(metric: Metric, models: Mapping[str, Model]) -> datetime:
 def _outcomes_of(metric: Metric, models: Mapping[str, Model]) -> OutcomeSettings:
     model = models.get(metric.subject.model)
     return OutcomeSettings() if model is None else model.outcomes
-
-
-def _p_values(current: Sequence[Metric]) -> list[str]:
-    """Of the tests, where the limit leaves room for them."""
-    tested = [metric for metric in current if metric.name in _P_VALUES and metric.p_value is not None]
-    by_metric: dict[str, list[str]] = defaultdict(list)
-    for metric in tested[: max(0, MAX_SERIES - len(current))]:
-        labels = _labels(metric, CATALOGUE[metric.name])
-        by_metric[metric.name].append(sample(_P_VALUES[metric.name], labels, metric.p_value or 0.0))
-    lines: list[str] = []
-    for name, samples in sorted(by_metric.items()):
-        meaning = (
-            f"Chance of such a {CATALOGUE[name].title} without drift, before correction for the number of features."
-        )
-        lines.extend(family(_P_VALUES[name], "gauge", meaning, samples))
-    return lines
 
 
 def _is_exported(metric: Metric) -> bool:

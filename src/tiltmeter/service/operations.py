@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.serving import known_capacity, live_freshness, live_health, live_jobs, live_traffic
 from tiltmeter.ports import MetricQuery
-from tiltmeter.service.exposition import baselines, build_info, family, job_runs, newest_metrics, sample
+from tiltmeter.service.exposition import baselines, build_info, current_metrics, family, gauges, job_runs, sample
 from tiltmeter.service.job_counts import JobRecords
 from tiltmeter.service.people import acknowledge, end_silence, start_silence
 from tiltmeter.service.seen_rows import SeenRows
+from tiltmeter.service.series_choice import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from tiltmeter.monitors.service_health import Health
     from tiltmeter.ports import World
 
+log = structlog.get_logger()
 
 LIVE_SPAN = timedelta(minutes=5)
 """Span of the live numbers of a scrape: that of the default live rules."""
@@ -56,6 +60,7 @@ class RunningOperations:
     sent: Callable[[], Mapping[tuple[str, str], int]] = dict
     seen: SeenRows = field(init=False)
     jobs: JobRecords = field(init=False)
+    _left_out: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make what depends on the world."""
@@ -91,7 +96,7 @@ class RunningOperations:
         lines = build_info()
         # A gauge keeps its last sample: what was measured now stands before what is kept of the hour.
         stored = self.world.state.metrics(MetricQuery(newest_only=True))
-        lines += newest_metrics([*self._live_metrics(), *stored], self.world.models)
+        lines += self._judged([*self._live_metrics(), *stored])
         lines += baselines(self.world.state.baselines(), self.world.models)
         runs = self.world.log.batch_runs(self.world.clock.now() - JOBS_HORIZON)
         self.jobs.add(runs)
@@ -100,6 +105,17 @@ class RunningOperations:
         lines += self._messages()
         text = "\n".join(lines) + "\n"
         return self.shipper.prometheus() + text if self.shipper is not None else text
+
+    def _judged(self, metrics: list[Metric]) -> list[str]:
+        choice = chosen(current_metrics(metrics, self.world.models), self.world.rules)
+        if choice.features != self._left_out:
+            self._left_out = dict(choice.features)
+            if any(choice.features.values()):
+                log.warning(
+                    "features_left_out_of_scrape", features={m: n for m, n in choice.features.items() if n},
+                    series=choice.left_out, kept=len(choice.kept),
+                )  # fmt: skip
+        return gauges(choice, self.world.models)
 
     def _live_metrics(self) -> list[Metric]:
         """Traffic of the last five minutes, jobs, freshness, health: the database keeps live numbers by the hour."""
