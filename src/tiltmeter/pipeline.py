@@ -24,6 +24,7 @@ from tiltmeter.monitors.drift import drifted_features, drifted_metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from tiltmeter.domain.alert import Verdict
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from tiltmeter.domain.rule import Rule
     from tiltmeter.monitors.registered import Monitor
     from tiltmeter.ports import Lease, Rows, StateKey, World
+
+
+_ANEW_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,44 @@ def _observe_again(
     )  # fmt: skip
     remember_versions(world, model, profiles)
     return Observed(rewritten.version, tuple(sorted(hours)))
+
+
+def observe_hours_anew(model: Model, world: World, hours: AbstractSet[datetime]) -> AbstractSet[datetime]:
+    """Profile hours again whose rows were taken away, together with whatever is new since the last time.
+
+    What is new has to come along: an hour profiled as its rows stand now holds new rows too, and they would be counted
+    once more when their turn comes.
+
+    Args:
+        model: whose rows.
+        world: as in `observe`.
+        hours: UTC starts.
+
+    Returns:
+        The hours that were replaced; none while nothing has been profiled yet.
+
+    Raises:
+        StoreError: the table changed again and again meanwhile.
+    """
+    bins = world.baselines.bins(model, world.clock.now())
+    seen = None if bins is None else world.states.watermark(model.name, bins.bins_id)
+    if bins is None or seen is None:
+        return frozenset()
+    for _ in range(_ANEW_TRIES):
+        new = world.log.new_rows(model, seen)
+        wanted = hours | {key.window_start for key in _profiled(new, model, world, bins)}
+        found: dict[StateKey, Profile] = {}
+        for start in sorted(wanted):
+            rows = world.log.rows(model, window_at(start, Grain.HOUR, world.zone))
+            if rows.version != new.version:
+                break  # a new version came: its rows have to be among them
+            found.update(_profiled(rows, model, world, bins))
+        else:
+            world.states.replace(
+                found, wanted, model=model.name, bins_id=bins.bins_id, source_version=new.version
+            )  # fmt: skip
+            return wanted
+    raise StoreError("the table changes faster than its hours can be read", at=model.name, retryable=True)
 
 
 def _touched(model: Model, world: World, bins: Bins, rewritten: RowsRewritten) -> tuple[Window | None, Rows]:

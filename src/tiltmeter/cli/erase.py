@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,26 +18,28 @@ from tiltmeter.capture.spool import begun_segments
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.batch_run import WRITING
+from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.ingest.standing import Shipped
+from tiltmeter.pipeline import observe_hours_anew
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.erase import Reprofiling, erase_entity
 from tiltmeter.store.states import DeltaProfileStates
 from tiltmeter.wiring import SystemClock, build_world, stored_log
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from tiltmeter.config.load import Configuration
     from tiltmeter.domain.model import Model
-    from tiltmeter.domain.profile import Profile
-    from tiltmeter.domain.window import Window
-    from tiltmeter.ports import StateKey, World
+    from tiltmeter.ports import StateStore, World
 
 _SEAL_SECONDS = 10.0
 """A worker seals within a second; one that takes longer hangs."""
 
 _LOOK_SECONDS = 0.1
+_UNFINISHED = "erasure-unfinished"
 
 
 def erase(
@@ -55,7 +60,7 @@ def erase(
     shipped, unsealed = _emptied_spool(configuration, log, clock)
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     states = DeltaProfileStates(configuration.placed(configuration.settings.store.path), clock)
-    repairs = [repair for model in world.models.values() if (repair := _reprofiling(model, world)) is not None]
+    repairs = [repair for model in world.models.values() for repair in _reprofilings(model, world, states)]
     erased = erase_entity(
         log,
         states,
@@ -63,6 +68,7 @@ def erase(
         models=repairs,
         zone=configuration.zone,
         damaged=configuration.home / "damaged",
+        unfinished=_KeptHours(world.state),
     )
     writing = [*_still_written(configuration), *unsealed]
     in_place = {name: model.source.table for name, model in configuration.models.items() if model.source is not None}
@@ -113,24 +119,38 @@ def _still_written(configuration: Configuration) -> list[str]:
     return sorted(folder.name for folder in batch.glob(f"*{WRITING}*"))
 
 
-def _reprofiling(model: Model, world: World) -> Reprofiling | None:
+def _reprofilings(model: Model, world: World, states: DeltaProfileStates) -> Iterator[Reprofiling]:
+    """Profiles under the cells that judge now are made anew; under cells of earlier baselines their hours go."""
     bins = world.baselines.bins(model, world.clock.now())
-    if bins is None:
-        return None
+    if bins is not None:
+        yield Reprofiling(model.name, bins.bins_id, lambda hours: observe_hours_anew(model, world, hours))
+    for bins_id in sorted(states.bins_ids(model.name) - {bins.bins_id if bins else ""}):
+        yield Reprofiling(model.name, bins_id, partial(_emptied, states, model.name, bins_id))
 
-    def profile(window: Window) -> Mapping[StateKey, Profile]:
-        rows = world.log.rows(model, window)
-        return world.engine.profile_hours(
-            rows,
-            bins,
-            model=model.name,
-            time="__time",
-            version="__version",
-            segments=model.segments,
-            zone=world.zone,
-        )
 
-    return Reprofiling(model.name, bins.bins_id, profile)
+def _emptied(
+    states: DeltaProfileStates, model: str, bins_id: str, hours: AbstractSet[datetime]
+) -> AbstractSet[datetime]:
+    window = Window(min(hours), max(hours) + timedelta(hours=1), Grain.LIVE)
+    held = hours & states.hours(model, bins_id, window).keys()
+    if held:
+        states.replace({}, held, model=model, bins_id=bins_id)
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptHours:
+    """Hours that an erasure has still to profile anew, in the state database; whose, nobody can tell from them."""
+
+    state: StateStore
+
+    def read(self) -> Mapping[str, AbstractSet[datetime]]:
+        kept = json.loads(self.state.watermark(_UNFINISHED) or "{}")
+        return {model: {datetime.fromisoformat(start) for start in starts} for model, starts in kept.items()}
+
+    def keep(self, hours: Mapping[str, AbstractSet[datetime]]) -> None:
+        told = {model: sorted(start.isoformat() for start in starts) for model, starts in hours.items()}
+        self.state.set_watermark(_UNFINISHED, json.dumps(told))
 
 
 def _hashed(entity: str, configuration: Configuration) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tiltmeter.domain.window import Grain, window_at
 from tiltmeter.store.maintenance import delete_rows, forget_old_versions, quoted
@@ -15,12 +15,10 @@ from tiltmeter.store.snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
-    from tiltmeter.domain.profile import Profile
-    from tiltmeter.domain.window import Window
-    from tiltmeter.ports import StateKey
     from tiltmeter.store.delta import DeltaLog
     from tiltmeter.store.states import DeltaProfileStates
     from tiltmeter.store.table import StoredTable
@@ -31,17 +29,29 @@ ROW_IDS = {PREDICTIONS.name: "event_id", OUTCOMES.name: "row_id"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reprofiling:
-    """How a model's hours are profiled anew.
+    """How hours of a model are profiled anew.
 
     Args:
         model: name.
         bins_id: cells of its profiles.
-        profile: rows of a window, as they stand now, by hour and subject.
+        anew: keeps the profiles of these hours (UTC starts) as their rows stand now; which hours it replaced.
     """
 
     model: str
     bins_id: str
-    profile: Callable[[Window], Mapping[StateKey, Profile]]
+    anew: Callable[[AbstractSet[datetime]], AbstractSet[datetime]]
+
+
+class Unfinished(Protocol):
+    """Where the hours are kept that an erasure has still to profile anew."""
+
+    def read(self) -> Mapping[str, AbstractSet[datetime]]:
+        """Model -> UTC starts."""
+        ...
+
+    def keep(self, hours: Mapping[str, AbstractSet[datetime]]) -> None:
+        """Keep these instead of what was kept before."""
+        ...
 
 
 @dataclass(slots=True)
@@ -73,6 +83,7 @@ def erase_entity(
     models: Iterable[Reprofiling],
     zone: ZoneInfo,
     damaged: Path | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Erased:
     """Remove a person; ship the spool before, so that nothing of them is still on its way.
 
@@ -83,6 +94,7 @@ def erase_entity(
         models: whose profiles to repair.
         zone: cuts the hours.
         damaged: folder of spool files that were set aside.
+        unfinished: hours of an erasure that broke off: with the rows went the knowledge which hours had counted them.
 
     Raises:
         StoreError: a table is away. The erasure may be repeated; what is gone stays gone.
@@ -90,18 +102,21 @@ def erase_entity(
     erased = Erased()
     wanted = list(dict.fromkeys(entities))
     hours = _hours_of(log, wanted, zone)
+    if unfinished is not None:
+        for model, starts in unfinished.read().items():
+            hours.setdefault(model, set()).update(starts)
+        unfinished.keep(hours)
     for name, row_id in ROW_IDS.items():
         erased.rows[name] = sum(_delete(log.table(name), entity, row_id) for entity in wanted)
     predictions = log.table(PREDICTIONS.name)
     erased.bodies = sum(clear_bodies(predictions, entity, ROW_IDS[PREDICTIONS.name]) for entity in wanted)
     for repair in models:
-        touched = sorted(hours.get(repair.model, ()))
-        for start in touched:
-            window = window_at(start, Grain.HOUR, zone)
-            states.replace(repair.profile(window), [start], model=repair.model, bins_id=repair.bins_id)
+        touched = repair.anew(hours.get(repair.model, set())) if hours.get(repair.model) else set()
         if touched:
-            erased.hours[repair.model] = len(touched)
+            erased.hours[repair.model] = max(erased.hours.get(repair.model, 0), len(touched))
             states.drop_older_generations(touched, model=repair.model, bins_id=repair.bins_id)
+    if unfinished is not None:
+        unfinished.keep({})
     for table in (log.table(PREDICTIONS.name), log.table(OUTCOMES.name), states.table):
         erased.files[table.definition.name] = len(forget_old_versions(table))
     erased.set_aside, erased.unread = remove_mentioning(damaged, wanted)

@@ -177,7 +177,7 @@ class TableFiles:
             StoreError: the entry is damaged, or changed rows so that new ones cannot be told from old ones.
         """
         actions = self.entry(version)
-        said: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        said = _said(actions)
         operation = said.get("operation", "")
         if operation in _NOTHING_NEW or SAME_ROWS in said:
             return
@@ -190,6 +190,21 @@ class TableFiles:
         for action in actions:
             if "add" in action and action["add"].get("dataChange", True):
                 yield _file(action["add"])
+
+    def deleted(self, version: int) -> int:
+        """Rows that a version removed.
+
+        Raises:
+            StoreError: as `entry`.
+        """
+        said = _said(self.entry(version))
+        metrics = said.get("operationMetrics") or {}
+        return int(metrics.get("num_deleted_rows") or 0) if said.get("operation") == "DELETE" else 0
+
+
+def _said(actions: list[dict[str, Any]]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return found
 
 
 def data_path(logged: str) -> str:

@@ -106,18 +106,20 @@ def verify(table: StoredTable, *, version: int, rows: int, files: int) -> Compac
     newest = handle.version()
     entries = range(version + 1, newest + 1)
     appended = sum(file.rows or 0 for entry in entries for file in table.files.added(entry))
+    removed = sum(table.files.deleted(entry) for entry in entries)
     found = rows_in(handle)
-    if found == rows + appended:
+    if found == rows + appended - removed:
         _log.info("table_compacted", table=table.definition.name, files=len(handle.file_uris()), rows=found)
         return Compacted(table.definition.name, files, len(handle.file_uris()), found)
-    if appended:
-        why = "rows were appended meanwhile, so it was not put back: stop the shipper and restore it by hand"
+    if appended or removed:
+        # Going back would lose what came meanwhile, or bring back somebody who was erased.
+        why = "rows came or went meanwhile, so it was not put back: stop the service and restore it by hand"
     else:
         with in_our_words(table.files.root), _writable(table):
             _opened(table).restore(version)
         why = f"it was put back to version {version}"
     raise StoreError(
-        f"a compaction changed {rows + appended} rows into {found}; {why}",
+        f"a compaction changed {rows + appended - removed} rows into {found}; {why}",
         at=table.files.root,
         hint="does another process compact this table? Only one may",
     )

@@ -211,6 +211,10 @@ class DeltaProfileStates:
             return None
         return min(low for low, _ in spans).astimezone(UTC), max(high for _, high in spans).astimezone(UTC) + _AN_HOUR
 
+    def bins_ids(self, model: str) -> set[str]:
+        """Cells under which a model has profiles, those of earlier baselines included."""
+        return {key.bins_id for key, _ in self._spans() if key.model == model}
+
     def subjects(self, model: str, bins_id: str) -> tuple[list[str], list[tuple[str, str]]]:
         """As the port."""
         slices = {key for key, _ in self._spans() if key[:2] == (model, bins_id)}

@@ -11,7 +11,7 @@ import pytest
 from tables import FakeClock, prediction_rows
 from tiltmeter.domain.feature import ColumnRoles
 from tiltmeter.domain.model import Model
-from tiltmeter.domain.window import Grain, Window
+from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.ingest.columns import outcome_table
 from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, TIME, VERSION, captured
 from tiltmeter.profiling.codec import encode_profile
@@ -62,9 +62,58 @@ def profiles(log, bins, window=None):
     )
 
 
+def repair_of(log, states, bins):
+    """The repair of a service without late rows: each hour as it stands now."""
+
+    def anew(hours):
+        found = {}
+        for start in hours:
+            found.update(profiles(log, bins, window_at(start, Grain.HOUR, UTC_ZONE)))
+        states.replace(found, hours, model=MODEL.name, bins_id=bins.bins_id)
+        return hours
+
+    return Reprofiling(MODEL.name, bins.bins_id, anew)
+
+
+class KeptHours:
+    def __init__(self):
+        self.kept = {}
+
+    def read(self):
+        return self.kept
+
+    def keep(self, hours):
+        self.kept = {model: set(starts) for model, starts in hours.items()}
+
+
+class BrokenOff(Exception):
+    pass
+
+
+def test_an_erasure_that_breaks_off_is_finished_by_the_next_one(home):
+    log, states, bins, _ = home
+    before, kept = states.total(MODEL.name, bins.bins_id, HOUR), KeptHours()
+
+    def killed(hours):
+        raise BrokenOff
+
+    with pytest.raises(BrokenOff):
+        erase_entity(
+            log, states, [PERSON], models=[Reprofiling(MODEL.name, bins.bins_id, killed)], zone=UTC_ZONE,
+            unfinished=kept,
+        )  # fmt: skip
+    assert states.total(MODEL.name, bins.bins_id, HOUR).rows == before.rows, "the profiles still count the person"
+    erased = erase_entity(
+        log, states, ["somebody else"], models=[repair_of(log, states, bins)], zone=UTC_ZONE, unfinished=kept
+    )
+    assert (erased.rows["predictions"], erased.hours) == (0, {MODEL.name: 1})
+    assert states.total(MODEL.name, bins.bins_id, HOUR).rows == before.rows - 1
+    assert kept.kept == {}
+
+
 def test_no_byte_of_the_person_is_left_anywhere(home, tmp_path):
     log, states, bins, damaged = home
-    repair = Reprofiling(MODEL.name, bins.bins_id, lambda window: profiles(log, bins, window))
+    repair = repair_of(log, states, bins)
     before = states.total(MODEL.name, bins.bins_id, HOUR)
     states.store_day_sums(datetime(2026, 4, 1, tzinfo=UTC))
     erased = erase_entity(log, states, [PERSON], models=[repair], zone=UTC_ZONE, damaged=damaged)

@@ -93,6 +93,21 @@ def test_rows_appended_during_a_compaction_are_counted(log):
     assert verify(table, version=version, rows=120, files=6).rows == 127
 
 
+def test_somebody_erased_during_a_compaction_never_comes_back(log):
+    table = log.table("predictions")
+    one = DeltaTable(table.files.root)
+    version = one.version()
+    one.optimize.compact()
+    assert delete_rows(table, f"entity_id = {quoted('lead-3')}") == 1
+    assert verify(table, version=version, rows=120, files=6).rows == 119
+    doubled = DeltaTable(table.files.root).version()
+    rows = rows_in(DeltaTable(table.files.root))
+    delete_rows(table, f"entity_id = {quoted('lead-4')}")
+    with pytest.raises(StoreError, match="not put back"):
+        verify(table, version=doubled, rows=rows + 5, files=6)
+    assert log.new_rows(MODEL, None).count() == 118
+
+
 def test_a_second_maintainer_on_the_machine_stays_away(log):
     table = log.table("predictions")
     from tiltmeter.store import maintenance
