@@ -18,7 +18,7 @@ from tiltmeter.ingest.found_models import KnownModels
 from tiltmeter.ingest.history import History
 from tiltmeter.ingest.mlflow import Tracking, model_name, reference_of
 from tiltmeter.ingest.monitored_log import MonitoredLog
-from tiltmeter.ingest.prediction_rows import roles_of, training
+from tiltmeter.ingest.prediction_rows import monitored, roles_of, training
 from tiltmeter.ingest.replay import Files, FolderSource
 from tiltmeter.ports import World
 from tiltmeter.state.sql import SqlStateStore
@@ -161,7 +161,7 @@ def configured_channels(configuration: Configuration, clock: Clock) -> Mapping[s
 
 def _sources(configuration: Configuration, log: MonitoredLog, engine: Engine) -> Sources:
     """Where rows and references of baselines come from; registered models where a server is configured."""
-    plain = Sources(_training_rows, log.rows, log.first_row, roles_of)
+    plain = Sources(_training_rows, log.rows, log.first_row, roles_of, monitored)
     tracking = tracking_of(configuration)
     if tracking is None:
         return plain

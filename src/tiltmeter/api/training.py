@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ from tiltmeter.engines.local import LocalEngine, open_rows
 from tiltmeter.ingest.mlflow import BASELINE_FILE
 from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, RenamedRows
 from tiltmeter.profiling.codec import encode_baseline
+from tiltmeter.profiling.fit import bins_hash
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tiltmeter.domain.profile import Bins, Profile
 
 
 def log_baseline(
@@ -71,6 +75,18 @@ def log_baseline(
     reference = Reference(rows.name, bins.bins_id, bins, engine.profile(renamed, bins))
     _upload(encode_baseline(reference), run_id)
     return bins.bins_id
+
+
+def named_as_logged(bins: Bins, profile: Profile) -> tuple[Bins, Profile]:
+    """A baseline of a data set with score and entity under the names that rows of the log give them."""
+    if bins.score in ("", SCORE) and bins.entity in ("", ENTITY):
+        return bins, profile
+    given = {bins.score: SCORE} if bins.score else {}
+    cells = {given.get(name, name): replace(one, name=given.get(name, name)) for name, one in bins.features.items()}
+    renamed = replace(bins, features=cells, score=bins.score and SCORE, entity=bins.entity and ENTITY)
+    renamed = replace(renamed, bins_id=bins_hash(renamed))
+    counted = {given.get(name, name): one for name, one in profile.features.items()}
+    return renamed, replace(profile, bins_id=renamed.bins_id, features=counted)
 
 
 def _upload(content: bytes, run_id: str | None) -> None:

@@ -116,8 +116,11 @@ def use(
     reference = _load(path)
     world = _world(configuration)
     chosen = _model(world, model)
-    _baselines(world).use(chosen, reference.bins, reference.profile)
-    print(f"{model} is judged by {reference.bins.bins_id} ({path}); history is profiled anew in its bins")
+    with loading():
+        from tiltmeter.api.training import named_as_logged
+    bins, profile = named_as_logged(reference.bins, reference.profile)
+    _baselines(world).use(chosen, bins, profile)
+    print(f"{model} is judged by {bins.bins_id} ({path}); history is profiled anew in its bins")
 
 
 def _users(configuration: Configuration) -> dict[str, list[str]]:

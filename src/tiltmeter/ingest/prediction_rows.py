@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tiltmeter.domain.model import Model
+    from tiltmeter.domain.profile import Bins
     from tiltmeter.ports import Rows
 
 TIME, VERSION, ENTITY, SCORE, LABEL = "__time", "__version", "__entity", "__score", "__label"
@@ -143,3 +144,13 @@ def roles_of(model: Model, rows: Rows) -> ColumnRoles:
         score=SCORE if SCORE in present else None,
         entity=ENTITY if ENTITY in present else None,
     )
+
+
+def monitored(bins: Bins) -> Bins:
+    """The same cells for rows of the log: their leads are counted though the baseline's rows had no ids.
+
+    A lead scored five times is one row to every test, whatever the baseline was made from, and the columns that every
+    log has are none that the baseline lacks.
+    """
+    reserved = {TIME, VERSION, ENTITY, SCORE, LABEL}
+    return replace(bins, entity=bins.entity or ENTITY, others=bins.others | (reserved - bins.features.keys()))

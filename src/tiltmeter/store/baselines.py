@@ -53,6 +53,7 @@ class Sources:
         log: rows of the log in a window, under reserved names.
         first_row: time of a model's first row in the log; None without rows.
         roles: column roles of such rows.
+        monitored: cells of a baseline in the form in which rows of the log are counted in them.
         registered: which version of a registered model an address means now.
         trained: reference that such a version was trained on.
     """
@@ -61,6 +62,7 @@ class Sources:
     log: Callable[[Model, Window], Rows]
     first_row: Callable[[Model], datetime | None]
     roles: Callable[[Model, Rows], ColumnRoles]
+    monitored: Callable[[Bins], Bins]
     registered: Callable[[str], str] = _no_registry
     trained: Callable[[str, str, Model], Reference] = _no_registry
 
@@ -200,7 +202,7 @@ class StoredBaselines:
         self._save(bins, profile)
         self.state.set_watermark(key, bins.bins_id)
         self._remember(model, selector, bins, _source(selector))
-        return bins, profile
+        return self._loaded(bins.bins_id)
 
     def _key(self, model: Model, selector: BaselineSelector) -> str:
         # The next version that an alias means is another baseline; the one before stays what it was.
@@ -222,7 +224,7 @@ class StoredBaselines:
         self._save(reference.bins, reference.profile)
         self.state.set_watermark(self._key(model, selector), reference.bins.bins_id)
         self._remember(model, selector, reference.bins, _source(selector))
-        return reference.bins, reference.profile
+        return self._loaded(reference.bins.bins_id)
 
     def _remember(self, model: Model, selector: BaselineSelector, bins: Bins, source: str) -> None:
         """Tell the state database since when these bins judge: since their file was written."""
@@ -298,12 +300,15 @@ class StoredBaselines:
 
     def _loaded(self, bins_id: str) -> tuple[Bins, Profile]:
         if bins_id not in self._kept:
-            self._kept[bins_id] = _read(self.folder / f"{bins_id}.tmb")
+            self._keep(*_read(self.folder / f"{bins_id}.tmb"))
         return self._kept[bins_id]
 
     def _save(self, bins: Bins, profile: Profile) -> None:
         self._write(self.folder / f"{bins.bins_id}.tmb", bins, profile)
-        self._kept[bins.bins_id] = bins, profile
+        self._keep(bins, profile)
+
+    def _keep(self, bins: Bins, profile: Profile) -> None:
+        self._kept[bins.bins_id] = self.sources.monitored(bins), profile
 
     def _write(self, path: Path, bins: Bins, profile: Profile) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.csv
 import pytest
 
+from command_line import tiltmeter
 from company import MODEL, Company
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
@@ -59,3 +61,61 @@ def test_an_application_whose_requests_carry_no_id_is_learnt_judged_and_alarmed(
     _, loud = _judged(company, MONDAY + 9 * DAY, monitor="features", grain=Grain.HOUR)
     assert {("feature_psi", "size"), ("feature_psi", "source"), ("missing", "source"), ("new_levels", "source")} <= loud
     assert ("out_of_range", "size") in loud
+
+
+def test_leads_scored_five_times_count_once_though_the_baseline_has_no_id_column(opened):
+    company = opened()  # training.csv holds features and a score
+    rows = company.predictions(MONDAY, MONDAY + DAY, hourly=10)
+    five = [row | {"event_id": f"{row['event_id']}-{again}"} for row in rows for again in range(5)]
+    company.append(five)
+    company.clock.at = MONDAY + DAY
+    metrics, _ = _judged(company, MONDAY + DAY)
+    psi = metrics["drift.psi", "size"]
+    assert (psi.n_reference, psi.n_current) == (2_000, pytest.approx(240, abs=8))  # hours count entities to 1.6 %
+    assert metrics["features.rows", ""].value == 1_200
+    assert metrics["features.new_columns", ""].value == 0
+
+
+def test_a_service_counts_leads_with_the_baseline_it_made_before(opened):
+    company = opened()
+    company.add(MONDAY, MONDAY + DAY, hourly=10)
+    _judged(company, MONDAY + DAY)
+    made = company.world.baselines.used(company.model)
+    company.reopen()
+    rows = company.predictions(MONDAY + DAY, MONDAY + 2 * DAY, hourly=10)
+    company.append([row | {"event_id": f"{row['event_id']}-{again}"} for row in rows for again in range(5)])
+    metrics, _ = _judged(company, MONDAY + 2 * DAY)
+    assert metrics["drift.psi", "size"].n_current == pytest.approx(240, abs=8)
+    assert company.world.baselines.used(company.model) == made
+
+
+def test_a_baseline_without_a_score_does_not_call_the_score_a_new_column(opened):
+    company = opened()
+    path = company.folder / "training.csv"
+    pyarrow.csv.write_csv(pyarrow.csv.read_csv(path).drop_columns(["score"]), path)
+    company.add(MONDAY, MONDAY + DAY)
+    metrics, _ = _judged(company, MONDAY + DAY)
+    assert metrics["features.new_columns", ""].value == 0
+    assert metrics["drift.psi", "size"].value is not None
+
+
+def test_a_baseline_file_with_columns_of_its_own_judges_score_and_leads_of_the_log(opened):
+    company = opened()
+    path = company.folder / "training.csv"
+    table = pyarrow.csv.read_csv(path).rename_columns(["size", "source", "risk"])
+    table = table.append_column("lead", [[f"t-{n // 2}" for n in range(2_000)]])
+    pyarrow.csv.write_csv(table, path)
+    made = company.folder / "training.tmb"
+    runs = (
+        ("create", path, "--score", "risk", "--entity", "lead", "--out", made),
+        ("use", made, "--model", MODEL, "--config", company.folder / "tiltmeter.yaml"),
+    )
+    for arguments in runs:
+        ran = tiltmeter("baseline", *arguments, cwd=company.folder)
+        assert ran.code == 0, ran.err
+    company.reopen()
+    company.add(MONDAY, MONDAY + DAY)
+    metrics, loud = _judged(company, MONDAY + DAY)
+    assert metrics["drift.score_psi", ""].value < 0.1
+    assert (metrics["drift.psi", "size"].n_reference, metrics["features.schema_changes", ""].value) == (1_000, 0)
+    assert loud == set()
