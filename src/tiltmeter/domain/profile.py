@@ -45,6 +45,8 @@ class NumericBins:
         center: c of the exact sums, the baseline's median.
         scale: s of the exact sums, a power of two.
         float32: whether values are rounded to float32 before they are counted.
+        source: what the baseline's column held where it is not what the kind says and somebody insisted on the kind:
+            `text`, `numeric`, `boolean` or `datetime`. Windows of it are converted as the baseline was.
     """
 
     edges: np.ndarray
@@ -56,6 +58,7 @@ class NumericBins:
     center: float
     scale: float
     float32: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -100,16 +100,23 @@ def column_for(array: pa.Array, bins: FeatureBins, index: LevelIndex | None) -> 
     return text_column(array, bins.missing_values)
 
 
+def natural_family(kind: FeatureKind) -> str:
+    """What a column of numbers or datetimes holds where nobody insisted on the kind."""
+    return "datetime" if kind is FeatureKind.DATETIME else "numeric"
+
+
 def _numbers_for(array: pa.Array, found: str, bins: FeatureBins) -> Column | WrongType:
-    wanted = "datetime" if bins.kind is FeatureKind.DATETIME else "numeric"
+    cells, natural = bins.cells, natural_family(bins.kind)
+    assert isinstance(cells, NumericBins)  # noqa: S101 - `column_for` has looked
     if found == "any" or array.null_count == len(array):
         return NumberColumn(np.full(len(array), np.nan))
-    if found == "text" and wanted == "numeric" and bins.missing_values:
-        parsed = parsed_numbers(array, bins.missing_values)
-        return WrongType(found) if parsed is None else parsed
-    if found != wanted:
+    if found == natural:
+        return number_column(array, bins.missing_values)
+    is_words = found == "text" and natural == "numeric" and bool(bins.missing_values)
+    if not is_words and found != cells.source:
         return WrongType(found)
-    return number_column(array, bins.missing_values)
+    column = converted_numbers(array, bins.kind, bins.missing_values)
+    return WrongType(found) if column is None else column
 
 
 def _levels_for(array: pa.Array, found: str, bins: FeatureBins, index: LevelIndex) -> Column | WrongType:
@@ -146,16 +153,46 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
     return NumberColumn(values, present, hashes, is_float32(data_type))
 
 
+def converted_numbers(array: pa.Array, kind: FeatureKind, missing: Sequence[object]) -> NumberColumn | None:
+    """The column as numbers or epoch seconds, whatever type it has; None where it holds text that is neither."""
+    if family(array.type) != "text":
+        array = _without_dictionary(array)
+        return number_column(array.cast(pa.int8()) if types.is_boolean(array.type) else array, missing)
+    times = _parsed_times(array, missing) if kind is FeatureKind.DATETIME else None
+    return parsed_numbers(array, missing) if times is None else times
+
+
+def _parsed_times(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
+    """Times of a text column in ISO 8601, those without an offset in UTC; None where another text stands."""
+    stated = _without_words(array, missing)
+    for zone in ("UTC", None):
+        try:
+            return None if stated is None else number_column(stated.cast(pa.timestamp("us", tz=zone)))
+        except pa.ArrowInvalid:
+            continue
+    return None
+
+
+def _without_words(array: pa.Array, missing: Sequence[object]) -> pa.Array | None:
+    """A text column (large strings) without its declared missing values; None where it is no text."""
+    if types.is_nested(array.type):
+        return None
+    try:
+        stated = _without_dictionary(array).cast(pa.large_string())
+    except pa.ArrowInvalid:  # bytes that are no UTF-8
+        return None
+    words = names_array([str(value) for value in missing])
+    return pc.if_else(pc.is_in(stated, value_set=words, skip_nulls=True), None, stated)
+
+
 def parsed_numbers(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
     """Numbers of a text column whose declared missing values are all that is not a number; else None."""
-    array = _without_dictionary(array).cast(pa.large_string())
-    words = names_array([str(value) for value in missing])
-    declared = pc.is_in(array, value_set=words, skip_nulls=True)
+    stated = _without_words(array, missing)
     try:
-        numbers = pc.if_else(declared, None, array).cast(pa.float64())
+        numbers = None if stated is None else stated.cast(pa.float64())
     except pa.ArrowInvalid:
         return None
-    return number_column(numbers, missing)
+    return None if numbers is None else number_column(numbers, missing)
 
 
 def level_column(

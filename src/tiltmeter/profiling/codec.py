@@ -210,6 +210,8 @@ def _feature_parts(bins: FeatureBins) -> list[bytes]:
     cells = bins.cells
     if isinstance(cells, NumericBins):
         facts |= {"iqr": cells.iqr, "z": cells.z, "range": cells.range, "float32": cells.float32}
+        if cells.source:  # left out elsewhere: cells that were frozen before it was kept have the same hash
+            facts["source"] = cells.source
         arrays = [
             _DOUBLES.pack(cells.center, cells.scale),
             np.asarray(cells.edges, dtype="<f8").tobytes(),
@@ -238,6 +240,7 @@ def _decoded_feature(state: bytes) -> FeatureBins:
             center=center,
             scale=scale,
             float32=facts["float32"],
+            source=facts.get("source", ""),
         )
     elif kind.has_levels:
         cells = LevelBins(tuple(facts["levels"]), facts["source"])

@@ -14,12 +14,13 @@ from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, TextBins
 from tiltmeter.profiling.arrow_columns import (
+    converted_numbers,
     family,
     is_float32,
     level_column,
     level_names,
+    natural_family,
     number_column,
-    parsed_numbers,
     plain,
 )
 from tiltmeter.profiling.block_edges import bins_side_by_side
@@ -212,7 +213,7 @@ def _feature_bins(
     kind = roles.kinds.get(name) or _inferred(name, array, missing, roles)
     cells: NumericBins | LevelBins | TextBins
     if kind.is_binned:
-        cells = _numeric_cells(name, array, missing)
+        cells = _numeric_cells(name, array, kind, missing)
     elif kind.has_levels:
         cells = _level_cells(array, missing, level_cap, boolean=kind is FeatureKind.BOOLEAN)
     else:
@@ -249,21 +250,18 @@ def _inferred(name: str, array: pa.Array, missing: Sequence[object], roles: Colu
     return FeatureKind.NUMERIC if is_number else kind
 
 
-def _numeric_cells(name: str, array: pa.Array, missing: Sequence[object]) -> NumericBins:
-    found = family(array.type)
-    column: NumberColumn | None
-    if found == "text":
-        column = parsed_numbers(array, missing)
-        if column is None:
-            raise UsageError(
-                f'the column "{name}" holds text and cannot be numeric',
-                hint="take the kind away, or declare the words that mean missing",
-            )
-    elif found == "any":
-        column = NumberColumn(np.empty(0))
-    else:
-        column = number_column(array.cast(pa.int8()) if found == "boolean" else array, missing)
-    return numeric_bins(column.known(), float32=is_float32(array.type))
+def _numeric_cells(name: str, array: pa.Array, kind: FeatureKind, missing: Sequence[object]) -> NumericBins:
+    found = "any" if array.null_count == len(array) else family(array.type)
+    column = NumberColumn(np.empty(0)) if found == "any" else converted_numbers(array, kind, missing)
+    if column is None:
+        raise UsageError(
+            f'the column "{name}" holds text and cannot be {kind.value}',
+            hint="take the kind away, or declare the words that mean missing",
+        )
+    cells = numeric_bins(column.known(), float32=is_float32(array.type))
+    # Text whose declared words are all that is no number is a column of numbers.
+    stands = found in ("any", natural_family(kind)) or (found == "text" and missing and kind is FeatureKind.NUMERIC)
+    return cells if stands else replace(cells, source=found)
 
 
 def _level_cells(array: pa.Array, missing: Sequence[object], cap: int, *, boolean: bool) -> LevelBins:
