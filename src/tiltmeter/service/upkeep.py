@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -70,24 +72,37 @@ class Upkeep:
         """One round; False while another process is at it.
 
         Raises:
-            StoreError: a table is away, or a compaction did not keep every row (it was put back).
+            StoreError: a table is away, or a compaction did not keep every row; the other tables were seen to all the
+                same.
         """
         lease = self.state.take_lease(LEASE, self.holder, now=now, ttl=LEASE_TIME)
         if lease is None:
             return False
+        failed: list[StoreError] = []
         try:
             for name in TABLES:
-                done = compact(self.tables.table(name))
-                if done is not None and done.files_after < done.files_before:
-                    log.info("table_compacted", table=name, before=done.files_before, after=done.files_after)
-                thin_checkpoints(self.tables.table(name))
-            self.states.store_day_sums(now)
+                with _put_off(failed):
+                    self._compact(name)
+                self._keep_lease()
+            with _put_off(failed):
+                self.states.store_day_sums(now)
             if (self._daily_at is None or not timedelta(0) <= now - self._daily_at < DAILY) and self.may_delete(now):
-                self._daily(now)
+                self._daily(now, failed)
                 self._daily_at = now
         finally:
             self.state.release_lease(lease)
+        if failed:
+            raise failed[0]
         return True
+
+    def _compact(self, name: str) -> None:
+        done = compact(self.tables.table(name))
+        if done is not None and done.files_after < done.files_before:
+            log.info("table_compacted", table=name, before=done.files_before, after=done.files_after)
+        thin_checkpoints(self.tables.table(name))
+
+    def _keep_lease(self) -> None:
+        self.state.take_lease(LEASE, self.holder, now=self.clock.now(), ttl=LEASE_TIME)
 
     def merge_small_files(self, now: datetime) -> bool:
         """Merge small files of tables that have many; False while another process is at it.
@@ -122,11 +137,13 @@ class Upkeep:
         self.state.set_watermark(_DELETED, now.isoformat())
         return True
 
-    def _daily(self, now: datetime) -> None:
+    def _daily(self, now: datetime, failed: list[StoreError]) -> None:
         for name in TABLES:
-            if name in DATE_COLUMNS:
-                remove_older(self.tables.table(name), (now - self.keep_rows).date())
-            vacuum(self.tables.table(name), self.keep_versions)
+            with _put_off(failed):
+                if name in DATE_COLUMNS:
+                    remove_older(self.tables.table(name), (now - self.keep_rows).date())
+                vacuum(self.tables.table(name), self.keep_versions)
+            self._keep_lease()
         self.state.retain(now, keep_hourly=self.keep_hourly)
 
     def run(self, stop: Event) -> None:
@@ -144,3 +161,12 @@ class Upkeep:
                     self.turn(self.clock.now())
             except StoreError as error:
                 log.warning("upkeep_failed", error=str(error))
+
+
+@contextmanager
+def _put_off(failed: list[StoreError]) -> Iterator[None]:
+    """Trouble with one table is told once the others have been seen to."""
+    try:
+        yield
+    except StoreError as error:
+        failed.append(error)

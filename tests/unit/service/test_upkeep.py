@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from tables import FakeClock, prediction_rows
+from tiltmeter.domain.errors import StoreError
+from tiltmeter.ingest.columns import outcome_table
 from tiltmeter.service.upkeep import Upkeep
 from tiltmeter.state.sql import SqlStateStore
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.maintenance import MANY_FILES
+from tiltmeter.store.schema import BATCH_RUNS
 from tiltmeter.store.states import DeltaProfileStates
 
 DAY = timedelta(days=1)
@@ -69,3 +73,38 @@ def test_many_small_files_are_merged_each_quarter_of_an_hour_and_few_of_them_eac
     upkeep.run(rounds)
     assert rounds.files == [1, 4, 5, 1]
     assert rounds.seconds == 5 * 900.0
+
+
+def rows_at(log, at, first):
+    """A row of every table that forgets, of one day."""
+    log.append("predictions", prediction_rows(1, first=first, at=at))
+    us = int(at.timestamp() * 1e6)
+    outcome = {
+        "outcome_id": f"o-{first}", "entity_id": "lead", "model_name": None, "outcome_us": us, "recorded_us": us,
+        "converted": True, "revenue": 5.0, "currency": None, "label": None,
+    }  # fmt: skip
+    log.append("outcomes", outcome_table([outcome], ingest_us=us))
+    run = {
+        "workspace": "w", "job_name": "nightly", "run_id": str(first), "attempt": 0, "task_key": "", "start_time": at,
+        "start_date": at.date(), "ingest_time": at,
+    }  # fmt: skip
+    log.append("batch_runs", pa.Table.from_pylist([run], schema=BATCH_RUNS.columns))
+
+
+def test_old_rows_of_every_table_go_and_trouble_with_one_stops_no_other(upkeep, tmp_path):
+    clock = upkeep.clock
+    log = DeltaLog(tmp_path, clock)
+    upkeep.tables, upkeep.states = log, DeltaProfileStates(tmp_path, clock)
+    for number, age in enumerate((401, 400, 399, 1)):
+        rows_at(log, clock.at - age * DAY, number)
+    newest = max((tmp_path / "outcomes" / "_delta_log").glob("*.json"))
+    held = newest.read_bytes()
+    newest.write_bytes(b"no json")
+    with pytest.raises(StoreError, match="outcomes"):
+        upkeep.turn(clock.at)
+    count = lambda name: DeltaTable(tmp_path / name).to_pyarrow_table().num_rows  # noqa: E731 - short
+    assert [count("predictions"), count("batch_runs")] == [3, 3]
+    newest.write_bytes(held)
+    clock.pass_(86_400)
+    assert upkeep.turn(clock.at)
+    assert [count("predictions"), count("batch_runs"), count("outcomes")] == [2, 2, 2]
