@@ -87,6 +87,7 @@ def outcome_record(outcome: Outcome, *, recorded: datetime) -> OutcomeRecord:
         outcome.revenue,
         outcome.currency,
         outcome.label,
+        outcome.kind,
     )
 
 

@@ -105,6 +105,8 @@ class OutcomeRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
         revenue: in `currency`.
         currency: ISO 4217 code; None takes the configured one.
         label: any further word, such as a reason.
+        kind: what the key was made of, for the shipper to make it anew where privacy rules change the lead's id; None
+            where the source gave the key, and in records of earlier releases.
     """
 
     outcome_id: str
@@ -116,6 +118,7 @@ class OutcomeRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     revenue: float | None = None
     currency: str | None = None
     label: str | None = None
+    kind: str | None = None
 
 
 Record: TypeAlias = RequestRecord | OutcomeRecord

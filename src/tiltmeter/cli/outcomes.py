@@ -10,8 +10,9 @@ import typer
 
 from tiltmeter.cli.installation import ConfigOption, JsonOption, print_json
 from tiltmeter.config.load import load_settings
-from tiltmeter.engines.local import open_rows
-from tiltmeter.ingest.outcomes import import_outcomes
+from tiltmeter.engines.local import as_text, open_rows
+from tiltmeter.ingest.outcomes import TEXT_ROLES, ImportOptions, import_outcomes, outcome_columns
+from tiltmeter.ingest.private import rules_of
 from tiltmeter.wiring import SystemClock, prepare_home, stored_log
 
 app = typer.Typer(help="What became of the leads: conversions and revenue.", no_args_is_help=True)
@@ -51,18 +52,23 @@ def import_file(
         "revenue": revenue_column,
         "outcome_id": id_column,
     }
+    given = {role: column for role, column in named.items() if column}
+    rows = open_rows(file)
+    roles = outcome_columns(rows.schema.names, given)
     report = import_outcomes(
-        open_rows(file),
+        # A file without types says 007 and means no 7.
+        as_text(rows, [roles[role] for role in TEXT_ROLES if role in roles]),
         stored_log(configuration, clock, configuration.models),
         now=clock.now(),
-        zone=configuration.zone,
-        columns={role: column for role, column in named.items() if column},
-        model=model,
+        options=ImportOptions(configuration.zone, given, model, rules_of(configuration.models)),
     )
     if as_json:
         print_json({"schema": "tiltmeter.outcomes/1", **asdict(report)})
     else:
-        print(f"{report.written} outcomes written, {report.unchanged} known already, {report.refused} refused")
+        print(
+            f"{report.written} outcomes written, {report.unchanged} known already, {report.refused} refused"
+            + (f", {report.repeated} corrected by a later row" if report.repeated else "")
+        )
         for problem in report.problems:
             print(f"  {problem}")
     if report.refused:

@@ -13,7 +13,7 @@ from tiltmeter.demo.log_rows import days_of, outcome_rows, prediction_rows
 from tiltmeter.demo.request_log import traffic_rows
 from tiltmeter.demo.world import JOB_NAME, MODEL_NAME
 from tiltmeter.engines.local.tables import TableRows
-from tiltmeter.ingest.outcomes import import_outcomes
+from tiltmeter.ingest.outcomes import ImportOptions, import_outcomes
 from tiltmeter.store.schema import TRAFFIC
 from tiltmeter.store.snapshot import snapshot
 
@@ -79,7 +79,7 @@ def import_history(
     shipped = shipper.ship_once(world.period.end, flush=True)
     log.append(TRAFFIC.name, traffic_rows(world.history.scored, HOST))
     known = outcome_rows(world.history.leads, world.period.end)
-    outcomes = import_outcomes(TableRows(known, "outcomes"), log, now=world.period.end, zone=zone)
+    outcomes = import_outcomes(TableRows(known, "outcomes"), log, now=world.period.end, options=ImportOptions(zone))
     return {
         "predictions": shipped.predictions, "outcomes": outcomes.written, "batch_runs": len(world.history.runs),
     }  # fmt: skip

@@ -40,6 +40,7 @@ class Outcome:
         revenue: in `currency`.
         currency: ISO 4217 code; None takes the configured one.
         label: any further word, such as a reason.
+        kind: what `outcome_key` made the key of; None where the source gave one.
     """
 
     outcome_id: str
@@ -50,6 +51,7 @@ class Outcome:
     revenue: float | None = None
     currency: str | None = None
     label: str | None = None
+    kind: str | None = None
 
 
 def outcome_key(model: str | None, entity_id: str, kind: str = CONVERSION) -> str:
@@ -81,12 +83,12 @@ def checked_outcome(
     entity = _id("entity_id", entity_id)
     if entity is None:
         raise UsageError("an outcome needs the id of its lead (entity_id)")
-    of_model, key = _text("model", model), _id("outcome_id", outcome_id)
+    of_model, key, of_kind = _text("model", model), _id("outcome_id", outcome_id), _text("kind", kind) or CONVERSION
     told = _truth(converted), _amount(revenue), _text("label", _as_text(label))
     if told == (None, None, None):
         raise UsageError("an outcome tells nothing", hint="give converted, revenue or label")
     return Outcome(
-        outcome_id=key or outcome_key(of_model, entity, _text("kind", kind) or CONVERSION),
+        outcome_id=key or outcome_key(of_model, entity, of_kind),
         entity_id=entity,
         time=_utc(time),
         model=of_model,
@@ -94,6 +96,7 @@ def checked_outcome(
         revenue=told[1],
         currency=_currency(currency),
         label=told[2],
+        kind=None if key else of_kind,
     )
 
 

@@ -16,7 +16,7 @@ from tiltmeter.domain.request import route_name
 from tiltmeter.domain.traffic import ErrorKind
 from tiltmeter.ingest.columns import LATEST_US, FeatureTypes, outcome_table, prediction_table
 from tiltmeter.ingest.plain_requests import PlainLot, PlainRoute, plain_table
-from tiltmeter.ingest.private import private_entity, private_record
+from tiltmeter.ingest.private import private_entity, private_key, private_record
 from tiltmeter.store.traffic import ERROR_FROM, TrafficCounts, TrafficKey, code_class
 
 if TYPE_CHECKING:
@@ -151,9 +151,10 @@ class SegmentReader:
         return kept
 
     def _outcome(self, record: OutcomeRecord, ingest_us: int) -> dict[str, Any]:
+        kept = private_entity(record.entity_id, record.model, self.privacy)
         return {
-            "outcome_id": record.outcome_id,
-            "entity_id": private_entity(record.entity_id, record.model, self.privacy),
+            "outcome_id": private_key(record.outcome_id, record.entity_id, kept, model=record.model, kind=record.kind),
+            "entity_id": kept,
             "model_name": record.model,
             "outcome_us": record.time_us if 0 <= record.time_us < LATEST_US else ingest_us,
             "recorded_us": record.recorded_us if 0 <= record.recorded_us < LATEST_US else ingest_us,

@@ -25,7 +25,7 @@ from tiltmeter.store.table import ConcurrentCommitError, StoredTable, WriteHandl
 from tiltmeter.store.traffic import states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tiltmeter.domain.model import Model
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 RIVAL_TRIES = 20
 """How often a commit is tried again after a rival's: with two shippers by mistake one of them moves on each time."""
+
+LOT_ROWS = 1_000_000
+"""Rows of outcomes that are looked through at once."""
 
 _CORRECTIONS = ["recorded_time", "ingest_time", "position"]
 """By which a later row of an outcome beats an earlier one."""
@@ -171,14 +174,23 @@ class DeltaLog:
         happened = pc.less_equal(rows["outcome_time"], pa.scalar(until, rows["outcome_time"].type))
         return rows.filter(pc.and_(mine, happened))
 
-    def all_outcomes(self, now: datetime) -> pa.Table:
-        """Newest row of every outcome that was recorded until now, of all models."""
+    def known_outcomes(self, ids: pa.Array) -> pa.Table:
+        """Newest row of each of these outcomes, of all models; memory is bounded by what is asked for.
+
+        Args:
+            ids: values of `outcome_id`.
+        """
         snap = snapshot(self.table(OUTCOMES.name))
-        if snap is None:
+        if snap is None or not len(ids):
             return OUTCOMES.columns.empty_table()
-        rows = _read(snap.rows(), OUTCOMES.columns)
-        told = pc.less_equal(rows["recorded_time"], pa.scalar(now, rows["recorded_time"].type))
-        return newest(rows.filter(told), ["outcome_id"], _CORRECTIONS)
+        rows = snap.rows()
+        names = [name for name in OUTCOMES.columns.names if name in rows.schema.names]
+        schema = pa.schema([OUTCOMES.columns.field(name) for name in names])
+        asked = [
+            table.filter(pc.is_in(table["outcome_id"], ids))
+            for table in _lots(rows.batches(names), pa.schema([rows.schema.field(name) for name in names]))
+        ]
+        return newest(pa.concat_tables([t.cast(schema) for t in asked]), ["outcome_id"], _CORRECTIONS)
 
     def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
         """As the port; a job's own report and the workspace's row of the same run are one."""
@@ -237,6 +249,17 @@ def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             known.update({column: row[column] for column in _REPORTED if known[column] is None})
     return kept
+
+
+def _lots(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Batches put together to lots of about a million rows: what is done once a lot is done rarely."""
+    lot: list[pa.RecordBatch] = []
+    for batch in batches:
+        lot.append(batch)
+        if sum(one.num_rows for one in lot) >= LOT_ROWS:
+            yield pa.Table.from_batches(lot, schema)
+            lot = []
+    yield pa.Table.from_batches(lot, schema)
 
 
 def _read(rows: ParquetRows, columns: pa.Schema) -> pa.Table:

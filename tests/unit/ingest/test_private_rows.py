@@ -4,6 +4,7 @@ import json
 import logging
 import zlib
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -11,11 +12,16 @@ import pytest
 from spools import START, fill, outcome, request
 from tables import FakeClock, Frame
 from tiltmeter.capture.batch import batch_job
+from tiltmeter.capture.outcomes import record_outcome
 from tiltmeter.capture.privacy import Privacy
-from tiltmeter.capture.record import LoggedFields
+from tiltmeter.capture.record import LoggedFields, encode_record
+from tiltmeter.capture.writer import SpoolWriter
 from tiltmeter.domain.errors import ConfigError
-from tiltmeter.domain.model import Model, TableSource
+from tiltmeter.domain.model import Model, RouteMapping, TableSource
+from tiltmeter.domain.outcome import outcome_key
+from tiltmeter.ingest.outcomes import ImportOptions, import_outcomes
 from tiltmeter.ingest.prediction_rows import foreign, training
+from tiltmeter.ingest.private import private_entity, private_key, rules_of
 from tiltmeter.ingest.shipper import Shipper
 from tiltmeter.store.delta import DeltaLog
 
@@ -87,6 +93,72 @@ def test_a_hashed_lead_still_meets_its_outcome(tmp_path, shipper):
     found = " ".join(texts_in(tmp_path / "tables"))
     kept = Privacy(hash=["entity_id"]).text("entity_id", "lead-1")
     assert found.count(f"'entity_id': '{kept}'") == 2
+
+
+def outcomes_in(log):
+    return log.outcomes(RULES.name, START + timedelta(days=1)).to_pylist()
+
+
+def imported(log, file, rules=RULES, **options):
+    privacy = rules_of({rules.name: rules})
+    settings = ImportOptions(ZoneInfo("UTC"), privacy=privacy, **options)
+    return import_outcomes(Frame(pa.table(file)), log, now=START, options=settings)
+
+
+def test_an_import_follows_the_rules_and_meets_what_was_recorded_otherwise(tmp_path, shipper):
+    """PII out of the table, one key whatever way an outcome comes, and the same file again changes nothing."""
+    lead = CANARIES[3]
+    writer = SpoolWriter(tmp_path / "spool", threaded=False)
+    record_outcome(entity_id=lead, converted=False, at=START, model=RULES.name, writer=writer)
+    writer.close()
+    shipper.ship_once(flush=True)
+    file = {"lead_id": [lead], "converted": [True], "time": [START]}
+    assert imported(shipper.log, file, model=RULES.name).written == 1
+    assert imported(shipper.log, file, model=RULES.name).unchanged == 1
+    (row,) = outcomes_in(shipper.log)
+    assert (row["converted"], row["entity_id"]) == (True, Privacy(hash=["entity_id"]).text("entity_id", lead))
+    found = " ".join(texts_in(tmp_path / "tables"))
+    assert lead not in found
+    assert outcome_key(RULES.name, lead) not in found, "whoever tries all ids would find the lead"
+
+
+def test_a_key_made_of_the_id_is_made_of_its_hash_for_every_kind_and_a_key_of_the_source_stays(tmp_path, shipper):
+    lead, writer = CANARIES[3], SpoolWriter(tmp_path / "spool", threaded=False)
+    for more in ({}, {}, {"kind": "renewal"}, {"outcome_id": "crm-1"}, {"outcome_id": lead}):
+        record_outcome(entity_id=lead, converted=True, at=START, model=RULES.name, writer=writer, **more)
+    old = {"outcome_id": outcome_key(RULES.name, "lead-2"), "entity_id": "lead-2"}  # of an earlier release
+    writer.put(encode_record(outcome(2, model=RULES.name, **old)))
+    writer.close()
+    shipper.ship_once(flush=True)
+    hashed, second = (Privacy(hash=["entity_id"]).text("entity_id", one) for one in (lead, "lead-2"))
+    keys = {row["outcome_id"] for row in outcomes_in(shipper.log)}
+    made = {outcome_key(RULES.name, hashed, kind) for kind in ("conversion", "renewal")}
+    assert keys == {*made, outcome_key(RULES.name, second), "crm-1", hashed}
+    assert lead not in " ".join(texts_in(tmp_path / "tables"))
+
+
+@pytest.mark.parametrize(
+    ("model", "is_hashed"),
+    [
+        (Model("m", routes=(RouteMapping("POST /s", "$", "lead.number"),), hash=("number",)), True),
+        (Model("m", routes=(RouteMapping("POST /s", "$", "lead.number"),), hash=("lead.number",)), True),
+        (Model("m", routes=(RouteMapping("POST /s", "leads.*", "number"),), hash=("leads.*.number",)), True),
+        (Model("m", source=TableSource("t", {"entity_id": "number"}), hash=("number",)), True),
+        (Model("m", routes=(RouteMapping("POST /s", "$", "number"),), hash=("contact.number",)), False),
+    ],
+)
+def test_a_rule_for_the_field_that_names_the_lead_holds_for_its_outcomes(model, is_hashed):
+    kept = private_entity("7", "m", rules_of({"m": model}))
+    assert kept == (Privacy(hash=["number"]).text("number", "7") if is_hashed else "7")
+
+
+def test_outcomes_of_leads_that_are_dropped_are_refused_by_an_import_and_nameless_in_the_table(tmp_path, shipper):
+    dropping = Model(RULES.name, drop=("entity_id",))
+    report = imported(shipper.log, {"lead_id": ["x"], "converted": [True]}, dropping)
+    assert (report.written, report.refused) == (0, 1)
+    assert "hash it instead" in report.problems[0]
+    kept = private_key(outcome_key(None, "x"), "x", None)
+    assert kept != outcome_key(None, "x")
 
 
 def test_what_the_api_hashed_is_not_hashed_again(tmp_path, shipper):

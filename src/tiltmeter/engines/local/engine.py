@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.domain.profile import LevelBins, TextBins
 from tiltmeter.domain.window import Grain
-from tiltmeter.engines.local.untyped import Untyped
+from tiltmeter.engines.local.untyped import as_text
 from tiltmeter.profiling.fit import fit_bins
 from tiltmeter.profiling.hours import profile_hours
 from tiltmeter.profiling.kernel import profile_rows
@@ -36,17 +36,17 @@ class LocalEngine:
             UsageError: a named column does not exist.
         """
         words = [name for name, kind in roles.kinds.items() if not kind.is_binned]
-        return fit_bins(_as_text(rows, words), roles, level_cap=level_cap)
+        return fit_bins(as_text(rows, words), roles, level_cap=level_cap)
 
     def profile(self, rows: Rows, bins: Bins) -> Profile:
         """All rows as one profile."""
-        return profile_rows(_as_text(rows, _text_features(bins)), bins)
+        return profile_rows(as_text(rows, _text_features(bins)), bins)
 
     def score_sums(
         self, rows: Rows, bins: Bins, segmentations: Mapping[str, Segmentation]
     ) -> Mapping[str, SegmentSums]:
         """Rows with a score, and their scores less the baseline's median score, by segment of each feature."""
-        return score_sums(_as_text(rows, _text_features(bins)), bins, segmentations)
+        return score_sums(as_text(rows, _text_features(bins)), bins, segmentations)
 
     def profile_hours(
         self,
@@ -61,7 +61,7 @@ class LocalEngine:
         grain: Grain = Grain.HOUR,
     ) -> Mapping[StateKey, Profile]:
         """One additive profile per clock hour, version and segment value; in addition the total ("")."""
-        typed = _as_text(rows, _text_features(bins))
+        typed = as_text(rows, _text_features(bins))
         return profile_hours(
             typed, bins, model=model, time=time, version=version, segments=segments, zone=zone, grain=grain
         )
@@ -75,7 +75,3 @@ def _text_features(bins: Bins) -> list[str]:
         if isinstance(feature.cells, TextBins)
         or (isinstance(feature.cells, LevelBins) and feature.cells.source == "text")
     ]
-
-
-def _as_text(rows: Rows, names: Sequence[str]) -> Rows:
-    return rows.with_text(names) if isinstance(rows, Untyped) and names else rows

@@ -17,3 +17,8 @@ class Untyped(Rows, Protocol):
     def with_text(self, names: Sequence[str]) -> Rows:
         """The same rows with these columns read as text; names that do not exist are passed over."""
         ...
+
+
+def as_text(rows: Rows, names: Sequence[str]) -> Rows:
+    """The same rows with these columns read as text where the file states no types; typed rows are left as they are."""
+    return rows.with_text(names) if isinstance(rows, Untyped) and names else rows
