@@ -3,17 +3,18 @@
     spool/batch/<run>/part-00000.parquet …     rows with the columns of `predictions`, features as `f_<name>`
                       manifest.json            `domain.batch_run.BatchManifest`, written last
 
-Everything is written into `<run>.writing-<random>/`, synced, and appears by one rename: a folder without ".writing-" in
-its name is complete. When the run is there already, or was shipped before, the first one stands; a failed run may be
-tried again under the same id and is another attempt. A killed process leaves its folder, and the shipper ends the run.
+Everything is written into `<run>.writing-<random>/`, synced, and appears by one rename (`run_folder`). When the run is
+there already, or was shipped before, the first one stands; a failed run may be tried again under the same id and is
+another attempt. A killed process leaves its folder, and the shipper ends the run.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ BATCH_FOLDER = "batch"
 PART_ROWS = 1_000_000
 """Rows of one file: one commit of the shipper, some hundred megabytes of memory at 40 columns."""
 
+_log = logging.getLogger(__name__)
 _READ_BYTES = 1_048_576
 _UNIQUE_COLUMNS = ("event_id", "entity_id", "request_id", "client_request_id")
 
@@ -136,6 +138,8 @@ class BatchJob:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            with suppress(OSError):
+                path.unlink()  # torn: a job that goes on writes it again
             raise StoreError(
                 f"the rows of the job cannot be kept ({error.strerror or error})", at=str(path), retryable=True
             ) from error
@@ -236,8 +240,7 @@ def batch_job(
     root = spool_folder(spool) / BATCH_FOLDER
     if attempt is None:
         run = next_attempt(root, run)
-    final = root / run.folder
-    folder = root / f"{final.name}{WRITING}{uuid.uuid4().hex[:8]}"
+    folder = root / f"{run.folder}{WRITING}{uuid.uuid4().hex[:8]}"
     try:
         LOCAL_FILES.make_folder(folder)
     except OSError as error:
@@ -254,9 +257,19 @@ def batch_job(
         try:
             yield recorded
         except BaseException as error:
-            publish(recorded.manifest(RunState.FAILED, type(error).__name__), folder, final)
+            _publish_failed(recorded.manifest(RunState.FAILED, type(error).__name__), folder, error)
             raise
-        publish(recorded.manifest(RunState.SUCCESS, ""), folder, final)
+        publish(recorded.manifest(RunState.SUCCESS, ""), folder)
+
+
+def _publish_failed(manifest: BatchManifest, folder: Path, error: BaseException) -> None:
+    """The user's own error is what they need to see, also when the run cannot be kept, say on a full disk."""
+    try:
+        publish(manifest, folder)
+    except StoreError as lost:
+        note = f"tiltmeter: {lost}; the shipper ends the run with the rows that were kept until then"
+        error.add_note(note)
+        _log.error("the failed run of a batch job: %s", note)
 
 
 def _hash(path: Path) -> str:

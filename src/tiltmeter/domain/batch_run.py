@@ -19,6 +19,9 @@ MANIFEST_FILE = "manifest.json"
 WRITING = ".writing-"
 """In the name of a folder that is still being written."""
 
+REMOVED = ".removed-"
+"""In the name of a folder that was shipped, or not needed, and is being removed."""
+
 RUNNING_FILE = "running.json"
 """Manifest of a run that has not ended; its process holds a lock on it."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
-from tiltmeter.domain.batch_run import FAILED_MARK, MANIFEST_FILE, WRITING, BatchManifest, RunState, decode_manifest
+from tiltmeter.capture.files import LOCAL_FILES
+from tiltmeter.capture.run_folder import discard
+from tiltmeter.domain.batch_run import (
+    FAILED_MARK,
+    MANIFEST_FILE,
+    REMOVED,
+    WRITING,
+    BatchManifest,
+    RunState,
+    decode_manifest,
+)
 from tiltmeter.ingest.aside import set_aside
 from tiltmeter.ingest.earlier_runs import application_of
 from tiltmeter.ingest.killed_runs import end_killed_runs, forget_marks
@@ -76,24 +86,31 @@ class BatchShipper:
             StoreError: a table is away; the runs stay in the spool.
         """
         rows = 0
-        end_killed_runs(self.spool / "batch")
-        for folder in self._complete():
+        batch = self.spool / "batch"
+        end_killed_runs(batch, now, self.damaged, self.counters)
+        for folder in waiting_runs(batch):
             try:
                 manifest = decode_manifest((folder / MANIFEST_FILE).read_bytes())
                 _verify(folder, manifest)
-            except FileNotFoundError:
-                continue  # another shipper was faster
             except _DAMAGED as error:
-                set_aside(folder, self.damaged, f"batch-{folder.name}", str(error), self.counters)
+                self._set_aside(folder, error)
                 continue
-            rows += self._ship_run(folder, manifest, now)
+            try:
+                rows += self._ship_run(folder, manifest, now)
+            except (FileNotFoundError, ValueError, pa.ArrowException) as error:
+                self._set_aside(folder, error)
+        forget_marks(batch, now)
         return rows
 
-    def _complete(self) -> list[Path]:
-        batch = self.spool / "batch"
-        if not batch.is_dir():
-            return []
-        return sorted(f for f in batch.iterdir() if WRITING not in f.name and (f / MANIFEST_FILE).is_file())
+    def _set_aside(self, folder: Path, error: Exception) -> None:
+        if not folder.exists():
+            return  # another shipper was faster
+        why = (
+            f"{Path(error.filename or 'a file').name} is missing"
+            if isinstance(error, FileNotFoundError)
+            else str(error)
+        )
+        set_aside(folder, self.damaged, f"batch-{folder.name}", why, self.counters)
 
     def _ship_run(self, folder: Path, manifest: BatchManifest, now: datetime) -> int:
         application = application_of(manifest, self.log)
@@ -107,13 +124,21 @@ class BatchShipper:
             row = run_row(manifest, now) | {"workspace": manifest.run.workspace if transaction.by_rows else ""}
             run = pa.Table.from_pylist([row], schema=BATCH_RUNS.columns)
             self.log.append(BATCH_RUNS.name, run, {application: len(manifest.parts)})
-            if manifest.state is RunState.FAILED:
+            if manifest.state is RunState.FAILED and self._stands_failed(row):
                 folder.with_name(folder.name + FAILED_MARK).touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        forget_marks(folder.parent, now)
+                LOCAL_FILES.sync_folder(folder.parent)
+        discard(folder)
         self.counters["batch_rows_shipped"] += rows
         _log.info("job_run_seen", job=manifest.job, run=manifest.run_id, rows=rows, state=str(manifest.state))
         return rows
+
+    def _stands_failed(self, row: dict[str, Any]) -> bool:
+        """Whether the run is kept as failed; a twin of it may have succeeded and been shipped before."""
+        return any(
+            known["result_state"] == str(RunState.FAILED)
+            for known in self.log.stored_runs(datetime.min.replace(tzinfo=UTC), workspace=row["workspace"])
+            if all(known[column] == row[column] for column in BATCH_RUNS.key)
+        )
 
     def _append(
         self,
@@ -239,6 +264,22 @@ def _verify(folder: Path, manifest: BatchManifest) -> None:
         with (folder / part.file).open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != part.sha256:
                 raise ValueError(f"part {part.file} is not as it was written")
+
+
+def waiting_runs(batch: Path) -> list[Path]:
+    """Folders of runs that ended and are in the spool still."""
+    if not batch.is_dir():
+        return []
+    return sorted(f for f in batch.iterdir() if WRITING not in f.name and REMOVED not in f.name and f.is_dir())
+
+
+def age_of_oldest_run(batch: Path, now: datetime) -> float:
+    """Seconds since the oldest of them ended; 0 when none waits."""
+    ended = []
+    for folder in waiting_runs(batch):
+        with suppress(OSError):  # shipped while we looked
+            ended.append((folder / MANIFEST_FILE).stat().st_mtime)
+    return max(now.timestamp() - min(ended), 0.0) if ended else 0.0
 
 
 def _filled(manifest: BatchManifest, now: datetime) -> dict[str, Any]:

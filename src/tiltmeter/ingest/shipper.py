@@ -34,8 +34,8 @@ from tiltmeter.ingest.standing import (
     Queue,
     Shipped,
     Standing,
-    age_of_oldest,
     dropped,
+    spool_age,
     transactions,
     unwritten,
 )
@@ -210,8 +210,8 @@ class Shipper:
         )  # fmt: skip
 
     def spool_age(self, now: datetime | None = None) -> float:
-        """Age in seconds of the oldest sealed segment that is not in the tables; 0 when none waits."""
-        return age_of_oldest(list(self._pending.values()), now or self.clock.now())
+        """Age in seconds of the oldest sealed segment or batch run that is not in the tables; 0 when none waits."""
+        return spool_age(list(self._pending.values()), self.spool, now or self.clock.now())
 
     def _guarded(self, work: Any) -> None:  # noqa: ANN401 - a callable without arguments
         try:

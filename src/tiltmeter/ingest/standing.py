@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiltmeter.capture.batch import BATCH_FOLDER
 from tiltmeter.capture.counters import read_counters, read_forms
 from tiltmeter.capture.in_flight import read_in_flight
 from tiltmeter.capture.spool import records_in
 from tiltmeter.domain.errors import UnreadableData
+from tiltmeter.ingest.batch_parts import age_of_oldest_run
 from tiltmeter.ingest.live import LiveTraffic, prometheus_text, state_json
 from tiltmeter.store.traffic import TrafficCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from tiltmeter.capture.spool import Segment
     from tiltmeter.domain.model import Model
@@ -82,7 +84,7 @@ class Standing:
             "capture": workers_json(self.spool),
             "shipper": {
                 "waiting_segments": len(self.pending),
-                "spool_age_seconds": age_of_oldest(self.pending, now),
+                "spool_age_seconds": spool_age(self.pending, self.spool, now),
                 "last_shipped": self.last_shipped.isoformat() if self.last_shipped else None,
                 "counts": dict(sorted(self.counters.items())),
             },
@@ -94,7 +96,7 @@ class Standing:
             "http_requests_in_flight": float(sum(read_in_flight(self.spool, host=self.host).values())),
             "prediction_log_queue_length": float(queue_length),
             "spool_waiting_segments": float(len(self.pending)),
-            "spool_age_seconds": age_of_oldest(self.pending, now),
+            "spool_age_seconds": spool_age(self.pending, self.spool, now),
         }
         counters = all_counters(self.counters, self.spool)
         text = prometheus_text(self.live, counters, gauges, now)
@@ -134,7 +136,12 @@ def unwritten(pending: Iterable[ReadSegment]) -> list[TrafficState]:
     return counts.states()
 
 
-def age_of_oldest(pending: Iterable[ReadSegment], now: datetime) -> float:
+def spool_age(pending: Iterable[ReadSegment], spool: Path | str, now: datetime) -> float:
+    """Age in seconds of the oldest segment or batch run that is not in the tables; 0 when none waits."""
+    return max(_age_of_oldest(pending, now), age_of_oldest_run(Path(spool) / BATCH_FOLDER, now))
+
+
+def _age_of_oldest(pending: Iterable[ReadSegment], now: datetime) -> float:
     """Age in seconds of the oldest segment whose rows are not in the tables; 0 when none waits."""
     oldest = None
     for found in pending:

@@ -6,11 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiltmeter.capture.batch import BATCH_FOLDER
 from tiltmeter.capture.budget import Budget, used_bytes
 from tiltmeter.capture.counters import NAMES, read_counters, read_forms
 from tiltmeter.capture.files import LOCAL_FILES
+from tiltmeter.capture.run_folder import is_held
 from tiltmeter.capture.spool import read_segment, sealed_segments
+from tiltmeter.domain.batch_run import WRITING
 from tiltmeter.domain.errors import StoreError, TiltmeterError
+from tiltmeter.ingest.batch_parts import waiting_runs
+from tiltmeter.ingest.killed_runs import ABANDONED_AFTER
 from tiltmeter.service.findings import Finding, State
 from tiltmeter.store.maintenance import rows_in
 from tiltmeter.store.schema import TABLES
@@ -97,6 +102,7 @@ def spool_findings(configuration: Configuration, now: float) -> Iterator[Finding
     else:
         says = f"waiting: {_number(len(waiting), 'segment')}, {size / 1e6:.1f} MB" if waiting else "nothing waits"
         yield Finding("spool", State.OK, says)
+    yield from _runs(spool / BATCH_FOLDER, now)
     yield from _room(spool, Budget(settings.max_bytes, settings.min_free), settings.on_full)
     forms = Counter(read_forms(spool).values())
     if forms:
@@ -106,11 +112,37 @@ def spool_findings(configuration: Configuration, now: float) -> Iterator[Finding
     yield from _not_kept(spool)
     aside = sorted((configuration.home / "damaged").glob("*"))
     if aside:
+        runs = sum(path.name.startswith("batch-") for path in aside)
         says = f"set aside: {_number(len(aside), 'damaged file')} in {configuration.home / 'damaged'}"
-        yield Finding(
-            "spool", State.NOTE, says,
-            "their readable records are in the table; look at the disk, then delete them",
-        )  # fmt: skip
+        to_do = "their readable records are in the table; look at the disk, then delete them"
+        if runs:
+            says += f", {_number(runs, 'batch run')} among them"
+            to_do += "; of batch runs that holds in part: run the job again under the same run id"
+        yield Finding("spool", State.NOTE, says, to_do)
+
+
+def _runs(batch: Path, now: float) -> Iterator[Finding]:
+    """Batch runs that wait, and those that are written or whose process ended without a word."""
+    waiting = waiting_runs(batch)
+    if waiting:
+        age = max(now - min(map(_written, waiting)), 0.0)
+        says = f"{_number(len(waiting), 'batch run')} waiting, the oldest for {age:.0f} s"
+        is_late = age > FRESH_SECONDS
+        yield Finding("spool", State.WRONG if is_late else State.OK, says, _SHIP if is_late else "")
+    for folder in sorted(batch.glob(f"*{WRITING}*")):
+        if is_held(folder):
+            yield Finding("spool", State.OK, f"batch run being written: {folder.name.partition(WRITING)[0]}")
+        elif now - _written(folder) > FRESH_SECONDS:
+            says = f"batch run whose process ended: {folder.name}, untouched for {now - _written(folder):.0f} s"
+            to_do = f"a shipper on the host that wrote it ends it at once, any other {ABANDONED_AFTER.days} days later"
+            yield Finding("spool", State.NOTE, says, to_do)
+
+
+def _written(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # shipped while we looked
+        return float("inf")
 
 
 def _room(spool: Path, budget: Budget, on_full: str) -> Iterator[Finding]:

@@ -1,11 +1,14 @@
 """`tiltmeter doctor` on a healthy and on a damaged installation: each trouble by name, and what to do."""
 
+import shutil
+import time
 from datetime import timedelta
 
 import pytest
 
 from spools import START, fill, request
 from tables import FakeClock
+from tiltmeter.capture.batch import batch_job
 from tiltmeter.capture.budget import Budget
 from tiltmeter.capture.spool import SpoolRefused, SpoolWriter, sealed_segments
 from tiltmeter.capture.swift import FORM
@@ -104,6 +107,25 @@ def test_segments_that_nobody_ships_are_said(installation):
     (finding,) = wrong(look(installation, later=400.0))
     assert "the oldest for 400 s" in finding.says
     assert "tiltmeter ship" in finding.to_do
+
+
+def test_batch_runs_that_wait_or_were_cut_off_are_said(installation):
+    spool = installation.home / "spool"
+    with batch_job(model="m", job="nightly", run_id="r1", spool=spool):
+        pass
+    now = time.time()
+    (waits,) = [f for f in spool_findings(installation, now + 400) if f.state is State.WRONG]
+    assert waits.says == "1 batch run waiting, the oldest for 400 s"
+    assert "tiltmeter ship" in waits.to_do
+    shutil.rmtree(spool / "batch")
+    with batch_job(model="m", job="nightly", run_id="r1", spool=spool):
+        found = [f for f in spool_findings(installation, now + 4000) if "batch run" in f.says]
+        assert [(f.state, f.says.partition(":")[0]) for f in found] == [(State.OK, "batch run being written")]
+        (folder,) = (spool / "batch").iterdir()
+        copy = shutil.copytree(folder, folder.with_name("gone.writing-1"))
+        ended = [f.says for f in spool_findings(installation, now + 4000) if "ended" in f.says]
+        assert len(ended) == 1
+        assert ended[0].startswith(f"batch run whose process ended: {copy.name}, untouched for 4")
 
 
 def test_a_spool_that_was_never_written_is_a_note(installation, tmp_path):
