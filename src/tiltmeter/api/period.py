@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.alerting.limits import OVERALL_PSI, PSI, psi_steps
+from tiltmeter.alerting.limits import OVERALL_PSI, PSI, psi_limits, psi_steps
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS, Result
+from tiltmeter.api.summary import has_too_few_rows
+from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at, windows_between
 from tiltmeter.drawing.style import NOT_JUDGED
@@ -141,6 +143,21 @@ class Period:
         moved = [f.severity for f in result.comparison.features.values()] if result is not None else []
         overall = [result.overall.severity] if result is not None else []
         return max([*moved, *overall, *(incident.peak for incident in self.incidents)], default=Severity.NONE)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the drift of the period was judged: there are rows enough, and a rule about them."""
+        result = self.against_baseline
+        if result is None or not psi_limits(self.rules, Subject(self.model.name, feature="any")):
+            return False
+        return not has_too_few_rows(result.comparison)
+
+    @property
+    def verdict(self) -> str:
+        """The severity as a word: `ok` and `not judged` are two things."""
+        if self.severity is Severity.NONE:
+            return "ok" if self.is_judged else NOT_JUDGED
+        return self.severity.word
 
     def to_html(self) -> str:
         """One self-contained page without scripts."""

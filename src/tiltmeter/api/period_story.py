@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tiltmeter.alerting.limits import psi_limits
-from tiltmeter.api.summary import effect, moved, percent
-from tiltmeter.domain.metric import Subject, Unit
+from tiltmeter.alerting.limits import P95, least_rows, psi_limits
+from tiltmeter.api.summary import effect, has_too_few_rows, moved, percent
+from tiltmeter.domain.metric import Status, Subject, Unit
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.catalogue import CATALOGUE
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from tiltmeter.api.period import Period
+    from tiltmeter.domain.comparison import Comparison
     from tiltmeter.domain.window import Window
 
 
@@ -43,8 +44,10 @@ def period_sentence(found: Period) -> str:
     total = found.service_total
     if total.p95_ms is not None:
         target_ms = found.model.latency_target.total_seconds() * 1000
-        kept = "within" if total.p95_ms <= target_ms else "above"
-        parts.append(f"P95 {total.p95_ms:,.0f} ms, {kept} the target")
+        kept = f"{'within' if total.p95_ms <= target_ms else 'above'} the target"
+        if total.requests < least_rows(found.rules, P95, Subject(found.model.name)):
+            kept = f"n = {total.requests:,}, not judged"
+        parts.append(f"P95 {total.p95_ms:,.0f} ms, {kept}")
     if "outcomes.conversion_rate" in found.outcomes:
         parts.append(f"conversion {outcome_text(found, 'outcomes.conversion_rate')}")
     return "; ".join(part for part in parts if part)
@@ -58,12 +61,19 @@ def _drift_words(found: Period) -> str:
     total = result.overall.features
     if not stirred and not psi_limits(found.rules, Subject(found.model.name, feature="any")):
         return f"PSI of {total} features is shown, and no rule judges it"
+    if not stirred and has_too_few_rows(result.comparison):
+        return not_judged(result.comparison)
     if not stirred:
         return f"None of {total} features moved over the whole {found.window.grain}"
     words = effect(stirred[0])
     return f"{len(stirred)} of {total} features moved, strongest {shortened(stirred[0].name)}" + (
         f": {words}" if words else ""
     )
+
+
+def not_judged(comparison: Comparison) -> str:
+    """`Not judged: 84 rows are too few`."""
+    return f"Not judged: {min(comparison.n_reference, comparison.n_current):,} rows are too few"
 
 
 def _incident_words(found: Period) -> str:
@@ -80,12 +90,14 @@ def _incident_words(found: Period) -> str:
 
 
 def outcome_text(found: Period, name: str) -> str:
-    """`8.1 % (7.9 % before)`."""
+    """`8.1 % (7.9 % before)`; says so where too few leads stand behind it."""
     unit = Unit.NONE if name in _NO_SHARE else CATALOGUE[name].unit
     now, before = found.outcomes.get(name), found.outcomes_before.get(name)
     if now is None or now.value is None:
         return "not known yet"
     written = _written(now.value, unit, found)
+    if now.status is not Status.OK:
+        return f"{written}, n = {now.n_current or 0:,}: not judged"
     if before is None or before.value is None or before.window == now.window:
         return written
     return f"{written} ({_written(before.value, unit, found)} before)"

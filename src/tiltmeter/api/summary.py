@@ -45,6 +45,11 @@ def moved(comparison: Comparison) -> list[FeatureComparison]:
     return [feature for feature in ranked(comparison) if feature.severity >= Severity.WARNING]
 
 
+def has_too_few_rows(comparison: Comparison) -> bool:
+    """Whether some feature has too few rows to be judged."""
+    return any(feature.status is Status.TOO_FEW_ROWS for feature in comparison.features.values())
+
+
 def sentence(comparison: Comparison) -> str:
     """The answer in one sentence, without a full stop."""
     if comparison.rows_current == 0:
@@ -52,8 +57,7 @@ def sentence(comparison: Comparison) -> str:
     fewest = min(comparison.n_reference, comparison.n_current)
     found = moved(comparison)
     total = comparison.overall.features
-    few = any(feature.status is Status.TOO_FEW_ROWS for feature in comparison.features.values())
-    if few and not found:
+    if has_too_few_rows(comparison) and not found:
         return f"Not judged: {fewest:,} rows on the smaller side are too few; the numbers are shown all the same"
     if not found:
         said = f"None of {total} features moved" if total != 1 else "The feature did not move"

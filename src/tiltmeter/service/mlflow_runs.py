@@ -22,7 +22,6 @@ from tiltmeter.api.period import newest_complete, period_of
 from tiltmeter.api.period_story import period_sentence
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import TiltmeterError
-from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, windows_between
 from tiltmeter.drawing.style import SEVERITY_MARKS
 from tiltmeter.ingest.mlflow import RunData, model_name
@@ -297,7 +296,7 @@ class MlflowRuns:
             "severity": found.severity.word, "tiltmeter.baseline": result.reference.name[:200],
             "mlflow.source.name": "tiltmeter", "mlflow.note.content": _verdict(found),
         }  # fmt: skip
-        title = f"{_when(window, self.world)} {SEVERITY_MARKS[found.severity]} {_word(found.severity)}"
+        title = f"{_when(window, self.world)} {SEVERITY_MARKS[found.severity]} {found.verdict}"
         run_id = self.tracking.start_run(_experiment(model), title, tags, _milliseconds(window.start), tags=told)
         numbers = {**overview(found, result.comparison), **feature_numbers(result.comparison)}
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
@@ -345,13 +344,9 @@ def _when(window: Window, world: World) -> str:
     return f"{local:%Y-%m-%d}" if window.grain is Grain.DAY else f"{local:%G-W%V}"
 
 
-def _word(severity: Severity) -> str:
-    return "ok" if severity is Severity.NONE else severity.word
-
-
 def _verdict(found: Period) -> str:
     """How bad, then what happened: MLflow reads Markdown, so names stand in it letter by letter."""
-    return f"{SEVERITY_MARKS[found.severity]} **{_word(found.severity)}** · {_plain(period_sentence(found))}."
+    return f"{SEVERITY_MARKS[found.severity]} **{found.verdict}** · {_plain(period_sentence(found))}."
 
 
 def _plain(text: str) -> str:

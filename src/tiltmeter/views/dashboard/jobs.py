@@ -11,7 +11,7 @@ from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.queries import Scope, remembered
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from tiltmeter.domain.model import JobExpectation
     from tiltmeter.ports import World
@@ -98,11 +98,3 @@ def strip(here: World, scope: Scope) -> None:
 
 
 _HATCH = ";background-image:repeating-linear-gradient(45deg,rgba(255,255,255,.55) 0 2px,transparent 2px 4px)"
-
-
-def span_words(delta: timedelta) -> str:
-    """`3 h 05 min`, `4 d 2 h`."""
-    minutes = int(delta.total_seconds() // 60)
-    if minutes >= 48 * 60:
-        return f"{minutes // 1440} d {minutes % 1440 // 60} h"
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

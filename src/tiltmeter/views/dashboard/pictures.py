@@ -77,6 +77,7 @@ def heatmap(table: pd.DataFrame, *, limit: int = 15) -> alt.LayerChart:
                 alt.Tooltip("psi:Q", format=".3f", title="PSI"),
                 alt.Tooltip("step:N", title="reads as"),
                 alt.Tooltip("rows:Q", format=",", title="n"),
+                alt.Tooltip("span:N", title="judged on"),
             ],
         )
         .add_params(picked)

@@ -18,6 +18,7 @@ from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.charts import VERSION
+from tiltmeter.views.dashboard.spans import span_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +168,8 @@ def newest(_world: World, scope: Scope, prefix: str, *, grain: Grain, feature: s
 def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
     """PSI by feature and day, worst features first.
 
-    Columns `feature`, `order`, `day`, `start` and `end` (of the judged span), `psi`, `step` (how it reads), `rows`.
+    Columns `feature`, `order`, `day`, `start` and `end` (of the judged span), `span` (its length in words), `psi`,
+    `step` (how it reads), `rows`.
     """
     found = [m for m in _world.state.metrics(_query(scope, "drift.psi", Grain.DAY, None)) if m.subject.feature]
     scores: list[Metric] = []
@@ -189,6 +191,7 @@ def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
             "end": pd.to_datetime([m.window.end for m in found], utc=True),
             "psi": pd.Series([m.value for m in found], dtype=float),
             "step": steps,
+            "span": [span_words(m.window.length) for m in found],
             "rows": [m.n_current or 0 for m in found],
         }
     )

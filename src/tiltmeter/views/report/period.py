@@ -7,30 +7,28 @@ from typing import TYPE_CHECKING
 from tiltmeter.alerting.limits import OVERALL_PSI, P95, limits_of, named, psi_limits
 from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.period import OUTCOMES
-from tiltmeter.api.period_story import outcome_text, period_sentence, period_title, step_name
-from tiltmeter.api.summary import effect, moved, percent, ranked
+from tiltmeter.api.period_story import not_judged, outcome_text, period_sentence, period_title, step_name
+from tiltmeter.api.summary import effect, has_too_few_rows, moved, percent, ranked
 from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.request import answer_name
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
-from tiltmeter.drawing.timelines import Bar, heatmap, timeline, week_bars
+from tiltmeter.drawing.style import NOT_JUDGED
+from tiltmeter.drawing.timelines import heatmap, timeline
 from tiltmeter.monitors.catalogue import CATALOGUE
-from tiltmeter.monitors.deciles import LIFT, deciles_kept
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.views.report.cards import feature_card
+from tiltmeter.views.report.outcomes import outcomes
 from tiltmeter.views.report.rules import heatmap_key, rule_words
 from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, grid, legend, page, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from zoneinfo import ZoneInfo
 
     from tiltmeter.api.period import Period
     from tiltmeter.api.result import Result
-    from tiltmeter.domain.comparison import FeatureComparison
-    from tiltmeter.domain.metric import Metric
-    from tiltmeter.monitors.cohort_weeks import CohortWeek
+    from tiltmeter.domain.comparison import FeatureComparison, Overall
 
 _MOST_ROWS = 30
 _LEAST_PSI = 0.001
@@ -50,7 +48,7 @@ def period_page(found: Period) -> str:
         _changed(found),
         _drift(found, names),
         _moved(found),
-        _outcomes(found),
+        outcomes(found),
         _service(found, names),
         _quality(found),
         _jobs(found),
@@ -65,7 +63,7 @@ def _facts(found: Period) -> list[tuple[str, str]]:
     if result is not None:
         overall = result.overall
         facts += [
-            (f"{overall.features_critical + overall.features_warning} of {overall.features}", "features moved"),
+            (_moved_count(found, overall), "features moved"),
             (f"{result.comparison.rows_current:,}", "predictions"),
         ]
     loud = [incident for incident in found.incidents if incident.peak >= Severity.WARNING]
@@ -76,6 +74,11 @@ def _facts(found: Period) -> list[tuple[str, str]]:
     if found.service_total.p95_ms is not None:
         facts.append((f"{found.service_total.p95_ms:,.0f} ms", "P95 latency"))
     return facts
+
+
+def _moved_count(found: Period, overall: Overall) -> str:
+    count = overall.features_critical + overall.features_warning
+    return f"{count} of {overall.features}" if count or found.is_judged else NOT_JUDGED
 
 
 def _changed(found: Period) -> Markup:
@@ -90,7 +93,9 @@ def _changed(found: Period) -> Markup:
             named = "; ".join(f"{shortened(one.name)}: {effect(one)}" for one in stirred[:3])
             count = f"{len(stirred)} features" if len(stirred) > 1 else "One feature"
             lines.append(f"{count} moved between the two: {named}.")
-        else:
+        elif has_too_few_rows(result.comparison):
+            lines.append(f"{not_judged(result.comparison)}.")
+        elif _is_ruled(found):
             lines.append("No feature moved between the two.")
     now, then = found.service_total, found.service_before
     if now.requests and then.requests and now.p95_ms is not None and then.p95_ms is not None:
@@ -162,101 +167,19 @@ def _moved(found: Period) -> Markup | None:
 
 
 def _nothing(found: Period) -> str:
-    ruled = psi_limits(found.rules, Subject(found.model.name, feature="any"))
-    return "No feature moved." if ruled else "No rule judges the PSI of features."
+    if not _is_ruled(found):
+        return "No rule judges the PSI of features."
+    result = found.against_baseline
+    few = result is not None and has_too_few_rows(result.comparison)
+    return f"{not_judged(result.comparison)}." if few and result is not None else "No feature moved."
+
+
+def _is_ruled(found: Period) -> bool:
+    return bool(psi_limits(found.rules, Subject(found.model.name, feature="any")))
 
 
 def _quiet_psi(psi: float | None) -> str:
     return "–" if psi is None else f"{psi:.3f}" if psi >= _LEAST_PSI else f"< {_LEAST_PSI:g}"
-
-
-def _outcomes(found: Period) -> Markup:
-    heading = element("h2", "Outcomes of matured leads")
-    if not found.outcomes:
-        days = found.model.outcomes.mature_after.days
-        return joined([heading, element("p", f"No cohort is mature yet: outcomes count {days} days after scoring.")])
-    rows = []
-    for name in OUTCOMES:
-        metric = found.outcomes.get(name)
-        if metric is not None:
-            rows.append([CATALOGUE[name].title, outcome_text(found, name), f"{metric.n_current or 0:,}"])
-    window = found.outcomes[next(iter(found.outcomes))].window
-    zone = found.zone
-    cohort = f"Leads scored from {window.start.astimezone(zone):%d %b} to {window.end.astimezone(zone):%d %b %Y}."
-    numbers = grid(("", "now, and before", "leads"), rows, numbers=("leads",))
-    return joined(
-        [heading, _funnel(found), element("p", cohort, class_="faint"), numbers, _tenths(found), _weeks(found)]
-    )
-
-
-def _funnel(found: Period) -> Markup | None:
-    rate = found.outcomes.get("outcomes.conversion_rate")
-    if rate is None or rate.value is None or not rate.n_current:
-        return None
-    customers = round(rate.value * rate.n_current)
-    low, high = rate.lower, rate.upper
-    between = f", 95 % interval {percent(low)} to {percent(high)}" if low is not None and high is not None else ""
-    kept = found.outcomes["outcomes.precision"].details if "outcomes.precision" in found.outcomes else {}
-    called, hits = kept.get("predicted"), kept.get("hits")
-    predicted = ""
-    if isinstance(called, int) and isinstance(hits, int) and called:
-        share = percent(called / rate.n_current)
-        predicted = (
-            f"{called:,} predicted to become customers ({share}), {hits:,} of them did ({percent(hits / called)}) → "
-        )
-    said = (
-        f"{rate.n_current:,} leads scored → {predicted}{customers:,} customers in all ({percent(rate.value)}{between})."
-    )
-    return element("p", said)
-
-
-def _tenths(found: Period) -> Markup | None:
-    """Conversion by rising score, beside what the score promised."""
-    metric = found.outcomes.get(LIFT)
-    kept = deciles_kept(metric) if metric is not None else []
-    if len(kept) < _FEWEST_GROUPS:
-        return None
-    rows = [
-        (
-            f"{place} (lowest)" if place == 1 else f"{place} (highest)" if place == len(kept) else str(place),
-            f"{one.leads:,}", percent(one.promised), percent(one.conversion.value),
-            f"{percent(one.conversion.lower)} to {percent(one.conversion.upper)}",
-        )
-        for place, one in enumerate(kept, start=1)
-    ]  # fmt: skip
-    names = ("tenth by score", "leads", "promised", "became customers", "95 % interval")
-    return joined([element("h3", "Conversion by score", class_="part"), grid(names, rows, numbers=names[1:])])
-
-
-def _weeks(found: Period) -> Markup | None:
-    """Precision and recall at k by week of scoring; open weeks are hatched."""
-    if not any(week.precision is not None for week in found.weeks):
-        return None
-    parts: list[Markup] = [element("h3", "The best tenth by score, week by week", class_="part")]
-    said = (
-        "k is the tenth of each week's leads with the highest scores; equal scores stay together. Lines are 95 % "
-        f"intervals; hatched weeks are not {found.model.outcomes.mature_after.days} days old yet."
-    )
-    parts.append(element("p", said, class_="faint"))
-    for title, metrics in (
-        ("Precision at k: of them, the share that became customers", [week.precision for week in found.weeks]),
-        ("Recall at k: of all customers, the share among them", [week.recall for week in found.weeks]),
-    ):
-        bars = [_week_bar(week, metric, found.zone) for week, metric in zip(found.weeks, metrics, strict=True)]
-        parts.append(element("p", title))
-        parts.append(fitting(lambda width, bars=bars, title=title: week_bars(bars, label=title, width=width)))  # type: ignore[misc]
-    return joined(parts)
-
-
-def _week_bar(week: CohortWeek, metric: Metric | None, zone: ZoneInfo) -> Bar:
-    name = f"{week.start.astimezone(zone):%d %b}"
-    if not week.is_mature:
-        return Bar(name, None, words="not mature yet", is_open=True)
-    if metric is None or metric.value is None:
-        return Bar(name, None, words=metric.why_missing if metric is not None else "not measured")
-    between = f", 95 % interval {percent(metric.lower)} to {percent(metric.upper)}" if metric.lower is not None else ""
-    words = f"{percent(metric.value)} of n = {metric.n_current or 0:,}{between}"
-    return Bar(name, metric.value, metric.lower, metric.upper, words, metric.n_current)
 
 
 def _service(found: Period, names: Sequence[str]) -> Markup:

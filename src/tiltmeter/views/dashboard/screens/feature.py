@@ -18,10 +18,9 @@ from tiltmeter.views.dashboard.distributions import LOGARITHMIC, distribution, s
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS, PAGES_FOLDER, badge, choice, header, learning_note, plain
 from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.rows import sample_button
+from tiltmeter.views.dashboard.spans import span_words
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import pandas as pd
 
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 WHOLE = "whole span"
 NEWEST = "newest 24 hours"
 ANY_VALUE = "any value"
+_A_DAY = timedelta(hours=25)
+"""A day of local time, that on which clocks are set back among them."""
+
 NUMERIC_PANELS = (
     ("Missing", "features.missing_share", ".1%"),
     ("Mean", "features.mean", ""),
@@ -62,11 +64,11 @@ def _page() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         feature = choice("Feature (most moved first)", "f", names, width=330)
         day = _day(scope, heat[heat["feature"] == feature], is_alerting=queries.is_alerting(here, scope, feature))
-    window = _window(scope, heat, day)
+    window = _window(scope, heat[heat["feature"] == feature], day)
     compared = comparing.against_baseline(here, scope, window.start, window.end)
     found = comparing.feature_of(compared, feature)
     if compared is not None and found is not None:
-        _first_view(scope, compared, found, feature, day)
+        _first_view(scope, compared, found, feature, _when(window, day))
     # A category has no quantiles: its segments stand where a number's values do.
     has_values = found is not None and len(comparing.quantiles(found)) > 0
     left, right = st.columns([3, 2], gap="medium")
@@ -100,29 +102,38 @@ def _day(scope: queries.Scope, mine: pd.DataFrame, *, is_alerting: bool) -> str:
     judged = mine[mine["step"] != NOT_JUDGED]
     moved = judged[judged["psi"] > worth_a_look(_limits(scope, str(mine["feature"].iloc[0])))]
     worst = (moved.sort_values("psi", ascending=False) if len(moved) else days)["day"].iloc[0]
-    default = NEWEST if is_alerting else str(worst)
+    # Days of few rows are judged on a longer span, which the newest 24 hours could not be judged on.
+    is_short = days["end"].iloc[0] - days["start"].iloc[0] <= _A_DAY
+    default = NEWEST if is_alerting and is_short else str(days["day"].iloc[0]) if is_alerting else str(worst)
     return choice("Shown against the baseline", "day", [NEWEST, *days["day"], WHOLE], default=default, width=200)
 
 
-def _window(scope: queries.Scope, heat: pd.DataFrame, day: str) -> Window:
+def _window(scope: queries.Scope, mine: pd.DataFrame, day: str) -> Window:
+    """The span behind a day: the one that was judged, up to a week where the day alone held too few rows."""
     if day == NEWEST:
         return Window(scope.end - timedelta(days=1), scope.end, Grain.DAY)
-    if day == WHOLE or not len(heat):
+    if day == WHOLE or not len(mine):
         return scope.window
-    end: datetime = heat.loc[heat["day"] == day, "end"].iloc[0].to_pydatetime()
-    return Window(end - timedelta(days=1), end, Grain.DAY)
+    row = mine[mine["day"] == day].iloc[0]
+    return Window(row["start"].to_pydatetime(), row["end"].to_pydatetime(), Grain.DAY)
+
+
+def _when(window: Window, day: str) -> str:
+    if day in (WHOLE, NEWEST):
+        return f"over the {day}"
+    longer = window.end - window.start
+    return f"on {day}" if longer <= _A_DAY else f"in the {span_words(longer)} to the end of {day}"
 
 
 def _limits(scope: queries.Scope, feature: str) -> dict[Severity, float]:
     return queries.limits_for(world(), scope, PSI, feature=feature)
 
 
-def _first_view(scope: queries.Scope, compared: Comparison, found: FeatureComparison, feature: str, day: str) -> None:
+def _first_view(scope: queries.Scope, compared: Comparison, found: FeatureComparison, feature: str, when: str) -> None:
     words = comparing.said(found) or "nothing about it moved that is worth saying"
     few = found.status is Status.TOO_FEW_ROWS
     title = "" if found.severity else "not judged" if few else "" if _limits(scope, feature) else "no rule judges it"
     with st.container(key=f"verdict-{found.severity.word}"):
-        when = f"over the {day}" if day in (WHOLE, NEWEST) else f"on {day}"
         st.markdown(f"{badge(found.severity, title)} · **{plain(feature)}** {plain(when)}: {plain(words)}")
     grid = st.grid(6, min_column_width=150)
     for fact in comparing.facts(found, comparing.severities(world(), scope, compared, found)):
@@ -154,7 +165,8 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
         st.altair_chart(pictures.paired_bars(table), width="stretch", alt=f"Levels of {feature}")
     rows_now = f"{now.rows:,}" if now else "0, no stored profile of this span"
     scale = " · the scale is logarithmic" if table.attrs.get(LOGARITHMIC) else ""
-    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown: n = {rows_now}{scale}")
+    spoken = f"{window.start:%d %b %H:%M} to {window.end:%d %b %H:%M} UTC"
+    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown: n = {rows_now}, {spoken}{scale}")
 
 
 def _drift(scope: queries.Scope, feature: str) -> None:

@@ -22,7 +22,7 @@ from tiltmeter.views.dashboard.incident_story import (
     story_of,
 )
 from tiltmeter.views.dashboard.installed import installation, world
-from tiltmeter.views.dashboard.jobs import span_words
+from tiltmeter.views.dashboard.spans import span_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

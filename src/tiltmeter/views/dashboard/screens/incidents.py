@@ -11,7 +11,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
 from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, learning_note
 from tiltmeter.views.dashboard.installed import world
-from tiltmeter.views.dashboard.jobs import span_words
+from tiltmeter.views.dashboard.spans import span_words
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident

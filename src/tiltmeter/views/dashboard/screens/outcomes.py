@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K
@@ -107,6 +108,14 @@ def _verdict(found: cohorts.Cohorts) -> None:
     """Did leads get worse? The newest cohort beside the one a week earlier, with what chance alone would do."""
     now, before = found.rate, found.earlier.get(cohorts.RATE)
     if now is None or now.value is None:
+        return
+    few = next((m for m in (now, before) if m is not None and m.status is not Status.OK), None)
+    if few is not None:
+        which = "newest" if few is now else "earlier"
+        words = (
+            f"**{now.value:.1%}** of the newest leads became customers; n = {few.n_current or 0:,} in the {which} week"
+        )
+        _said(Severity.NONE, "Not judged", f"{words}, too few to say whether that changed")
         return
     if before is None or before.value is None:
         words = f"**{now.value:.1%}** of the newest leads became customers; there is no cohort a week earlier yet"
