@@ -12,6 +12,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
+from hostile_columns import hostile_columns
 from tiltmeter.api.baseline import compare
 from tiltmeter.domain.errors import TiltmeterError
 
@@ -89,6 +90,13 @@ def hostile_pair(seed: int) -> tuple[pa.Table, pa.Table]:
         sides[1].append((name, _column(r, after)))
     if r.random() < 0.2:
         sides[1].append((r.choice(_NAMES), _column(r, after)))
+    if seed % 2:  # drawn apart: what a seed draws above stays what it was when it was remembered
+        odd = random.Random(f"odd {seed}")
+        columns = list(hostile_columns().values())
+        one = odd.choice(columns)
+        other = odd.choice(columns) if odd.random() < 0.3 else one
+        sides[0].append(("odd", one.slice(odd.randrange(3), before)))
+        sides[1].append(("odd", other.slice(odd.randrange(3), after)))
     return tuple(pa.Table.from_arrays([c for _, c in side], names=[n for n, _ in side]) for side in sides)
 
 

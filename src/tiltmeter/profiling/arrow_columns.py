@@ -20,6 +20,7 @@ from tiltmeter.domain.profile import FeatureBins, LevelBins, NumericBins
 from tiltmeter.profiling.buffers import names_array, numpy_of, positions_array, values_as
 from tiltmeter.profiling.columns import LevelColumn, NumberColumn, TextColumn, WrongType
 from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names, hash_strings, mixed
+from tiltmeter.profiling.plain_arrays import listed, plain, without_dictionary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,15 +75,6 @@ def is_float32(data_type: pa.DataType) -> bool:
     return bool(types.is_float32(data_type) or types.is_float16(data_type))
 
 
-def plain(array: pa.Array) -> pa.Array:
-    """The array without run-length encoding and extension wrappers; dictionaries kept."""
-    if isinstance(array, pa.ExtensionArray):
-        return plain(array.storage)
-    if types.is_run_end_encoded(array.type):
-        return plain(pc.run_end_decode(array))
-    return array
-
-
 def column_for(array: pa.Array, bins: FeatureBins, index: LevelIndex | None) -> Column | WrongType:
     """The column as its frozen bins want it.
 
@@ -133,7 +125,7 @@ def _levels_for(array: pa.Array, found: str, bins: FeatureBins, index: LevelInde
 def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColumn:
     """Numbers or datetimes of an array of any numeric, date or time type."""
     if types.is_dictionary(array.type):
-        array = _without_dictionary(array)
+        array = without_dictionary(array)
     present = None if array.null_count == 0 else numpy_of(array.is_valid())
     data_type, hashes = array.type, None
     if data_type == pa.float64():
@@ -156,7 +148,7 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
 def converted_numbers(array: pa.Array, kind: FeatureKind, missing: Sequence[object]) -> NumberColumn | None:
     """The column as numbers or epoch seconds, whatever type it has; None where it holds text that is neither."""
     if family(array.type) != "text":
-        array = _without_dictionary(array)
+        array = without_dictionary(array)
         return number_column(array.cast(pa.int8()) if types.is_boolean(array.type) else array, missing)
     times = _parsed_times(array, missing) if kind is FeatureKind.DATETIME else None
     return parsed_numbers(array, missing) if times is None else times
@@ -178,7 +170,7 @@ def _without_words(array: pa.Array, missing: Sequence[object]) -> pa.Array | Non
     if types.is_nested(array.type):
         return None
     try:
-        stated = _without_dictionary(array).cast(pa.large_string())
+        stated = without_dictionary(array).cast(pa.large_string())
     except pa.ArrowInvalid:  # bytes that are no UTF-8
         return None
     words = names_array([str(value) for value in missing])
@@ -217,7 +209,7 @@ def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Dictionary codes (a signed integer type, -1 for null) and the dictionary's values, of an array of any type."""
     array = plain(array)
     if types.is_nested(array.type):
-        array = names_array(None if value is None else repr(value) for value in array.to_pylist())
+        array = names_array(None if value is None else repr(value) for value in listed(array))
     if not types.is_dictionary(array.type):
         array = array.dictionary_encode()
     indices = array.indices
@@ -239,7 +231,7 @@ def python_values(values: pa.Array) -> list[object]:
     if types.is_floating(values.type):
         return [None if value is None or value != value else value for value in values.to_pylist()]  # noqa: PLR0124 - NaN
     if family(values.type) != "text" or types.is_nested(values.type):
-        return list(_listed(values))
+        return list(listed(values))
     raw = values.cast(pa.large_binary()).to_pylist() if not types.is_binary(values.type) else values.to_pylist()
     return [None if value is None else bytes(value).decode("utf-8", "replace") for value in raw]
 
@@ -248,7 +240,7 @@ def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
     """Lengths and hashes of an array of any type."""
     array = plain(array)
     if types.is_dictionary(array.type):
-        array = _without_dictionary(array)
+        array = without_dictionary(array)
     if not (types.is_string(array.type) or types.is_large_string(array.type)) or not _is_utf8(array):
         names = [None if value is None else _name(value, boolean=False) for value in python_values(array)]
         array = names_array(names)
@@ -317,13 +309,6 @@ def _positions(names: pa.Array, name: str) -> np.ndarray:
     return np.flatnonzero(numpy_of(pc.equal(names, name), False))
 
 
-def _listed(values: pa.Array) -> list[object]:
-    try:
-        return list(values.to_pylist())
-    except (UnicodeDecodeError, ValueError, OverflowError):  # dates beyond year 9999, broken text inside lists
-        return [None if not value.is_valid else repr(value.type) for value in values]
-
-
 def _is_short_text(values: pa.Array) -> bool:
     if not (types.is_string(values.type) or types.is_large_string(values.type)):
         return False
@@ -365,7 +350,3 @@ def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
         if np.isinf(doubles[position]) or Decimal(float(doubles[position])) != value:
             hashes[position] = mixed(hash_names([_name(value, boolean=False)]))[0]
     return doubles[codes], hashes[codes]
-
-
-def _without_dictionary(array: pa.Array) -> pa.Array:
-    return array.dictionary_decode() if types.is_dictionary(array.type) else array

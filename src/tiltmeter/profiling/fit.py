@@ -21,7 +21,6 @@ from tiltmeter.profiling.arrow_columns import (
     level_names,
     natural_family,
     number_column,
-    plain,
 )
 from tiltmeter.profiling.block_edges import bins_side_by_side
 from tiltmeter.profiling.buffers import combined, names_array, positions_array
@@ -29,6 +28,7 @@ from tiltmeter.profiling.codec import canonical_parts
 from tiltmeter.profiling.columns import NumberColumn
 from tiltmeter.profiling.edges import bins_of_ordered, finite_of, numeric_bins
 from tiltmeter.profiling.kinds import inferred_kind, starts_without_flags
+from tiltmeter.profiling.plain_arrays import plain
 from tiltmeter.profiling.progress import told
 from tiltmeter.profiling.side_by_side import columns_of_block, pays_side_by_side
 from tiltmeter.registry import did_you_mean
@@ -143,7 +143,7 @@ def _column(batch: pa.RecordBatch, name: str, schema: pa.Schema) -> pa.Array:
 
 def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str) -> pa.Array:
     if not chunks:
-        return pa.array([], type=schema.field(name).type)
+        return pa.nulls(0, schema.field(name).type)
     if len(chunks) == 1:
         return chunks[0]
     if len({chunk.type for chunk in chunks}) > 1:

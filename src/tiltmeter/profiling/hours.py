@@ -13,10 +13,11 @@ from pyarrow import types
 from tiltmeter.domain.errors import UsageError
 from tiltmeter.domain.window import Grain, window_at
 from tiltmeter.ports import StateKey
-from tiltmeter.profiling.arrow_columns import encoded, level_names, plain
+from tiltmeter.profiling.arrow_columns import encoded, level_names
 from tiltmeter.profiling.buffers import numpy_of
 from tiltmeter.profiling.distinct import STORED, STORED_ENTITIES
 from tiltmeter.profiling.kernel import Counter, pays_to_compile
+from tiltmeter.profiling.plain_arrays import plain
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:

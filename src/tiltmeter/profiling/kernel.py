@@ -356,8 +356,9 @@ def _with_empty_features(profile: Profile, counter: Counter, schema: pa.Schema) 
     """Features of a data set without rows are empty, not gone."""
     if profile.rows:
         return profile
-    nothing = schema.empty_table().select(counter.needed(schema)).combine_chunks()
-    batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in nothing.columns], schema=nothing.schema)
+    fields = [schema.field(name) for name in counter.needed(schema)]
+    nothing = [pa.nulls(0, field.type) for field in fields]
+    batch = pa.RecordBatch.from_arrays(nothing, schema=pa.schema(fields))
     return profile + counter.count(counter.plain(batch))
 
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 from pyarrow import types
 
 from tiltmeter.domain.feature import FeatureKind
-from tiltmeter.profiling.arrow_columns import encoded, family, number_column, parsed_numbers, plain, python_values
+from tiltmeter.profiling.arrow_columns import encoded, family, number_column, parsed_numbers, python_values
 from tiltmeter.profiling.buffers import positions_array
+from tiltmeter.profiling.plain_arrays import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,6 +11,7 @@ from pyarrow import json as arrow_json
 from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.engines.local.csv_files import opened
 from tiltmeter.engines.local.tables import TableRows, select_once, table_of_rows
+from tiltmeter.profiling.plain_arrays import without_views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,4 +83,4 @@ def arrow_rows(path: Path, note: Note) -> TableRows:
         raise UnreadableData(
             f"the file cannot be read as Arrow: {reason}", at=str(path), hint="is the file complete?"
         ) from error
-    return TableRows(select_once(table, str(path), note), str(path))
+    return TableRows(select_once(without_views(table), str(path), note), str(path))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tiltmeter.domain.errors import UnreadableData
+from tiltmeter.profiling.plain_arrays import without_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,15 +105,7 @@ def frame_rows(source: Any, note: Note) -> TableRows:  # noqa: ANN401 - a data f
     # By position: such a name may occur twice.
     wanted = [position for position, column in enumerate(names) if not _UNNAMED_INDEX.fullmatch(column)]
     kept = select_once(table.select(wanted) if len(wanted) < len(names) else table, name, note)
-    return TableRows(_without_views(kept), name)
-
-
-def _without_views(table: pa.Table) -> pa.Table:
-    """The table with views as plain text and bytes: Polars gives views, and Arrow cannot take from them."""
-    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    if not any(field.type in plain for field in table.schema):
-        return table
-    return table.cast(pa.schema([field.with_type(plain.get(field.type, field.type)) for field in table.schema]))
+    return TableRows(without_views(kept), name)
 
 
 def _column_by_column(source: Any) -> pa.Table | None:  # noqa: ANN401 - as `frame_rows`
