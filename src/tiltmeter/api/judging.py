@@ -85,8 +85,9 @@ def with_severities(comparison: Comparison, found: Sequence[Verdict]) -> Compari
     overall = by_metric.get((OVERALL_PSI, ""), Severity.NONE)
     score = comparison.score
     if score is not None:
-        own = schema if score.status in _SCHEMA_STATUSES else overall
-        score = replace(score, severity=own)
+        if score.status in _SCHEMA_STATUSES:  # a score that is gone has no PSI; that it is gone is said of the whole
+            overall = max(overall, schema)
+        score = replace(score, severity=overall)
     return replace(
         comparison, features=features, score=score, overall=_counted(comparison.overall, features.values(), overall)
     )

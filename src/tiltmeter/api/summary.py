@@ -58,7 +58,8 @@ def sentence(comparison: Comparison) -> str:
     found = moved(comparison)
     total = comparison.overall.features
     if has_too_few_rows(comparison) and not found:
-        return f"Not judged: {fewest:,} rows on the smaller side are too few; the numbers are shown all the same"
+        said = f"Not judged: {fewest:,} rows on the smaller side are too few; the numbers are shown all the same"
+        return said if comparison.overall.score_psi is not None else said + _score_words(comparison)
     if not found:
         said = f"None of {total} features moved" if total != 1 else "The feature did not move"
         least = _visible(comparison)
@@ -76,10 +77,12 @@ def _visible(comparison: Comparison) -> float | None:
 
 
 def _score_words(comparison: Comparison) -> str:
-    if comparison.score is None or comparison.overall.score_psi is None:
-        return ""
-    severity = comparison.overall.severity
+    score, severity = comparison.score, comparison.overall.severity
     word = f" ({severity.word})" if severity >= Severity.WARNING else ""
+    if score is not None and score.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED):
+        return f"; the score {'is gone' if score.status is Status.MISSING_COLUMN else 'changed its type'}{word}"
+    if score is None or comparison.overall.score_psi is None:
+        return ""
     return f"; score PSI {number(comparison.overall.score_psi)}{word}"
 
 

@@ -171,7 +171,7 @@ class Comparison:
         overall: the summary.
         n_reference: distinct entities where they are fewer than the rows, else the rows.
         n_current: the same of the window.
-        schema_changes: features gone or retyped.
+        schema_changes: features gone or retyped, the score among them.
         new_columns: columns that the bins do not know.
         conversion_reference: share of converted rows, None without a label.
         conversion_current: the same of the window.

@@ -115,7 +115,9 @@ def foreign(rows: Rows, model: Model, *, with_label: bool = False) -> RenamedRow
 def training(rows: Rows, model: Model) -> RenamedRows:
     """Rows of a reference data set: the score under any of its usual names, id and label columns left out."""
     columns = dict(model.source.columns) if model.source else {}
-    score = columns.get("prediction") or next((c for c in _SCORE_NAMES if c in rows.schema.names), None)
+    # A table whose columns are named has no score but the named one: a guessed one would be gone from every window.
+    guessed = None if model.source else next((c for c in _SCORE_NAMES if c in rows.schema.names), None)
+    score = columns.get("prediction", guessed)
     entity = columns.get("entity_id", "entity_id")
     apart = {score, entity, columns.get("time"), columns.get("model_version"), columns.get("label")}
     apart |= set(model.ignore) | set(model.drop)

@@ -41,7 +41,7 @@ _FEATURES = (
         Declared(f"features.q{q:02d}", "Median" if q == 50 else f"{q} % quantile", Unit.FEATURE, f"{q} % of the values are at or below it.", "features", f"feature_q{q:02d}", per_feature=True)
         for q in (1, 5, 25, 50, 75, 95, 99)
     ),
-    Declared("features.schema_changes", "Schema changes", Unit.COUNT, "Features that are gone or changed their type.", "features", "model_schema_changes"),
+    Declared("features.schema_changes", "Schema changes", Unit.COUNT, "Features that are gone or changed their type, the score among them.", "features", "model_schema_changes"),
     Declared("features.new_columns", "New columns", Unit.COUNT, "Columns that the baseline does not know.", "features", "model_new_columns"),
     Declared("features.freshness", "Age of newest row", Unit.SECONDS, "Time since the newest prediction.", "features", "model_newest_row_age_seconds"),
     Declared("features.rows", "Rows", Unit.COUNT, "Predictions in the window.", "features", "model_rows"),

@@ -35,6 +35,9 @@ STEPS = (MEAN_STEP, MISSING_STEP)
 
 _WORTH_A_LOOK = 0.1
 """PSI from which on a feature is named as a cause of the overall PSI."""
+_LOST = (Status.MISSING_COLUMN, Status.TYPE_CHANGED)
+_SCORE = "score"
+"""What the score is called among features: its column has a reserved name in the log."""
 _UNJUDGED = (Status.TOO_FEW_ROWS, Status.EMPTY, Status.NO_DATA)
 
 
@@ -134,7 +137,7 @@ def drift_metrics(
 
 
 def _feature_drift(feature: FeatureComparison, maker: _Maker, details: _Details) -> Iterator[Metric]:
-    if feature.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED, Status.NEW_COLUMN):
+    if feature.status in (*_LOST, Status.NEW_COLUMN):
         return
     status = feature.status if feature.status in _UNJUDGED else Status.OK
     why = feature.why
@@ -210,7 +213,10 @@ def _range_and_levels(feature: FeatureComparison, maker: _Maker, status: Status,
 def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
     status = Status.TOO_FEW_ROWS if _too_few(comparison) else Status.OK
     score = comparison.score
-    if score is not None:
+    if score is not None and score.status in _LOST:
+        for name in ("drift.score_psi", "drift.overall_psi"):
+            yield from maker.wanted(name, None, status=score.status, why=score.status.value, details={"of": "score"})
+    elif score is not None:
         effect = _score_effect(score)
         details: _Details = {"effect": effect} if effect else {}
         for name in ("drift.score_psi", "drift.overall_psi"):
@@ -222,13 +228,15 @@ def _overall(comparison: Comparison, maker: _Maker) -> Iterator[Metric]:
             value = getattr(score.current, attribute, None)
             if value is not None:
                 for metric in maker.wanted(name, float(value), status=status):
-                    yield replace(metric, subject=replace(maker.subject, feature="score"))
+                    yield replace(metric, subject=replace(maker.subject, feature=_SCORE))
     else:
         named = _strongest(comparison)
         details = {"of": "features", **({"effect": f"most in {named}"} if named else {})}
         yield from maker.wanted("drift.overall_psi", comparison.overall.psi, status=status, details=details)
     yield from maker.wanted("drift.weighted_psi", comparison.overall.psi, status=status)
-    changed = [f.name for f in comparison.features.values() if f.status in (Status.MISSING_COLUMN, Status.TYPE_CHANGED)]
+    changed = [f.name for f in comparison.features.values() if f.status in _LOST]
+    if score is not None and score.status in _LOST:
+        changed.insert(0, _SCORE)
     details = {"features": changed[:20]} if changed else {}
     yield from maker.wanted("features.schema_changes", float(comparison.schema_changes), details=details)
     yield from maker.wanted("features.new_columns", float(len(comparison.new_columns)))

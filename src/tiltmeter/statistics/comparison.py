@@ -96,7 +96,7 @@ def compare(
         ),
         n_reference=tested.m,
         n_current=tested.n,
-        schema_changes=sum(feature.status in _SCHEMA for feature in judged.values()),
+        schema_changes=sum(one.status in _SCHEMA for one in (*judged.values(), score) if one is not None),
         new_columns=tuple(sorted(current.new_columns)),
         conversion_reference=converted_share(reference.profile),
         conversion_current=converted_share(current),

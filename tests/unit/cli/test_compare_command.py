@@ -239,3 +239,25 @@ def test_an_entity_column_without_ids_leaves_the_rows_to_count(compare, folder):
     size = ran.document["features"]["größe"]
     assert (size["status"], size["severity"]) == ("ok", "critical")
     assert size["ks_p_value"] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("score", "words"), [(None, "the score is gone (critical)"), ("high", "the score changed its type (critical)")]
+)
+def test_a_score_that_is_gone_or_retyped_is_critical(compare, folder, score, words):
+    rng = random.Random(1)
+    rows = [(rng.gauss(40, 9), round(rng.random(), 3)) for _ in range(ROWS)]
+    write_csv(folder / "scored.csv", "age,score", rows)
+    if score is None:
+        write_csv(folder / "unscored.csv", "age", [(age,) for age, _ in rows])
+    else:
+        write_csv(folder / "unscored.csv", "age,score", [(age, f"{score}-{i % 3}") for i, (age, _) in enumerate(rows)])
+    ran = compare(
+        "scored.csv", "unscored.csv", "--score", "score", "--json", "--fail-on", "critical", "--html", "s.html"
+    )
+    assert ran.code == 3
+    overall = ran.document["overall"]
+    assert (overall["severity"], overall["score_psi"], overall["features_critical"]) == ("critical", None, 0)
+    assert ran.document["score"]["severity"] == "critical"
+    assert words in compare("scored.csv", "unscored.csv", "--score", "score").out
+    assert words in (folder / "s.html").read_text()

@@ -9,7 +9,7 @@ from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.judging import COMPARISON
 from tiltmeter.api.shift_words import NOT_ADDED, TITLES, first_parts, shift_row, shift_sentence
 from tiltmeter.api.summary import effect, first_rows, number, p_value, percent, ranked, sentence
-from tiltmeter.domain.metric import Subject
+from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.markup import Markup, element, joined
 from tiltmeter.drawing.pictures import psi_bar
@@ -82,7 +82,9 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         (number(overall.psi), "weighted PSI of the features"),
     ]
     if comparison.score is not None:
-        facts.append((number(overall.score_psi), f"PSI of the score ({overall.severity.word})"))
+        lost = {Status.MISSING_COLUMN: "gone", Status.TYPE_CHANGED: "retyped"}.get(comparison.score.status)
+        said = (lost, "the score") if lost else (number(overall.score_psi), "PSI of the score")
+        facts.append((said[0], f"{said[1]} ({overall.severity.word})"))
     if comparison.conversion_reference is not None or comparison.conversion_current is not None:
         before, after = percent(comparison.conversion_reference), percent(comparison.conversion_current)
         facts.append((f"{before} → {after}", "conversion"))
