@@ -49,6 +49,8 @@ def build(
     rules="",
     hourly=HOURLY,
     slow_ms=90.0,
+    canary="14",
+    level_every=4,
 ):
     """Write configuration and tables, judge every window of the past five days.
 
@@ -62,6 +64,8 @@ def build(
         rules: lines of the configuration beside the default's.
         hourly: leads an hour.
         slow_ms: latency of every fifteenth request of the last day.
+        canary: version that scored the leads of the new level and answered the failed requests.
+        level_every: every such lead of the last day has the new level.
 
     Returns:
         Path of its configuration.
@@ -76,8 +80,8 @@ def build(
     configuration = load_settings(path, environ={})
     clock = FakeClock(end)
     log = stored_log(configuration, clock, configuration.models)
-    log.append("predictions", _predictions(chance, model, size, level, level_score, end, hourly))
-    log.append("traffic", _traffic(model, end, slow_ms))
+    log.append("predictions", _predictions(chance, model, size, level, level_score, end, hourly, canary, level_every))
+    log.append("traffic", _traffic(model, end, slow_ms, canary))
     log.append("batch_runs", _nights(end))
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     observe(world.models[model], world)
@@ -95,17 +99,18 @@ def _judge_all(world, model, clock, end):
                 judge(MONITORS.load(monitor), model, window, world)
 
 
-def _predictions(chance, model, size, level, level_score, end, hourly):
+def _predictions(chance, model, size, level, level_score, end, hourly, canary, level_every):
     start = end - timedelta(days=DAYS)
     rows = []
     for place in range(DAYS * 24 * hourly):
         at = start + timedelta(hours=place // hourly, seconds=place % hourly)
         is_last_day = at >= end - timedelta(days=1)
-        source = level if is_last_day and place % 4 == 0 else chance.choice(("web", "mail", "fair"))
+        source = level if is_last_day and place % level_every == 0 else chance.choice(("web", "mail", "fair"))
         rows.append(
             {
                 "event_id": f"e{place}", "request_id": f"r{place}", "request_date": at.date(), "request_time": at,
-                "source": "api", "model_name": model, "model_version": "14", "entity_id": f"lead-{place}",
+                "source": "api", "model_name": model, "model_version": canary if source == level else "14",
+                "entity_id": f"lead-{place}",
                 "prediction": level_score if source == level else 0.3, "status_code": 200,
                 "execution_duration_ms": 20.0, "http_route": "POST /score",
                 f"f_{size}": chance.lognormvariate(4, 1), "f_source": source, "ingest_time": at,
@@ -115,14 +120,15 @@ def _predictions(chance, model, size, level, level_score, end, hourly):
     return pa.Table.from_pylist(rows, schema=columns)
 
 
-def _traffic(model, end, slow_ms):
+def _traffic(model, end, slow_ms, canary):
     rows = []
     for step in range(24 * 12):
         at = end - timedelta(days=1) + timedelta(minutes=5 * step)
         is_bad = step > 24 * 12 - 7
         rows.append(
             {
-                "window_date": at.date(), "window_start": at, "host": "h", "model_name": model, "model_version": "14",
+                "window_date": at.date(), "window_start": at, "host": "h", "model_name": model,
+                "model_version": canary if is_bad else "14",
                 "http_route": "POST /score", "code_class": "5xx" if is_bad else "2xx", "requests": 30,
                 "errors": 30 if is_bad else 0, "latency_bins": [latency_bin(20.0), latency_bin(slow_ms)],
                 "latency_counts": [28, 2],

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tiltmeter.api.period import Period
+    from collections.abc import Mapping
+
+    from tiltmeter.api.period import ServiceStep
     from tiltmeter.domain.comparison import Comparison
+    from tiltmeter.domain.metric import Metric
 
 _STATISTICS = {
     "drift_psi": "psi", "drift_kl": "kl", "drift_js": "js_distance", "drift_ks": "ks", "drift_chi2": "chi2",
@@ -17,27 +20,34 @@ _SIDE = {
 }  # fmt: skip
 
 
-def overview(found: Period, comparison: Comparison) -> dict[str, float | None]:
-    """The numbers that stand first: MLflow groups by the part before the slash, in order of the alphabet."""
-    service = found.service_total if found.service else None
-    overall = comparison.overall
-    numbers: dict[str, float | None] = {
-        "rows": float(comparison.rows_current),
-        "overall_psi": overall.psi if overall.score_psi is None else overall.score_psi,
-        "weighted_psi": overall.psi,
-        "features_drifted": _drifted(found),
-        "open_incidents": float(len(found.incidents)),
-        "latency_p95_ms": service.p95_ms if service else None,
-        "error_rate": service.error_rate if service else None,
-        "requests": float(service.requests) if service else None,
-    }
-    outcomes = {f"1_outcomes/{name.removeprefix('outcomes.')}": metric.value for name, metric in found.outcomes.items()}
-    overview = {f"0_overview/{name}": value for name, value in numbers.items()}
-    return overview | outcomes
+def overview(
+    comparison: Comparison | None, service: ServiceStep | None, outcomes: Mapping[str, Metric], incidents: int | None
+) -> dict[str, float | None]:
+    """The numbers that stand first: MLflow groups by the part before the slash, in order of the alphabet.
 
-
-def _drifted(found: Period) -> float | None:
-    return float(len(found.against_baseline.drifted)) if found.against_baseline is not None else None
+    Args:
+        comparison: of a version or of everything; None where nothing was scored.
+        service: requests; None where no request log is connected.
+        outcomes: newest number by metric.
+        incidents: open at some time; None where nothing was served that they could be about.
+    """
+    numbers: dict[str, float | None] = {"open_incidents": None if incidents is None else float(incidents)}
+    if comparison is not None:
+        overall = comparison.overall
+        numbers |= {
+            "rows": float(comparison.rows_current),
+            "overall_psi": overall.psi if overall.score_psi is None else overall.score_psi,
+            "weighted_psi": overall.psi,
+            "features_drifted": float(len(comparison.drifted)),
+        }
+    if service is not None:
+        numbers |= {
+            "latency_p95_ms": service.p95_ms,
+            "error_rate": service.error_rate,
+            "requests": float(service.requests),
+        }
+    found = {f"1_outcomes/{name.removeprefix('outcomes.')}": metric.value for name, metric in outcomes.items()}
+    return {f"0_overview/{name}": value for name, value in numbers.items()} | found
 
 
 def feature_numbers(comparison: Comparison) -> dict[str, float | None]:

@@ -20,17 +20,18 @@ import structlog
 
 from tiltmeter.api.period import newest_complete, period_of
 from tiltmeter.api.period_story import period_sentence
+from tiltmeter.api.summary import sentence
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.window import Grain, windows_between
-from tiltmeter.drawing.style import SEVERITY_MARKS
+from tiltmeter.drawing.style import NOT_JUDGED, SEVERITY_MARKS
 from tiltmeter.ingest.mlflow import RunData, model_name
 from tiltmeter.monitors.effects import shortened
 from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.profiling.codec import encode_baseline
 from tiltmeter.service.mlflow_numbers import feature_numbers, feature_table, overview
 from tiltmeter.service.mlflow_troubles import EVERY, Troubles
-from tiltmeter.statistics.comparison import compare
+from tiltmeter.service.mlflow_versions import VersionDay, version_days
 from tiltmeter.store.baselines import champion_mark, registered_mark
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from tiltmeter.api.period import Period
     from tiltmeter.api.result import Result
-    from tiltmeter.domain.comparison import Comparison
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Window
     from tiltmeter.ingest.mlflow import Tracking
@@ -216,30 +216,27 @@ class MlflowRuns:
 
     def _publish(self, model: Model, window: Window) -> bool:
         found = period_of(self.world, model, window)
-        if found.against_baseline is None:
-            return False
-        series = self._versions(model, window, found)
-        if window.grain is Grain.DAY:
-            said = f"{_when(window, self.world)}: {_verdict(found)}"
-            for version, comparison in series.items():
-                numbers = {**overview(found, comparison), **feature_numbers(comparison)}
-                self.extend_series(model, window, version, numbers, said=said)
-            self._tag_versions(model, window, found, series)
-        return self._summarise(model, window, found)
-
-    def _versions(self, model: Model, window: Window, found: Period) -> dict[str, Comparison]:
-        """Version -> its own comparison; "" where rows name no version."""
         result = found.against_baseline
         if result is None:
-            return {}
-        bins_id = result.reference.bins.bins_id
-        versions, _ = self.world.states.subjects(model.name, bins_id)
-        compared: dict[str, Comparison] = {}
-        for version in versions:
-            profile = self.world.states.total(model.name, bins_id, window, version=version)
-            if profile is not None and profile.rows:
-                compared[version] = compare(result.reference, profile, weights=model.weights, now=window.end)
-        return compared or {"": result.comparison}
+            return False
+        if window.grain is Grain.DAY:
+            for day in version_days(self.world, found, result):
+                self.extend_series(model, window, day.version, _numbers(day), said=self._said(found, day))
+                self._tag_version(model, window, day)
+        return self._summarise(model, window, found, result)
+
+    def _said(self, found: Period, day: VersionDay) -> str:
+        """The day of a version in words."""
+        when = _when(found.window, self.world)
+        if day.is_alone:
+            return f"{when}: {_verdict(found)}"
+        parts = [sentence(day.comparison)] if day.comparison is not None else []
+        if day.service is not None and day.service.p95_ms is not None:
+            parts.append(f"{day.service.requests:,} requests, P95 {day.service.p95_ms:,.0f} ms")
+        parts.append(f"{len(day.alerts) or 'no'} incident{'s' * (len(day.alerts) > 1)}")
+        if not day.served:
+            return f"{when}: it served nothing; outcomes of leads that it scored before"
+        return f"{when}: {_marked(day)} · {_plain('; '.join(parts))}."
 
     def extend_series(
         self, model: Model, window: Window, version: str, numbers: Mapping[str, float | None], *, said: str = ""
@@ -280,10 +277,7 @@ class MlflowRuns:
         name = f"version {shortened(version)}, day by day" if version else "all rows, day by day"
         return self.tracking.start_run(_experiment(model), name, tags, _milliseconds(window.start)), 0
 
-    def _summarise(self, model: Model, window: Window, found: Period) -> bool:
-        result = found.against_baseline
-        if result is None:
-            return False
+    def _summarise(self, model: Model, window: Window, found: Period, result: Result) -> bool:
         name = f"{window.grain} {_when(window, self.world)}"
         tags = {"tiltmeter.kind": "summary", "tiltmeter.model": model.name, "tiltmeter.window": name}
         before = self.tracking.find_runs(_experiment(model), tags)
@@ -298,7 +292,11 @@ class MlflowRuns:
         }  # fmt: skip
         title = f"{_when(window, self.world)} {SEVERITY_MARKS[found.severity]} {found.verdict}"
         run_id = self.tracking.start_run(_experiment(model), title, tags, _milliseconds(window.start), tags=told)
-        numbers = {**overview(found, result.comparison), **feature_numbers(result.comparison)}
+        service = found.service_total if found.service else None
+        numbers = {
+            **overview(result.comparison, service, found.outcomes, len(found.incidents)),
+            **feature_numbers(result.comparison),
+        }
         step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
         shown = {"mlflow.loggedArtifacts": json.dumps([{"path": "features.json", "type": "table"}])}
         self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=shown)
@@ -316,19 +314,18 @@ class MlflowRuns:
         self.tracking.end_run(run_id, end_ms)
         return True
 
-    def _tag_versions(self, model: Model, window: Window, found: Period, series: dict[str, Comparison]) -> None:
-        names = {
-            b.mlflow.removeprefix("models:/").partition("@")[0].partition("/")[0] for b in model.baselines if b.mlflow
-        }
-        for version, comparison in series.items():
-            worst = max((f.psi for f in comparison.features.values() if f.psi is not None), default=None)
-            tags = {
-                "monitoring.status": found.severity.word, "monitoring.last_window": window.end.isoformat(),
-                **({"monitoring.psi_max": f"{worst:.3f}"} if worst is not None else {}),
-            }  # fmt: skip
-            for name in names or {model.name}:
-                if version:
-                    self.tracking.tag_version(name, version, tags)
+    def _tag_version(self, model: Model, window: Window, day: VersionDay) -> None:
+        if not day.version or not day.served:
+            return
+        features = day.comparison.features.values() if day.comparison is not None else ()
+        worst = max((f.psi for f in features if f.psi is not None), default=None)
+        tags = {
+            "monitoring.status": day.severity.word if day.verdict != NOT_JUDGED else "not_judged",
+            "monitoring.last_window": window.end.isoformat(),
+            **({"monitoring.psi_max": f"{worst:.3f}"} if worst is not None else {}),
+        }  # fmt: skip
+        for name in {model_name(b.mlflow) for b in model.baselines if b.mlflow} or {model.name}:
+            self.tracking.tag_version(name, day.version, tags)
 
 
 def _mark(model: Model, grain: Grain) -> str:
@@ -346,7 +343,17 @@ def _when(window: Window, world: World) -> str:
 
 def _verdict(found: Period) -> str:
     """How bad, then what happened: MLflow reads Markdown, so names stand in it letter by letter."""
-    return f"{SEVERITY_MARKS[found.severity]} **{found.verdict}** · {_plain(period_sentence(found))}."
+    return f"{_marked(found)} · {_plain(period_sentence(found))}."
+
+
+def _marked(judged: Period | VersionDay) -> str:
+    return f"{SEVERITY_MARKS[judged.severity]} **{judged.verdict}**"
+
+
+def _numbers(day: VersionDay) -> dict[str, float | None]:
+    own = feature_numbers(day.comparison) if day.comparison is not None else {}
+    incidents = len(day.alerts) if day.served else None
+    return {**overview(day.comparison, day.service, day.outcomes, incidents), **own}
 
 
 def _plain(text: str) -> str:
