@@ -136,7 +136,7 @@ def _outcomes(names, model):
         for subject in (Subject(model), *(Subject(model, "", "", "source", name) for name in names[:SEGMENTS])):
             score = chance.random(300)
             converted = chance.random(300) < score
-            cohort = Cohort(score, converted, 100.0 * converted, "EUR")
+            cohort = Cohort(score, converted, 100.0 * converted, np.zeros(score.size, dtype=int))
             metrics += outcome_metrics(cohort, subject=subject, window=window, threshold=0.5, min_rows=200)
     return tuple(metrics)
 

@@ -10,6 +10,7 @@ from tiltmeter.domain.metric import Status, Subject, Unit
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.deciles import left_out
 from tiltmeter.monitors.effects import plain_number, shortened
 
 if TYPE_CHECKING:
@@ -93,14 +94,15 @@ def outcome_text(found: Period, name: str) -> str:
     """`8.1 % (7.9 % before)`; says so where too few leads stand behind it."""
     unit = Unit.NONE if name in _NO_SHARE else CATALOGUE[name].unit
     now, before = found.outcomes.get(name), found.outcomes_before.get(name)
+    missing = "" if now is None else left_out(now.details)
     if now is None or now.value is None:
-        return "not known yet"
+        return now.why_missing if now is not None and missing else "not known yet"
     written = _written(now.value, unit, found)
     if now.status is not Status.OK:
-        return f"{written}, n = {now.n_current or 0:,}: not judged"
-    if before is None or before.value is None or before.window == now.window:
-        return written
-    return f"{written} ({_written(before.value, unit, found)} before)"
+        written += f", n = {now.n_current or 0:,}: not judged"
+    elif before is not None and before.value is not None and before.window != now.window:
+        written += f" ({_written(before.value, unit, found)} before)"
+    return f"{written}; {missing}" if missing else written
 
 
 def _written(value: float, unit: Unit, found: Period) -> str:

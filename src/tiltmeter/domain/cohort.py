@@ -18,8 +18,9 @@ class Cohort:
     Args:
         score: predicted probability, shape (leads,).
         converted: whether it became a customer, shape (leads,).
-        revenue: of the lead, 0 where none; shape (leads,).
-        currency: of the revenue.
+        revenue: of the lead in the model's currency, 0 where none; shape (leads,).
+        left_out: amounts of the lead that are not in `revenue`: in another currency, or beyond reason; shape (leads,).
+        other_currencies: of what is left out, those of most amounts first.
         early: leads that had converted before every prediction of the span; they are counted all the same.
         values: column -> the text it holds for each lead, empty where missing; shape (leads,).
     """
@@ -27,13 +28,18 @@ class Cohort:
     score: np.ndarray
     converted: np.ndarray
     revenue: np.ndarray
-    currency: str = ""
+    left_out: np.ndarray
+    other_currencies: tuple[str, ...] = ()
     early: int = 0
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def where(self, column: str, value: str) -> Cohort:
         """The leads that have this value in a column of `values`; how many were early is not known of them."""
-        mine = self.values[column] == value
+        return replace(self.chosen(self.values[column] == value), early=0)
+
+    def chosen(self, leads: np.ndarray) -> Cohort:
+        """The leads of a mask, shape (leads,)."""
         return replace(
-            self, score=self.score[mine], converted=self.converted[mine], revenue=self.revenue[mine], early=0, values={}
-        )
+            self, score=self.score[leads], converted=self.converted[leads], revenue=self.revenue[leads],
+            left_out=self.left_out[leads], values={},
+        )  # fmt: skip

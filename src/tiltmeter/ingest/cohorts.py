@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tiltmeter.domain.cohort import Cohort
+from tiltmeter.domain.outcome import MOST_REVENUE
 from tiltmeter.ingest.prediction_rows import ENTITY, LABEL, SCORE, TIME
 from tiltmeter.store.parquet_rows import utc_times
 
@@ -16,19 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
+    from tiltmeter.domain.model import OutcomeSettings
+
 _YES = ("true", "1", "1.0", "yes", "y")
+_NAMED_CURRENCIES = 5
+_LONGEST_NAME = 8  # earlier releases kept whatever came as a currency
 _STAMP = pa.timestamp("us", tz="UTC")
 
 
 def cohort_of(
-    batches: Iterable[pa.RecordBatch], outcomes: pa.Table, attribution: timedelta, *, by: Sequence[str] = ()
+    batches: Iterable[pa.RecordBatch], outcomes: pa.Table, settings: OutcomeSettings, *, by: Sequence[str] = ()
 ) -> Cohort:
     """Leads with what became of them (statistics.md, section 7).
 
     Args:
         batches: predictions under reserved names; rows without a lead or a score are left out.
         outcomes: newest row of each outcome, known until the moment of judging.
-        attribution: an outcome later than this after the prediction is not its own.
+        settings: an outcome later than `attribution` after the prediction is not its own; only amounts in `currency`,
+            or without one, are revenue.
         by: columns whose values of each lead are kept: the model version, segments.
 
     Returns:
@@ -39,17 +46,18 @@ def cohort_of(
     leads = pa.concat_tables(tables) if tables else None
     if leads is None or not leads.num_rows:
         empty = np.array([], dtype=float)
-        return Cohort(empty, empty.astype(bool), empty)
+        return Cohort(empty, empty.astype(bool), empty, empty.astype(int))
     last = _last_before(leads, _converted_at(outcomes), len(by))
-    within = pc.less_equal(pc.subtract(last["at"], last["time"]), pa.scalar(attribution))
+    within = pc.less_equal(pc.subtract(last["at"], last["time"]), pa.scalar(settings.attribution))
     converted = pc.or_(pc.fill_null(within, fill_value=False), last["label"])
     early = pc.less(last["at"], last["time"])
-    revenue, currency = _revenue(last, outcomes, attribution)
+    amounts = _revenue(last, outcomes, settings.attribution, settings.currency)
     return Cohort(
         score=last["score"].to_numpy(),
         converted=converted.to_numpy(zero_copy_only=False).astype(bool),
-        revenue=revenue,
-        currency=currency,
+        revenue=amounts.revenue,
+        left_out=amounts.left_out,
+        other_currencies=amounts.other_currencies,
         early=pc.sum(early).as_py() or 0,
         values={name: last[f"by{place}"].to_numpy(zero_copy_only=False) for place, name in enumerate(by)},
     )
@@ -102,12 +110,34 @@ def _last_before(leads: pa.Table, converted: pa.Table, kept: int) -> pa.Table:
     return last.rename_columns([names.get(name, name) for name in last.column_names])
 
 
-def _revenue(last: pa.Table, outcomes: pa.Table, attribution: timedelta) -> tuple[np.ndarray, str]:
-    told = outcomes.select(["entity_id", "outcome_time", "revenue", "currency"])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Amounts:
+    """Revenue of each lead in one currency, and how many of its amounts are not in it."""
+
+    revenue: np.ndarray
+    left_out: np.ndarray
+    other_currencies: tuple[str, ...]
+
+
+def _revenue(last: pa.Table, outcomes: pa.Table, attribution: timedelta, currency: str) -> _Amounts:
+    told = outcomes.select(["entity_id", "outcome_time", "revenue", "currency"]).filter(
+        pc.is_valid(outcomes["revenue"])
+    )
     numbered = last.select(["lead", "time"]).append_column("row", pa.array(np.arange(last.num_rows)))
     joined = told.join(numbered, keys="entity_id", right_keys="lead", join_type="inner")
     delay = pc.subtract(joined["outcome_time"].cast(_STAMP), joined["time"])
     mine = joined.filter(pc.less_equal(delay, pa.scalar(attribution)))
+    # No amount of another currency is added up: 50,000 yen are no 50,000 euros.
+    codes = pc.utf8_upper(pc.fill_null(mine["currency"], currency))
+    is_own = pc.equal(codes, currency.upper())
+    counts = pc.and_(is_own, pc.less_equal(pc.abs(mine["revenue"]), MOST_REVENUE)).to_numpy()
+    rows, amounts = mine["row"].to_numpy(), mine["revenue"].to_numpy()
     revenue = np.zeros(last.num_rows)
-    np.add.at(revenue, mine["row"].to_numpy(), pc.fill_null(mine["revenue"], 0.0).to_numpy())
-    return revenue, str(pc.max(mine["currency"]).as_py() or "")
+    np.add.at(revenue, rows[counts], amounts[counts])
+    others = pc.value_counts(codes.filter(pc.invert(is_own)))
+    named = sorted(((-one["counts"].as_py(), one["values"].as_py()) for one in others), key=lambda one: one)
+    return _Amounts(
+        revenue,
+        np.bincount(rows[~counts], minlength=last.num_rows),
+        tuple(code[:_LONGEST_NAME] for _, code in named[:_NAMED_CURRENCIES]),
+    )

@@ -130,7 +130,7 @@ class MonitoredLog:
         known = self.inner.outcomes(model.name, until)
         by = (VERSION, *model.segments)
         batches = named.batches([TIME, ENTITY, SCORE, LABEL, *by])
-        return cohort_of(batches, known, model.outcomes.attribution, by=by)
+        return cohort_of(batches, known, model.outcomes, by=by)
 
     def first_row(self, model: Model) -> datetime | None:
         """Time of the first row, None without rows. Looked for once: earlier rows that come later are late rows."""

@@ -10,6 +10,8 @@ from tiltmeter.statistics.classification import Estimate, calibration_curve
 from tiltmeter.statistics.conversion import conversion_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tiltmeter.domain.cohort import Cohort
     from tiltmeter.domain.metric import Status, Subject
     from tiltmeter.domain.window import Window
@@ -36,12 +38,21 @@ def estimated(
 ) -> Metric:
     """An estimate as a metric with its interval; without a value it says why."""
     if found is None:
-        return Metric(
-            name, value=None, why_missing=_WHY.get(name, "no customers"), n_current=n, details=details or {}, **about
-        )
+        missing = left_out(details or {})
+        why = f"no revenue; {missing}" if missing else _WHY.get(name, "no customers")
+        return Metric(name, value=None, why_missing=why, n_current=n, details=details or {}, **about)
     return Metric(
         name, value=found.value, lower=found.lower, upper=found.upper, n_current=n, details=details or {}, **about
     )
+
+
+def left_out(details: Mapping[str, object]) -> str:
+    """What the details of a number about revenue say of amounts that are not in it; empty where all are."""
+    amounts, currencies = details.get("amounts_left_out"), details.get("other_currencies")
+    if not isinstance(amounts, int) or not amounts:
+        return ""
+    named = f"in {', '.join(currencies)}" if isinstance(currencies, list) and currencies else "beyond reason"
+    return f"{amounts:,} amount{'s' if amounts > 1 else ''} {named} left out"
 
 
 _WHY = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.window import Window
     from tiltmeter.statistics.classification import Confusion
 
+_REVENUES = ("revenue_per_lead", "revenue_per_lead.median", "revenue_per_lead.trimmed")
 _GREATEST_SCORE = 1e100
 """No probability and no points of a scorecard: a broken row, whose sum with others would overflow."""
 
@@ -64,15 +64,17 @@ def _details(cohort: Cohort, confused: Confusion) -> dict[str, Details]:
     found: dict[str, Details] = {"precision": {"predicted": flagged, "hits": confused.true_positive}}
     if cohort.early:
         found["conversion_rate"] = {"outcomes_before_prediction": cohort.early}
+    missing = int(cohort.left_out.sum())
+    if missing:
+        left: Details = {"amounts_left_out": missing, "other_currencies": list(cohort.other_currencies)}
+        found |= dict.fromkeys(_REVENUES, left)
     return found
 
 
 def _with_sound_scores(cohort: Cohort) -> Cohort:
     """The leads whose score is a number that can be averaged."""
     known = np.isfinite(cohort.score) & (np.abs(cohort.score) < _GREATEST_SCORE)
-    return replace(
-        cohort, score=cohort.score[known], converted=cohort.converted[known], revenue=cohort.revenue[known], values={}
-    )
+    return cohort.chosen(known)
 
 
 def _confusion(found: Confusion) -> Mapping[str, Estimate | None]:
@@ -89,12 +91,12 @@ def _quality(cohort: Cohort) -> Mapping[str, Estimate | None]:
 
 def _revenue(cohort: Cohort) -> Mapping[str, Estimate | None]:
     found = revenue(cohort.revenue, cohort.revenue.size)
-    if found is None:
-        return {}
+    # Nothing in the model's currency and something in another one is no revenue of 0.
+    if found is None or (not found.paying and cohort.left_out.any()):
+        return dict.fromkeys(_REVENUES)
     return {
-        "revenue_per_lead": _plain(found.per_lead),
-        "revenue_per_lead.median": _plain(found.median),
-        "revenue_per_lead.trimmed": _plain(found.trimmed),
+        name: _plain(value)
+        for name, value in zip(_REVENUES, (found.per_lead, found.median, found.trimmed), strict=True)
     }
 
 

@@ -14,6 +14,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.columns import outcome_table
 from tiltmeter.ingest.monitored_log import MonitoredLog
 from tiltmeter.monitors.cohorts import OUTCOMES
+from tiltmeter.monitors.deciles import left_out
 from tiltmeter.monitors.outcomes import outcome_metrics
 from tiltmeter.store.delta import DeltaLog
 
@@ -168,3 +169,44 @@ def test_versions_and_segments_have_outcomes_of_their_own(tmp_path):
         ("", "source", "mail"): (50 / 200, 200),  # leads of even number
         ("", "source", "web"): (0.0, 200),
     }
+
+
+def revenue_of(tmp_path, amounts, *, model=MODEL):
+    """Metrics of ten leads that brought these amounts (revenue, currency), one a lead."""
+    log = DeltaLog(tmp_path, FakeClock())
+    log.append("predictions", prediction_rows(10, at=START))
+    rows = [
+        dict(row, revenue=revenue, currency=currency)
+        for row, (revenue, currency) in zip(
+            written(log, [(f"o{n}", f"lead-{n}", START + timedelta(days=1), True, 1.0) for n in range(len(amounts))]),
+            amounts,
+            strict=True,
+        )
+    ]
+    log.append("outcomes", outcome_table(rows, ingest_us=1))
+    cohort = MonitoredLog(log, FakeClock()).cohort(model, WEEK, START + timedelta(days=30))
+    found = outcome_metrics(cohort, subject=Subject("m"), window=WEEK, threshold=0.5, min_rows=1)
+    return {m.name.removeprefix("outcomes."): m for m in found if "revenue" in m.name}
+
+
+def test_amounts_of_another_currency_are_not_added_up_and_named(tmp_path):
+    told = [(100.0, "EUR"), (50_000.0, "JPY"), (20.0, None), (30.0, "eur"), (-50.0, "EUR"), (7.0, "USD"), (1.0, "JPY")]
+    found = revenue_of(tmp_path, told)
+    assert found["revenue_per_lead"].value == pytest.approx(100.0 / 10)
+    assert found["revenue_per_lead.median"].value == pytest.approx(25.0)  # of 100, 20, 30 and the refund of 50
+    assert found["revenue_per_lead"].details == {"amounts_left_out": 3, "other_currencies": ["JPY", "USD"]}
+    assert left_out(found["revenue_per_lead"].details) == "3 amounts in JPY, USD left out"
+
+
+def test_a_model_whose_revenue_is_all_in_another_currency_has_none_and_says_why(tmp_path):
+    found = revenue_of(tmp_path, [(50_000.0, "JPY")])
+    assert {m.value for m in found.values()} == {None}
+    assert {m.why_missing for m in found.values()} == {"no revenue; 1 amount in JPY left out"}
+    yen = Model("lead-scoring", outcomes=OutcomeSettings(ATTRIBUTION, timedelta(days=30), "jpy"))
+    assert revenue_of(tmp_path / "yen", [(50_000.0, "JPY")], model=yen)["revenue_per_lead"].value == 5_000.0
+
+
+def test_amounts_beyond_reason_that_an_earlier_release_kept_are_left_out(tmp_path):
+    found = revenue_of(tmp_path, [(1e308, "EUR"), (1e308, None), (float("inf"), "EUR"), (10.0, "EUR")])
+    assert found["revenue_per_lead"].value == pytest.approx(1.0)
+    assert left_out(found["revenue_per_lead"].details) == "3 amounts beyond reason left out"

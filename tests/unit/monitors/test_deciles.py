@@ -20,7 +20,7 @@ WEEK = Window(datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
 
 def cohort_of(scores, converted):
     score = np.asarray(scores, dtype=np.float64)
-    return Cohort(score, np.asarray(converted, dtype=bool), np.zeros(score.size))
+    return Cohort(score, np.asarray(converted, dtype=bool), np.zeros(score.size), np.zeros(score.size, dtype=int))
 
 
 def all_judged(cohort):
@@ -156,7 +156,7 @@ def test_quality_and_revenue_are_those_of_scikit_learn_and_numpy(seed):
     score = np.round(chance.random(500), 2)
     won = chance.random(500) < score
     paid = np.where(won, np.round(chance.lognormal(5, 2, 500), 2), 0.0)
-    found = all_judged(Cohort(score, won, paid))
+    found = all_judged(Cohort(score, won, paid, np.zeros(score.size, dtype=int)))
     values = {name.removeprefix("outcomes."): metric.value for name, metric in found.items()}
     assert values["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(won, score), rel=1e-12)
     assert values["brier"] == pytest.approx(sklearn.metrics.brier_score_loss(won, score), rel=1e-12)

@@ -20,7 +20,8 @@ from tiltmeter.channels.email_body import build_mail
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.cohort import Cohort
 from tiltmeter.domain.message import MessageKind
-from tiltmeter.domain.metric import Subject
+from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.model import Model
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.monitors.outcomes import outcome_metrics
@@ -177,7 +178,7 @@ def test_a_week_says_what_became_of_its_leads_by_score(day):
     # 200 leads, scores 0.005 to 1; those above 0.9 converted but one: 19 of the 20 best, so 19/20 of 19/200.
     score = np.arange(1, 201) / 200
     converted = score > 0.905
-    cohort = Cohort(score, converted, converted * 100.0, "EUR")
+    cohort = Cohort(score, converted, converted * 100.0, np.zeros(score.size, dtype=int))
     judged = outcome_metrics(cohort, subject=Subject("lead-scoring"), window=WEEK, threshold=0.5, min_rows=100)
     page = replace(day, outcomes={metric.name: metric for metric in judged}).to_html()
     said = html.unescape(re.sub(r"<[^>]+>", " ", page))
@@ -202,8 +203,20 @@ def test_a_quiet_period_with_an_incident_names_the_incident(day):
 
 def test_an_auc_is_no_percentage(day):
     score = np.arange(1, 201) / 200
-    cohort = Cohort(score, score > 0.5, score, "EUR")
+    cohort = Cohort(score, score > 0.5, score, np.zeros(score.size, dtype=int))
     judged = outcome_metrics(cohort, subject=Subject("lead-scoring"), window=WEEK, threshold=0.5, min_rows=100)
     found = replace(day, outcomes={metric.name: metric for metric in judged}, outcomes_before={})
     assert outcome_text(found, "outcomes.auc") == "1"
     assert outcome_text(found, "outcomes.precision").endswith(" %")
+
+
+def test_a_report_says_which_amounts_its_revenue_leaves_out():
+    window = Window(datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC), Grain.WEEK)
+    name, left = "outcomes.revenue_per_lead", {"amounts_left_out": 2, "other_currencies": ["JPY"]}
+    some = Metric(name, Subject("m"), window, 12.5, details=left)
+    none = Metric(name, Subject("m"), window, None, why_missing="no revenue; 2 amounts in JPY left out", details=left)
+    texts = [
+        outcome_text(SimpleNamespace(outcomes={name: one}, outcomes_before={}, model=Model("m")), name)
+        for one in (some, none)
+    ]
+    assert texts == ["12.50 EUR; 2 amounts in JPY left out", "no revenue; 2 amounts in JPY left out"]

@@ -48,7 +48,9 @@ class Judged:
         score = np.tile([0.2, 0.8], 300)
         rate = 0.5 - 0.001 * (MIDNIGHT - known).days
         plans = np.where(np.arange(600) < 300, "team", "starter")
-        return Cohort(score, np.arange(600) < 600 * rate, np.zeros(600), "EUR", values={"plan": plans})
+        return Cohort(
+            score, np.arange(600) < 600 * rate, np.zeros(600), np.zeros(600, dtype=int), values={"plan": plans}
+        )
 
     def metrics(self, query):
         return [

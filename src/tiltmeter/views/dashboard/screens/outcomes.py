@@ -12,7 +12,7 @@ import streamlit as st
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K
+from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, left_out
 from tiltmeter.views.dashboard import charts, cohorts, pictures, queries
 from tiltmeter.views.dashboard.frame import badge, header, plain
 from tiltmeter.views.dashboard.installed import world
@@ -163,6 +163,9 @@ def _numbers(scope: queries.Scope, found: cohorts.Cohorts) -> None:
             title, value, delta=note, delta_color="off", delta_arrow="off", border=True, height="stretch",
             chart_data=table["value"].tolist() if len(table) > 1 else None, chart_type="area",
         )  # fmt: skip
+    revenue = found.newest.get(_REVENUE)
+    if revenue is not None and (missing := left_out(revenue.details)):
+        st.caption(f"Revenue is in {scope.model.outcomes.currency} alone: {plain(missing)}.")
 
 
 def _funnel(scope: queries.Scope, found: cohorts.Cohorts) -> None:
