@@ -237,7 +237,7 @@ class StoredLog(Protocol):
         ...
 
     def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
-        """Newest row per (workspace, run_id, attempt, task_key) that started since then."""
+        """Newest row per (workspace, run_id, attempt, task_key) that started since then; tasks beside their run."""
         ...
 
     def traffic(self, model: str, window: Window) -> list[TrafficState]:

@@ -11,6 +11,7 @@ from tiltmeter.alerting.limits import OVERALL_PSI, PSI, psi_limits, psi_steps
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS, Result
 from tiltmeter.api.summary import has_too_few_rows
+from tiltmeter.domain.job_state import is_failed, is_good
 from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at, windows_between
@@ -19,7 +20,6 @@ from tiltmeter.monitors.cohort_weeks import MOST_WEEKS, WEEK, cohort_weeks
 from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.monitors.comparing import LONGEST_SPAN
 from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
-from tiltmeter.monitors.jobs import is_failed, is_good
 from tiltmeter.monitors.traffic import traffic_metrics
 from tiltmeter.ports import MetricQuery
 from tiltmeter.statistics.comparison import compare

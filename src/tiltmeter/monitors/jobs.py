@@ -5,10 +5,11 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from tiltmeter.domain.job_state import is_failed, is_good
 from tiltmeter.domain.metric import Metric, Status, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tiltmeter.domain.model import JobExpectation
@@ -19,28 +20,6 @@ JOB = "job"
 
 GOOD_RUNS = 10
 """Runs whose median is "usual" (statistics.md section 5)."""
-
-_GOOD = {"SUCCESS", "SUCCEEDED", "SUCCESS_WITH_FAILURES"}
-"""Databricks calls a run whose last tasks succeeded a success, whatever became of tasks before them."""
-_FAILED = {
-    "FAILED",
-    "TIMEDOUT",
-    "TIMED_OUT",
-    "CANCELED",
-    "INTERNAL_ERROR",
-    "UPSTREAM_FAILED",
-    "MAXIMUM_CONCURRENT_RUNS_REACHED",
-}
-
-
-def is_good(run: Mapping[str, Any]) -> bool:
-    """Whether a row of `batch_runs` tells of a run that succeeded."""
-    return run["result_state"] in _GOOD
-
-
-def is_failed(run: Mapping[str, Any]) -> bool:
-    """Whether a row of `batch_runs` tells of a run that failed."""
-    return run["result_state"] in _FAILED
 
 
 def job_metrics(
@@ -94,17 +73,22 @@ def _one_job(
         {"message": str(failed[-1].get("message") or "")[:200], "run_id": str(failed[-1]["run_id"])} if failed else {}
     )
     metrics.append(Metric("batch.failed", subject, window, float(len(failed)), n_current=len(runs), details=details))
-    metrics.extend(_ratios(runs, subject, window))
+    metrics.extend(_ratios(job, runs, subject, window))
     return metrics
 
 
 def _ended(run: dict[str, Any]) -> datetime:
-    ended: datetime = run["end_time"] or run["start_time"]
+    """When it is known that the run failed: of a run of tasks, when the first of them did."""
+    ended: datetime = run.get("failed_time") or run["end_time"] or run["start_time"]
     return ended
 
 
-def _ratios(runs: list[dict[str, Any]], subject: Subject, window: Window) -> list[Metric]:
+def _ratios(job: JobExpectation, runs: list[dict[str, Any]], subject: Subject, window: Window) -> list[Metric]:
     good = [run for run in runs if is_good(run) and run["end_time"] is not None and run["end_time"] < window.end]
+    if len(good) > 1 and not set(good[-2].get("tasks", ())) <= set(good[-1].get("tasks", ())):
+        # Tasks of it may not have ended yet; after the allowed lateness they count as missing.
+        is_due = window.end >= good[-1]["end_time"] + job.grace
+        good = good if is_due else good[:-1]
     if len(good) < 2:
         why = "needs two good runs"
         return [

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
+from tiltmeter.domain.job_state import is_good
 from tiltmeter.domain.metric import EXPORT_PREFIX, Unit
 from tiltmeter.domain.model import OutcomeSettings
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.cohorts import OUTCOMES
-from tiltmeter.monitors.jobs import JOB, is_good
+from tiltmeter.monitors.jobs import JOB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

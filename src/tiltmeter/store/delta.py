@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tiltmeter.domain.batch_run import is_own_report
 from tiltmeter.domain.errors import StoreError, UsageError
 from tiltmeter.store.foreign import ForeignTable
+from tiltmeter.store.job_runs import LONGEST_RUN, REPORTED, whole_runs
 from tiltmeter.store.log_entries import TableFiles
 from tiltmeter.store.newest import newest
 from tiltmeter.store.parquet_rows import ParquetRows, RowFilter
@@ -44,8 +44,6 @@ _CORRECTIONS = ["recorded_time", "ingest_time", "position"]
 """By which a later row of an outcome beats an earlier one."""
 
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
-
-_REPORTED = ("records_in", "records_scored", "records_failed", "bytes_written")
 
 
 @dataclass(slots=True, eq=False)
@@ -193,8 +191,10 @@ class DeltaLog:
         return newest(pa.concat_tables([t.cast(schema) for t in asked]), ["outcome_id"], _CORRECTIONS)
 
     def batch_runs(self, since: datetime) -> list[dict[str, Any]]:
-        """As the port; a job's own report and the workspace's row of the same run are one."""
-        return _joined(self.stored_runs(since))
+        """As the port."""
+        earliest = datetime.min.replace(tzinfo=since.tzinfo)
+        before = since - min(LONGEST_RUN, since - earliest)
+        return [run for run in whole_runs(self.stored_runs(before)) if run["start_time"] >= since]
 
     def stored_runs(self, since: datetime, workspace: str | None = None) -> list[dict[str, Any]]:
         """Newest row of each run and task; counts that a later row does not know are kept from the one that told them.
@@ -213,7 +213,7 @@ class DeltaLog:
         for row in rows.sort_by("ingest_time").to_pylist():
             key = tuple(row[column] for column in BATCH_RUNS.key)
             before = found.get(key, {})
-            found[key] = {**row, **{c: before[c] for c in _REPORTED if row[c] is None and before.get(c) is not None}}
+            found[key] = {**row, **{c: before[c] for c in REPORTED if row[c] is None and before.get(c) is not None}}
         return sorted(found.values(), key=lambda row: row["start_time"])
 
     def traffic(self, model: str, window: Window) -> list[TrafficState]:
@@ -236,19 +236,6 @@ class DeltaLog:
             found = self.folders(model) or ForeignTable.of(model, self.clock, self.options)
             self._foreign[model.name] = found
         return self._foreign[model.name]
-
-
-def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A run that its job reported and a workspace knows as well: the workspace's row, with the job's counts."""
-    of_workspace = {(row["run_id"], row["task_key"]): row for row in rows if not is_own_report(row["workspace"])}
-    kept = []
-    for row in rows:
-        known = of_workspace.get((row["run_id"], row["task_key"])) if is_own_report(row["workspace"]) else None
-        if known is None:
-            kept.append(row)
-        else:
-            known.update({column: row[column] for column in _REPORTED if known[column] is None})
-    return kept
 
 
 def _lots(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

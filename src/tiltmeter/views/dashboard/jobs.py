@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.domain.job_state import is_good
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.queries import Scope, remembered
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 SHOWN_RUNS = 30
 """Squares of a strip: a month of nightly runs."""
 
-_GOOD = {"SUCCESS", "SUCCEEDED"}
 COLOURS = {"done": "#64748b", "failed": "#b91c1c", "absent": "#f59e0b", "running": "#56B4E9"}
 
 
@@ -53,7 +53,7 @@ def state_of(run: dict[str, Any]) -> str:
     """`done`, `failed` or `running`."""
     if run.get("end_time") is None:
         return "running"
-    return "done" if run["result_state"] in _GOOD else "failed"
+    return "done" if is_good(run) else "failed"
 
 
 def expected(table: pd.DataFrame, job: JobExpectation, until: datetime) -> list[tuple[datetime, str]]:
