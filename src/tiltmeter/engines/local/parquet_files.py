@@ -108,12 +108,13 @@ class ParquetRows:
         known = set(names)
         held = footer.metadata.row_group(group)
         rows, large = held.num_rows, self._large_columns(held)
+        inside = [name for name in columns if name in known] if columns is not None else _once(names)
+        if not inside:  # the footer says how many rows there are
+            yield iter([self._with_constants(_no_columns(rows), columns)])
+            return
         with self._told_of_damage(), self._open(footer, without=large) as file:
-            inside = [name for name in columns if name in known] if columns is not None else _once(names)
             at_once = self._rows_at_once(rows, large)
-            if not inside:
-                yield iter([self._with_constants(_no_columns(rows), columns)])
-            elif at_once < rows:
+            if at_once < rows:
                 for part in file.iter_batches(at_once, row_groups=[group], columns=inside, use_threads=False):
                     yield iter([self._with_constants(part, columns)])
             elif rows:

@@ -158,8 +158,10 @@ def _unpacked(packed: np.ndarray, page: Page, codec: pa.Codec | None) -> np.ndar
     if codec is None or not page.packed:
         return packed
     levels = page.level_bytes
-    values = np.frombuffer(codec.decompress(packed.data[levels:], page.unpacked - levels), dtype=np.uint8)
-    return _readonly(np.concatenate([packed[:levels], values]) if levels else values)
+    # As bytes: an Arrow buffer for each page of 20,000 rows takes longer to make, and can be written to.
+    held = codec.decompress(packed.data[levels:], page.unpacked - levels, asbytes=True)
+    values = np.frombuffer(held, dtype=np.uint8)
+    return _readonly(np.concatenate([packed[:levels], values])) if levels else values
 
 
 def _readonly(values: np.ndarray) -> np.ndarray:
