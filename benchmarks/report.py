@@ -85,7 +85,8 @@ def week_of(found: Result, before: Result) -> Period:
         against_before=before, psi=psi, psi_steps=steps,
         overall_psi=rng.exponential(0.1, 7).tolist(), service=service, service_total=service[0],
         service_before=service[1], errors=[("POST /score", ErrorKind(500, "ValueError"), 410)], outcomes=outcomes,
-        outcomes_before=outcomes, incidents=incidents, told={one.id: ["slack", "email"] for one in incidents},
+        outcomes_before=outcomes, incidents=incidents,
+        told={one.id: ["slack", "email"] for one in incidents}, untold={},
         jobs=[JobWeek("nightly", 7, 1, 10_500, days[-1].start)], weeks=weeks,
         rules=found.rules,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tiltmeter.alerting.hearing import who_heard
 from tiltmeter.alerting.limits import OVERALL_PSI, PSI, psi_limits, psi_steps
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS, Result
@@ -110,7 +111,8 @@ class Period:
         outcomes_before: newest number before the period by metric.
         weeks: precision and recall at k by week of scoring, until the end of the period.
         incidents: open at some time of the period, oldest first.
-        told: channels that heard of an incident, by its id.
+        told: channels that took a message about an incident, by its id.
+        untold: channels that no message about an incident reached, by its id, with what became of it in words.
         jobs: by name.
         rules: those that judge the model.
     """
@@ -133,12 +135,13 @@ class Period:
     weeks: Sequence[CohortWeek]
     incidents: Sequence[Incident]
     told: Mapping[str, Sequence[str]]
+    untold: Mapping[str, Mapping[str, str]]
     jobs: Sequence[JobWeek]
     rules: Sequence[Rule]
 
     @property
     def severity(self) -> Severity:
-        """Worst of what moved and of what people were told."""
+        """Worst of what moved and of the incidents."""
         result = self.against_baseline
         moved = [f.severity for f in result.comparison.features.values()] if result is not None else []
         overall = [result.overall.severity] if result is not None else []
@@ -195,6 +198,7 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         if one.opened_at < window.end and (one.resolved_at is None or one.resolved_at > window.start)
     ]
     against_baseline, against_before = _comparisons(world, model, window, earlier)
+    heard = {one.id: who_heard(world.state.deliveries(incident=one.id)) for one in incidents}
     psi, read, overall = _psi_by_step(world, model, steps)
     service = [_service(world, model, step) for step in steps]
     return Period(
@@ -215,7 +219,8 @@ def period_of(world: World, model: Model, window: Window) -> Period:
         outcomes_before=_outcomes(world, model, earlier),
         weeks=_weeks(world, model, window),
         incidents=incidents,
-        told={one.id: _told(world, one) for one in incidents},
+        told={one: sent for one, (sent, _) in heard.items()},
+        untold={one: unsent for one, (_, unsent) in heard.items()},
         jobs=_jobs(world, model, window),
         rules=_rules(world, model),
     )
@@ -316,10 +321,6 @@ def _weeks(world: World, model: Model, window: Window) -> list[CohortWeek]:
         )  # fmt: skip
         found += world.state.metrics(query)
     return cohort_weeks(found, since=since, until=window.end)
-
-
-def _told(world: World, incident: Incident) -> list[str]:
-    return sorted({delivery.message.channel for delivery in world.state.deliveries(incident=incident.id)})
 
 
 def _jobs(world: World, model: Model, window: Window) -> list[JobWeek]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.hearing import NOT_DELIVERED
 from tiltmeter.alerting.limits import P95, least_rows, psi_limits
 from tiltmeter.api.summary import effect, has_too_few_rows, moved, percent
 from tiltmeter.domain.metric import Status, Subject, Unit
@@ -84,10 +85,23 @@ def _incident_words(found: Period) -> str:
         return "no incident"
     named = [f"{count} {word}" for count, word in ((critical, "critical"), (warning, "warning")) if count]
     count = f"{' and '.join(named)} incident{'s' if critical + warning > 1 else ''}"
+    count += _unheard_words(found)
     if found.against_baseline is not None and moved(found.against_baseline.comparison):
         return count  # the feature that moved stands before it
     worst = max(found.incidents, key=lambda incident: incident.peak)
     return f"{count}, the worst: {shortened(worst.title)}" if worst.title else count
+
+
+def _unheard_words(found: Period) -> str:
+    """Incidents of which messages were meant for people and none arrived."""
+    lost = [
+        one for one in found.incidents
+        if one.peak >= Severity.WARNING
+        and NOT_DELIVERED in found.untold.get(one.id, {}).values() and not found.told.get(one.id)
+    ]  # fmt: skip
+    if not lost:
+        return ""
+    return " that reached nobody" if len(lost) == 1 == len(found.incidents) else f", {len(lost)} of them reached nobody"
 
 
 def outcome_text(found: Period, name: str) -> str:

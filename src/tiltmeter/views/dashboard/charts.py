@@ -303,7 +303,12 @@ def severity_scale(words: Sequence[str]) -> alt.Scale:
 
 
 def incident_times(table: pd.DataFrame) -> alt.LayerChart:
-    """One bar an incident from opening to recovery, coloured by the worst it reached."""
+    """One bar an incident from opening to recovery, coloured by the worst it reached.
+
+    Args:
+        table: as `incident_table` gives it; `opened` may lie before the bar, which is cut to the shown span.
+    """
+    table = table.assign(since=table["opened"].dt.strftime(_WORDS_TIME))
     words = ["info", "warning", "critical"]
     ends = pd.DataFrame({"time": [table["time"].min(), table["until"].max()]})
     bars = (
@@ -324,7 +329,7 @@ def incident_times(table: pd.DataFrame) -> alt.LayerChart:
                 legend=alt.Legend(orient="top", title=None, symbolType="square"),
             ),
             tooltip=[
-                alt.Tooltip("title:N"), "severity:N", "state:N", alt.Tooltip("when:N", title="opened"),
+                alt.Tooltip("title:N"), "severity:N", "state:N", alt.Tooltip("since:N", title="opened"),
                 alt.Tooltip("lasted:N"),
             ],
         )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from tiltmeter.alerting.limits import limits_of, named
 from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.alerting.situation import Situation
@@ -14,10 +16,13 @@ from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.message import MessageKind
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
+from tiltmeter.views.dashboard.frame import ICONS
 from tiltmeter.views.dashboard.queries import Scope
+from tiltmeter.views.dashboard.spans import span_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from tiltmeter.domain.alert import Alert, Incident
     from tiltmeter.domain.message import Content
@@ -117,3 +122,40 @@ def story_of(world: World, place: str, incident: Incident, members: Sequence[Ale
         f"{label} of {name}" if name else label, metric.name, subject.feature, grain,
         Scope(place, model, subject.model_version, ("", ""), start, end), named(limits_of(rules, metric.name, subject)),
     )  # fmt: skip
+
+
+_ROW_LETTERS = 60
+
+
+def incident_table(found: Sequence[Incident], scope: Scope, *, now: datetime) -> pd.DataFrame:
+    """One row an incident: what, how bad, since when, how long, who has it.
+
+    `time` and `until` are the ends of its bar, cut to the shown span; `opened` and `lasted` are told whole.
+
+    Args:
+        found: in the order to show.
+        scope: the shown span.
+        now: aware UTC; an open incident lasts until then, however old the newest data are.
+    """
+    ends = [i.resolved_at or max(now, i.opened_at) for i in found]
+    bars = [i.resolved_at or max(scope.end, i.opened_at) for i in found]
+    table = pd.DataFrame(
+        {
+            "id": [i.id for i in found],
+            "title": [i.title for i in found],
+            "row": [_row(f"{n}. {i.title}") for n, i in enumerate(found, start=1)],
+            "severity": [max(i.peak, i.severity, Severity.INFO).word for i in found],
+            "state": [str(i.state) for i in found],
+            "opened": pd.to_datetime([i.opened_at for i in found], utc=True),
+            "time": pd.to_datetime([max(i.opened_at, scope.start) for i in found], utc=True),
+            "until": pd.to_datetime(bars, utc=True),
+            "lasted": [span_words(end - i.opened_at) for i, end in zip(found, ends, strict=True)],
+            "alerts": [len(i.alerts) for i in found],
+            "by": [i.acknowledged_by or "–" for i in found],
+        }
+    )
+    return table.assign(severity_shown=[f"{ICONS[Severity.of(word)]} {word}" for word in table["severity"]])
+
+
+def _row(name: str) -> str:
+    return name if len(name) <= _ROW_LETTERS else f"{name[: _ROW_LETTERS - 1]}…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiltmeter.alerting.hearing import heard_words
 from tiltmeter.alerting.limits import OVERALL_PSI, P95, limits_of, named, psi_limits
 from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.period import OUTCOMES
@@ -67,7 +68,10 @@ def _facts(found: Period) -> list[tuple[str, str]]:
             (f"{result.comparison.rows_current:,}", "predictions"),
         ]
     loud = [incident for incident in found.incidents if incident.peak >= Severity.WARNING]
-    facts.append((str(len(loud)), "incidents that people were told of"))
+    told = sum(bool(found.told.get(incident.id)) for incident in loud)
+    facts.append(
+        (f"{told} of {len(loud)}" if loud else "0", "incidents that people were told of" if loud else "incidents")
+    )
     rate = found.outcomes.get("outcomes.conversion_rate")
     if rate is not None:
         facts.append((percent(rate.value), "conversion of matured leads"))
@@ -274,7 +278,7 @@ def _incidents(found: Period) -> Markup:
             element("span", f"{incident.opened_at.astimezone(found.zone):%d %b %H:%M}", class_="k"),
             _until(found, incident.resolved_at),
             incident.acknowledged_by or "–",
-            ", ".join(found.told.get(incident.id, ())) or "dashboard",
+            heard_words(found.told.get(incident.id, ()), found.untold.get(incident.id, {})) or "dashboard",
         ]
         for incident in loud[:_MOST_INCIDENTS]
     ]

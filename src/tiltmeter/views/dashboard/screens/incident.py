@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.alerting.hearing import STATUS_WORDS, heard_words, who_heard
 from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.domain.message import TAKEN
 from tiltmeter.domain.severity import Severity
@@ -235,10 +236,12 @@ def _deliveries(found: Incident) -> None:
     if not sent:
         st.caption("Nobody: it stands on the dashboard only.")
         return
+    heard, unheard = who_heard(sent)
+    st.caption(plain(heard_words(heard, unheard) if heard else f"Nobody so far; {heard_words((), unheard)}"))
     table = pd.DataFrame(
         {
             "channel": [d.message.channel for d in sent],
-            "status": [str(d.status) for d in sent],
+            "status": [STATUS_WORDS[d.status] for d in sent],
             "at": pd.to_datetime([d.sent_at or d.due_at for d in sent], utc=True),
             "error": [d.last_error for d in sent],
         }

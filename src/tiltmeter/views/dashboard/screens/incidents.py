@@ -9,15 +9,14 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
-from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, choice, header, learning_note
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, choice, header, learning_note
+from tiltmeter.views.dashboard.incident_story import incident_table
 from tiltmeter.views.dashboard.installed import world
-from tiltmeter.views.dashboard.spans import span_words
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident
 
 MOST_UNSCROLLED = 15
-_ROW_LETTERS = 60
 SHOWN = ("all", "open", "warning and above", "info only")
 
 
@@ -37,17 +36,17 @@ def _page() -> None:
             st.info("Nothing of that kind in this span." if touching else "Nothing fired in this span: all is quiet.")
         _silences()
         return
-    table = _table(scope, found)
+    table = incident_table(found, scope, now=world().clock.now())
     st.altair_chart(charts.incident_times(table), width="stretch", alt="Incidents over time by the worst they reached")
     chosen = st.dataframe(
-        table[["severity_shown", "state", "title", "time", "lasted", "alerts", "by", "id"]],
+        table[["severity_shown", "state", "title", "opened", "lasted", "alerts", "by", "id"]],
         hide_index=True, width="stretch", height="auto" if len(table) < MOST_UNSCROLLED else 560, key="incident-table",
         on_select="rerun", selection_mode="single-row", alt="Incidents, open ones first",
         column_config={
             "severity_shown": "Worst",
             "state": "State",
             "title": st.column_config.TextColumn("What", width="large"),
-            "time": st.column_config.DatetimeColumn("Since (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
+            "opened": st.column_config.DatetimeColumn("Since (UTC)", format="ddd DD MMM HH:mm", timezone="UTC"),
             "lasted": "Lasted",
             "alerts": "Alerts",
             "by": "Acknowledged by",
@@ -90,29 +89,6 @@ def _is_shown(incident: Incident, shown: str) -> bool:
         "warning and above": incident.peak >= Severity.WARNING,
         "info only": incident.peak <= Severity.INFO,
     }.get(shown, True)
-
-
-def _table(scope: queries.Scope, found: list[Incident]) -> pd.DataFrame:
-    ends = [i.resolved_at or max(scope.end, i.opened_at) for i in found]
-    table = pd.DataFrame(
-        {
-            "id": [i.id for i in found],
-            "title": [i.title for i in found],
-            "row": [_row(f"{n}. {i.title}") for n, i in enumerate(found, start=1)],
-            "severity": [max(i.peak, i.severity, Severity.INFO).word for i in found],
-            "state": [str(i.state) for i in found],
-            "time": pd.to_datetime([max(i.opened_at, scope.start) for i in found], utc=True),
-            "until": pd.to_datetime(ends, utc=True),
-            "lasted": [span_words(end - i.opened_at) for i, end in zip(found, ends, strict=True)],
-            "alerts": [len(i.alerts) for i in found],
-            "by": [i.acknowledged_by or "–" for i in found],
-        }
-    )
-    return table.assign(severity_shown=[f"{ICONS[Severity.of(word)]} {word}" for word in table["severity"]])
-
-
-def _row(name: str) -> str:
-    return name if len(name) <= _ROW_LETTERS else f"{name[: _ROW_LETTERS - 1]}…"
 
 
 def _silences() -> None:
