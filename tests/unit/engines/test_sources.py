@@ -95,6 +95,30 @@ def test_quoted_separators_and_line_breaks_stay_inside(tmp_path):
     assert read(tmp_path / "q.csv")["a"].to_pylist() == ["x;y", "two\nlines"]
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_quoted_gap_leaves_numbers_times_and_flags_what_they_are(tmp_path, separator):
+    rows = [["n", "x", "day", "at", "won", "plan", "empty"]]
+    decimal = "," if separator == ";" else "."
+    for number in range(300):
+        gap = number % 10 == 3
+        cells = [number, f"{number}{decimal}5", f"2026-03-{1 + number % 28:02}", "2026-03-01 10:00:00", "true", "a"]
+        rows.append([*("" if gap else cell for cell in cells), ""])
+    text = "\n".join(separator.join(f'"{cell}"' for cell in row) for row in rows)
+    (tmp_path / "quoted.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "whole.csv").write_text(
+        "\n".join(line for line in text.split("\n") if not line.startswith('""')), encoding="utf-8"
+    )
+    back, whole = read(tmp_path / "quoted.csv"), read(tmp_path / "whole.csv")
+    assert back.schema.types[:5] == whole.schema.types[:5]
+    assert [pa.types.is_string(kind) for kind in back.schema.types] == [False] * 5 + [True, True]
+    assert [back[name].null_count for name in back.schema.names] == [30] * 5 + [0, 0]
+    assert back["plan"].to_pylist().count("") == 30
+    found = compare(tmp_path / "whole.csv", tmp_path / "quoted.csv")
+    assert all(found[name].status != "type_changed" for name in ("n", "x", "day", "at"))
+    as_text = open_rows(tmp_path / "quoted.csv").with_text(["n"])
+    assert next(iter(as_text.batches(["n"])))["n"].to_pylist()[3] == ""
+
+
 def test_an_empty_cell_is_missing_and_quoted_na_is_text(tmp_path):
     (tmp_path / "na.csv").write_text('a,b\n,1\n"NA",2\nNA,3\n')
     assert read(tmp_path / "na.csv")["a"].to_pylist() == [None, "NA", None]

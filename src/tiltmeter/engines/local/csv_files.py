@@ -8,10 +8,12 @@ import io
 import re
 import zlib
 from codecs import getincrementaldecoder
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from tiltmeter.domain.errors import UnreadableData
@@ -108,16 +110,36 @@ class CsvRows:
         except _BROKEN as error:
             raise self._unreadable(error) from error
         if self._dialect.encoding != "utf-8" or not any(pa.types.is_binary(field.type) for field in table.schema):
-            return table
+            return self._without_quoted_gaps(table)
         # The first 64 kB are UTF-8 and something behind them is not: such a column comes back as bytes.
         self._dialect = replace(self._dialect, encoding="latin-1")
         self._note(f"{self._path}: {self._dialect}")
         return self._table()
 
+    def _without_quoted_gaps(self, table: pa.Table) -> pa.Table:
+        """The table with columns of quoted numbers and times as such, though some of their cells are `""`.
+
+        In text `""` is a word of its own. What is no text without it never was one, and there it is missing.
+        """
+        times = Counter(table.schema.names)
+        names = [
+            field.name
+            for field, column in zip(table.schema, table.columns, strict=True)
+            if field.name not in self._text and times[field.name] == 1 and _holds_gaps(column)
+        ]
+        if not names:
+            return table
+        again = self._parsed(self._dialect, names)
+        for place, field in enumerate(table.schema):
+            if field.name in names and not _is_said(again.schema.field(field.name).type):
+                table = table.set_column(place, field.name, again.column(field.name))
+        return table
+
     def _unreadable(self, error: Exception) -> UnreadableData:
         return UnreadableData(f"the file cannot be read as CSV: {_reason(error)}", at=self.name, hint="is it a table?")
 
-    def _parsed(self, dialect: Dialect) -> pa.Table:
+    def _parsed(self, dialect: Dialect, with_gaps: Sequence[str] | None = None) -> pa.Table:
+        """The table, or those of its columns in which quoted text may be missing as well."""
         with opened(self._path) as stream:
             return arrow_csv.read_csv(
                 stream,
@@ -128,9 +150,19 @@ class CsvRows:
                     column_types=dict.fromkeys(self._text, pa.string()),
                     # An empty cell is missing in any column, and so is NA; quoted text is what it says.
                     strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
+                    quoted_strings_can_be_null=with_gaps is not None,
+                    include_columns=with_gaps,
                 ),
             )
+
+
+def _holds_gaps(column: pa.ChunkedArray) -> bool:
+    """Whether a column of text holds the empty one."""
+    return bool(pa.types.is_string(column.type) and pc.any(pc.equal(column, "")).as_py())
+
+
+def _is_said(data_type: pa.DataType) -> bool:
+    return bool(pa.types.is_string(data_type) or pa.types.is_binary(data_type) or pa.types.is_null(data_type))
 
 
 def opened(path: Path, *, free_bytes: int = FREE_GZIP_BYTES) -> BinaryIO:
