@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltmeter.api.collecting import without_collection
-from tiltmeter.api.columns import checked_names, roles_of, share_columns
+from tiltmeter.api.columns import checked_names, checked_weights, roles_of, share_columns
 from tiltmeter.api.files import write_bytes
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import Result
@@ -202,6 +202,8 @@ class Baseline:
             now: moment that freshness is measured from.
             notes: lines to keep with the result.
         """
+        bins = self.bins
+        checked_weights(weights or {}, {*bins.features, *bins.others, bins.label, bins.entity, *profile.new_columns})
         moment = now or datetime.now(UTC)
         judging = load_rules().rules if rules is None else tuple(rules)
         found = compared(self.reference, profile, weights=weights, now=moment)

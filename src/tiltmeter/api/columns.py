@@ -88,10 +88,65 @@ def checked_names(
         _known(name, "ignored", either)
     for name in (*roles.kinds, *roles.missing_values):
         _known(name, "named", either)
-    for name, weight in (weights or {}).items():
-        _known(name, "weighted", either)
+    checked_weights(weights or {}, either)
+
+
+def checked_weights(weights: Mapping[str, float], names: Collection[str]) -> None:
+    """See that every weight is one, of a column there is.
+
+    Args:
+        weights: by feature.
+        names: of the columns.
+
+    Raises:
+        UsageError: a column does not exist, or a weight is no number from 0 up.
+    """
+    for name, weight in weights.items():
+        _known(name, "weighted", names)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
             raise UsageError(f'the weight of "{name}" is {weight!r}', hint="a weight is a number from 0 up")
+
+
+def checked_against_frozen(roles: ColumnRoles, bins: Bins, current: Collection[str]) -> None:
+    """See that what a user says of columns is what a saved baseline was frozen with: it cannot be changed any more.
+
+    Args:
+        roles: as the user gave them.
+        bins: of the baseline.
+        current: columns of the side that is held against it.
+
+    Raises:
+        UsageError: they differ, or a name does not exist.
+    """
+    either = {*bins.features, *bins.others, bins.label, bins.entity, *current} - {""}
+    for option, name, frozen in (
+        ("score", roles.score, bins.score), ("label", roles.label, bins.label), ("entity", roles.entity, bins.entity)
+    ):  # fmt: skip
+        if name is not None and name != frozen:
+            _known(name, option, either)
+            raise _frozen(f'the {option} "{frozen}"' if frozen else f"no {option}", f'--{option} says "{name}"')
+    judged = [name for name in bins.features if name != bins.score]
+    for name in (*(roles.features or ()), *roles.ignore, *roles.kinds, *roles.missing_values):
+        _known(name, "named", either)
+    if roles.features is not None and set(roles.features) - {bins.score} != set(judged):
+        raise _frozen(f"the features {_listed(judged)}", f"--features says {_listed(roles.features)}")
+    for name in roles.ignore:
+        if name in judged:
+            raise _frozen(f'the feature "{name}"', "--ignore names it")
+    for name in bins.features:
+        one = bins.features[name]
+        if roles.kinds.get(name, one.kind) is not one.kind:
+            raise _frozen(f'"{name}" as {one.kind.value}', f"--kind says {roles.kinds[name].value}")
+        stated = roles.missing_values.get(name)
+        if stated is not None and set(map(str, stated)) != set(map(str, one.missing_values)):
+            raise _frozen(f'other missing values of "{name}"', f"--missing says {_listed(list(map(str, stated)))}")
+
+
+def _frozen(frozen: str, said: str) -> UsageError:
+    return UsageError(
+        f"the saved baseline was made with {frozen} and {said}",
+        hint="leave the option away, or make the baseline anew with it",
+    )
 
 
 def _known(name: str, option: str, names: Collection[str]) -> None:

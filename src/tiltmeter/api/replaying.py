@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.api.backtest import Backtest, replays
 from tiltmeter.api.baseline import Baseline, Notes
-from tiltmeter.api.columns import checked_names, share_columns
+from tiltmeter.api.columns import checked_against_frozen, checked_names, checked_weights, share_columns
 from tiltmeter.api.history import TimeSlice, checked_time, profiled_windows, told_windows
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.engines.local import open_rows
@@ -65,22 +65,35 @@ class History:
         """Rows that fall into windows: those from the end of the baseline on, or all."""
         return self.rows if self.until is None else TimeSlice(self.rows, self.time, since=self.until)
 
-    def frozen(self, roles: ColumnRoles, *, engine: str) -> Baseline:
+    @property
+    def is_saved(self) -> bool:
+        """Whether the baseline was frozen before, with its own column roles."""
+        return self.baseline is not None and self.baseline.endswith(BASELINE_SUFFIX)
+
+    def frozen(self, roles: ColumnRoles, *, engine: str, weights: Mapping[str, float] | None = None) -> Baseline:
         """The baseline.
 
+        Args:
+            roles: which column plays which part; a saved baseline must have been frozen with the same.
+            engine: name of the engine.
+            weights: of features, to see whether they are there.
+
         Raises:
-            UsageError: a named column does not exist.
+            UsageError: a named column does not exist, or is not what it was frozen as.
             DataError: it cannot be read, or has no rows.
         """
-        if self.baseline is not None and self.baseline.endswith(BASELINE_SUFFIX):
-            return Baseline.load(self.baseline, engine=engine)
+        names = set(self.rows.schema.names)
+        if self.is_saved:
+            saved = Baseline.load(self.baseline or "", engine=engine)
+            checked_against_frozen(roles, saved.bins, names)
+            checked_weights(weights or {}, {*saved.bins.features, *saved.bins.others, *names})
+            return saved
         if self.until is not None:
             source: Rows = TimeSlice(self.rows, self.time, until=self.until)
         else:
             source = open_rows(self.baseline, note=self.notes.take)
-        names = set(self.rows.schema.names)
         twins = self.notes.left_out
-        checked_names(roles, reference=set(source.schema.names), current=names, twins=twins)
+        checked_names(roles, reference=set(source.schema.names), current=names, twins=twins, weights=weights)
         chosen = replace(roles, ignore=(*roles.ignore, *sorted(twins)), time=self.time)
         try:
             return Baseline.of_rows(source, chosen, engine=engine)
@@ -133,7 +146,7 @@ def backtests_beside(
     model: str = "",
 ) -> list[Backtest]:
     """As `backtest_history`, once for each of several rule sets; the rows are counted once."""
-    baseline = history.frozen(roles, engine=engine)
+    baseline = history.frozen(roles, engine=engine, weights=weights)
     share_columns(baseline.bins, history.rows)
     rows = history.judged_rows()
     windows = profiled_windows(

@@ -105,7 +105,9 @@ def backtest(  # noqa: PLR0917 - an option each
     tried = [(str(path), _rules(path)) for path in rules or ()] or [("packaged rules", _rules(None))]
     until = moment_of(baseline_until, zone) if baseline_until is not None else None
     history = History.of(data, time=time_column, until=until, baseline=baseline)
-    columns = _completed(Columns(features, ignore, kind, missing, score, label, entity), data)
+    columns = Columns(features, ignore, kind, missing, score, label, entity)
+    if not history.is_saved:  # a saved baseline knows its columns
+        columns = _completed(columns, data)
     roles = columns.roles(list(history.rows.schema.names), time=time_column)
     with shown_progress():
         replayed = backtests_beside(

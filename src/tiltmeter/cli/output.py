@@ -136,4 +136,9 @@ def read_weights(path: Path | None) -> dict[str, float]:
     data = read_yaml(path).data
     if not isinstance(data, dict) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in data.values()):
         raise UsageError("the file holds no weights", at=str(path), hint="write {feature: number}")
-    return {str(name): float(weight) for name, weight in data.items()}
+    try:
+        return {str(name): float(weight) for name, weight in data.items()}
+    except OverflowError as error:
+        raise UsageError(
+            "a weight is beyond any number", at=str(path), hint="a weight is a number from 0 up"
+        ) from error

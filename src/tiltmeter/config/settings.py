@@ -189,7 +189,7 @@ class FeatureSettings(Part):
     ignore: tuple[str, ...] = ()
     kinds: dict[str, FeatureKind] = Field(default_factory=dict)
     missing_values: dict[str, tuple[str | float | int | bool, ...]] = Field(default_factory=dict)
-    weights: dict[str, float] = Field(default_factory=dict)
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 class PrivacySettings(Part):
