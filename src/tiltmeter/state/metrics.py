@@ -210,7 +210,11 @@ def count_metrics(connection: Connection, query: MetricQuery) -> int:
 
 
 def _conditions(query: MetricQuery) -> list[Any]:
-    series, points = METRIC_SERIES.c, METRIC_POINTS.c
+    return [*_of_series(query), *_of_points(query)]
+
+
+def _of_series(query: MetricQuery) -> list[Any]:
+    series = METRIC_SERIES.c
     equal = [
         (series.model_name, query.model),
         (series.metric, query.metric),
@@ -223,6 +227,11 @@ def _conditions(query: MetricQuery) -> list[Any]:
     conditions: list[Any] = [column == value for column, value in equal if value is not None]
     if query.prefix is not None:
         conditions.append(series.metric.startswith(query.prefix, autoescape=True))
+    return conditions
+
+
+def _of_points(query: MetricQuery) -> list[Any]:
+    points, conditions = METRIC_POINTS.c, []
     if query.since is not None:
         conditions.append(points.window_end > to_micros(query.since))
     if query.until is not None:
@@ -252,14 +261,16 @@ def _selected(query: MetricQuery) -> Select[Any]:
 
 
 def _newest(query: MetricQuery) -> Select[Any]:
-    points = METRIC_POINTS.c
-    newest = (
-        select(points.series_id, func.max(points.window_end).label("newest_end"))
-        .join(METRIC_SERIES, METRIC_SERIES.c.id == points.series_id)
-        .where(*_conditions(query))
-        .group_by(points.series_id)
-        .subquery()
+    # One look at the end of each series in the primary key: grouping would read every number ever stored.
+    points, series = METRIC_POINTS.c, METRIC_SERIES.c
+    end = (
+        select(func.max(points.window_end))
+        .where(points.series_id == series.id, *_of_points(query))
+        .correlate(METRIC_SERIES)
+        .scalar_subquery()
     )
+    ends = select(series.id.label("series_id"), end.label("newest_end")).where(*_of_series(query))
+    newest = ends.cte("newest").prefix_with("MATERIALIZED")  # else SQLite asks for the end once per stored number
     return _selected(query).join(
         newest, and_(newest.c.series_id == points.series_id, newest.c.newest_end == points.window_end)
     )
