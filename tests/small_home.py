@@ -50,6 +50,7 @@ def build(
     hourly=HOURLY,
     slow_ms=90.0,
     canary="14",
+    newer="",
     level_every=4,
 ):
     """Write configuration and tables, judge every window of the past five days.
@@ -60,6 +61,7 @@ def build(
         size: name of the numeric feature.
         level: the new level of the last day.
         level_score: score of its leads; all others have 0.3.
+        newer: a second model version, which scores every other lead of the last day; none unless named.
         end: a midnight; the five days end there.
         rules: lines of the configuration beside the default's.
         hourly: leads an hour.
@@ -80,8 +82,10 @@ def build(
     configuration = load_settings(path, environ={})
     clock = FakeClock(end)
     log = stored_log(configuration, clock, configuration.models)
-    log.append("predictions", _predictions(chance, model, size, level, level_score, end, hourly, canary, level_every))
-    log.append("traffic", _traffic(model, end, slow_ms, canary))
+    log.append(
+        "predictions", _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every)
+    )
+    log.append("traffic", _traffic(model, end, slow_ms, canary, newer))
     log.append("batch_runs", _nights(end))
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     observe(world.models[model], world)
@@ -99,7 +103,7 @@ def _judge_all(world, model, clock, end):
                 judge(MONITORS.load(monitor), model, window, world)
 
 
-def _predictions(chance, model, size, level, level_score, end, hourly, canary, level_every):
+def _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every):
     start = end - timedelta(days=DAYS)
     rows = []
     for place in range(DAYS * 24 * hourly):
@@ -109,8 +113,8 @@ def _predictions(chance, model, size, level, level_score, end, hourly, canary, l
         rows.append(
             {
                 "event_id": f"e{place}", "request_id": f"r{place}", "request_date": at.date(), "request_time": at,
-                "source": "api", "model_name": model, "model_version": canary if source == level else "14",
-                "entity_id": f"lead-{place}",
+                "source": "api", "model_name": model, "entity_id": f"lead-{place}",
+                "model_version": newer if newer and is_last_day and place % 2 else canary if source == level else "14",
                 "prediction": level_score if source == level else 0.3, "status_code": 200,
                 "execution_duration_ms": 20.0, "http_route": "POST /score",
                 f"f_{size}": chance.lognormvariate(4, 1), "f_source": source, "ingest_time": at,
@@ -120,19 +124,20 @@ def _predictions(chance, model, size, level, level_score, end, hourly, canary, l
     return pa.Table.from_pylist(rows, schema=columns)
 
 
-def _traffic(model, end, slow_ms, canary):
+def _traffic(model, end, slow_ms, canary, newer):
     rows = []
     for step in range(24 * 12):
         at = end - timedelta(days=1) + timedelta(minutes=5 * step)
         is_bad = step > 24 * 12 - 7
-        rows.append(
+        rows.extend(
             {
                 "window_date": at.date(), "window_start": at, "host": "h", "model_name": model,
-                "model_version": canary if is_bad else "14",
+                "model_version": version or (canary if is_bad else "14"),
                 "http_route": "POST /score", "code_class": "5xx" if is_bad else "2xx", "requests": 30,
                 "errors": 30 if is_bad else 0, "latency_bins": [latency_bin(20.0), latency_bin(slow_ms)],
                 "latency_counts": [28, 2],
             }
+            for version in (("", newer) if newer and step >= 24 * 6 else ("",))
         )  # fmt: skip
     return pa.Table.from_pylist(rows, schema=TRAFFIC.columns)
 

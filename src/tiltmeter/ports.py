@@ -197,6 +197,14 @@ class ProfileStates(Protocol):
         """Model versions and segments (key, value) that have states, sorted."""
         ...
 
+    def versions(self, model: str, bins_id: str, window: Window) -> Mapping[datetime, frozenset[str]]:
+        """Model versions that may have rows in an hour of the window, by its UTC start; those that have are among them.
+
+        Told by what the table knows of its files, without reading a profile: between the first and the last hour that
+        a version has in a file it may be named where it has none.
+        """
+        ...
+
 
 class StoredLog(Protocol):
     """The Delta tables of predictions, outcomes, batch runs and traffic, or a table that is read in place."""

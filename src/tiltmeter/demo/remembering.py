@@ -97,6 +97,11 @@ class StillStates:
         found: tuple[list[str], list[tuple[str, str]]] = self._once("subjects", model, bins_id)
         return found
 
+    def versions(self, model: str, bins_id: str, window: Window) -> Mapping[datetime, frozenset[str]]:
+        """As the port."""
+        found: Mapping[datetime, frozenset[str]] = self.inner.versions(model, bins_id, window)
+        return found
+
     def hours(
         self, model: str, bins_id: str, window: Window, *, version: str = "", segment: tuple[str, str] = ("", "")
     ) -> dict[datetime, Profile]:

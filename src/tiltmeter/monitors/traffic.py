@@ -88,7 +88,10 @@ def traffic_metrics(
         if part.error_kinds:
             metrics.append(_error_answers(part, subject, window))
     if len(by_version) > 1:
+        # Requests without a version have no numbers of their own: these would stand under the name of the whole.
         for version, part in sorted(by_version.items()):
+            if not version:
+                continue
             metrics.extend(_metrics(part, Subject(model, model_version=version), window, latency_target))
     return metrics
 

@@ -222,6 +222,26 @@ class DeltaProfileStates:
         segments = sorted({(key.segment_key, key.segment_value) for key in slices if key.segment_key})
         return versions, segments
 
+    def versions(self, model: str, bins_id: str, window: Window) -> Mapping[datetime, frozenset[str]]:
+        """As the port."""
+        found: dict[datetime, set[str]] = {}
+        days = {day.isoformat() for day in days_of(window.start, window.end)}
+        with self._lock:
+            snap = snapshot(self.table)
+            if snap is None:
+                return {}
+            for file in of_grain(snap, HOUR):
+                if file.partition.get("window_date") not in days:
+                    continue
+                for key, (first, last) in self._files.subjects(snap, file).spans.items():
+                    if key[:2] != (model, bins_id) or not key.version or key.segment_key:
+                        continue
+                    for place in range((last - first) // _AN_HOUR + 1):
+                        hour = first + place * _AN_HOUR
+                        if window.start <= hour < window.end:
+                            found.setdefault(hour.astimezone(UTC), set()).add(key.version)
+        return {hour: frozenset(names) for hour, names in found.items()}
+
     def store_day_sums(self, now: datetime) -> int:
         """Sum the hours of every settled day that has no sum in force; the number of days summed."""
         with self._lock:

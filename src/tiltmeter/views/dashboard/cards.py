@@ -12,7 +12,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS, plain
-from tiltmeter.views.dashboard.queries import SCORE, drift_heatmap, limits_for, newest, series, whole
+from tiltmeter.views.dashboard.queries import ALL, SCORE, drift_heatmap, limits_for, newest, series, whole
 from tiltmeter.views.dashboard.traffic import OF_ALL, service_series
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tiltmeter.ports import World
     from tiltmeter.views.dashboard.queries import Scope
 
+_AN_HOUR = timedelta(hours=1)
 _TREND = 72
 """Newest values of a trend line: three days of hours."""
 
@@ -95,16 +96,30 @@ def _health(scope: Scope, touching: list[Incident], *, is_judged: bool) -> Card:
 
 
 def _of_service(here: World, scope: Scope, service: pd.DataFrame, wanted: Measure) -> Card:
-    known = service.dropna(subset=[wanted.column])
-    if not len(known):
+    """The newest step as it is, also where nothing came in it: what was before is no number of now."""
+    if not len(service):
         return Card(wanted.title, "–", "no request log", Severity.NONE)
-    value, requests = float(known[wanted.column].iloc[-1]), int(known["requests"].iloc[-1])
-    version = "" if service.attrs.get(OF_ALL) else scope.version
+    trend = tuple(service[wanted.column].dropna().tail(_TREND).tolist())
+    busy = service[service["requests"] > 0]
+    if not len(busy) or busy["time"].iloc[-1] <= scope.end - _AN_HOUR:
+        since = f"no traffic since {busy['time'].iloc[-1]:%a %d %b %H:%M}" if len(busy) else "no traffic in this span"
+        return Card(wanted.title, "0 / s" if wanted.column == "rate" else "–", since, Severity.NONE, trend)
+    row, is_of_all = busy.iloc[-1], bool(service.attrs.get(OF_ALL))
+    value, requests = float(row[wanted.column]), int(row["requests"])
+    version = "" if is_of_all else scope.version
     read = service_reading(here, scope, wanted.metric, value, requests=requests, version=version)
-    step = "5 minutes" if len(known) > 1 and known["time"].diff().min() < timedelta(hours=1) else "last hour"
-    note = f"n = {requests:,}, {'not judged' if read.is_ruled and not read.is_judged else step}"
+    is_fine = len(service) > 1 and service["time"].diff().min() < _AN_HOUR
+    step = f"{'5 minutes' if is_fine else 'hour'} to {row['time']:%H:%M}"
+    how = "not judged" if read.is_ruled and not read.is_judged else step
+    note = f"n = {requests:,}, {how}{_apart(scope, is_of_all=is_of_all)}"
     words = {"p95": f"{value:,.0f} ms", "rate": rate_words(value), "errors": f"{value:.2%}"}[wanted.column]
-    return Card(wanted.title, words, note, read.severity, tuple(known[wanted.column].tail(_TREND).tolist()))
+    return Card(wanted.title, words, note, read.severity, trend)
+
+
+def _apart(scope: Scope, *, is_of_all: bool) -> str:
+    """What a number holds beside what was chosen."""
+    of = [word for word, more in (("versions", is_of_all), ("segments", scope.segment != ALL)) if more]
+    return f", all {' and '.join(of)}" if of else ""
 
 
 def service_reading(
@@ -131,11 +146,16 @@ def rate_words(per_second: float) -> str:
 
 
 def _conversion(here: World, scope: Scope) -> Card:
-    table = series(here, whole(scope), "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
+    table = series(here, scope, "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
+    is_apart = len(table) > 0 and scope != whole(scope)
+    if not len(table):
+        table = series(here, whole(scope), "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
     if not len(table):
         return Card("Conversion", "–", f"known after {scope.model.outcomes.mature_after.days} days", Severity.NONE)
     newest = table.iloc[-1]
     note = f"n = {int(newest['rows']):,}, " + ("matured" if newest["status"] == "ok" else "not judged")
+    if scope != whole(scope) and not is_apart:
+        note += ", all leads"
     return Card("Conversion", f"{newest['value']:.1%}", note, Severity.NONE, tuple(table["value"].tolist()))
 
 
@@ -152,15 +172,17 @@ def _drifting(here: World, scope: Scope) -> Card:
     if not limits_for(here, scope, PSI, feature="any"):
         return Card("Drifting", "–", f"of {total} features: no rule judges them", Severity.NONE)
     moved, critical = (newest_day["step"].isin(steps).sum() for steps in (("warning", "critical"), ("critical",)))
-    table = series(here, scope, "drift.features_drifted", grain=Grain.DAY)
-    if len(table):  # counts what other rules about features say, too; critical ones are told beside it
+    table = series(here, whole(scope), "drift.features_drifted", grain=Grain.DAY)
+    day = "newest day"
+    if len(table) and scope == whole(scope):  # counts what other rules about features say, too
         kept = next(iter(newest(here, scope, "drift.features_drifted", grain=Grain.DAY)))
         moved, critical = table["value"].iloc[-1], max(critical, int(str(kept.details.get("critical", 0))))
     else:  # a version or segment apart: counted from its own PSI
         loud = features.assign(value=features["step"].isin(("warning", "critical")).astype(float))
         table = loud.groupby("end")["value"].sum().reset_index()
+        day = f"{features['end'].max() - timedelta(hours=12):%a %d %b}"
     severity = Severity.CRITICAL if critical else Severity.WARNING if moved else Severity.NONE
-    note = f"features, {int(critical)} critical, newest day"
+    note = f"features, {int(critical)} critical, {day}"
     return Card("Drifting", f"{int(moved)} of {total}", note, severity, tuple(table["value"].tolist()))
 
 

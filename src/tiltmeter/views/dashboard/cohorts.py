@@ -13,6 +13,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.cohort_weeks import cohort_weeks
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, deciles_kept
 from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.by_version import of_version
 from tiltmeter.views.dashboard.queries import OUTCOMES, Scope, asked_span, remembered
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def cohorts(_world: World, scope: Scope) -> Cohorts:
         feature="", segment=scope.segment,
     )  # fmt: skip
     by_end: dict[datetime, dict[str, Metric]] = {}
-    for metric in _world.state.metrics(query):
+    for metric in of_version(_world, scope, query):
         by_end.setdefault(metric.window.end, {})[metric.name] = metric
     known = [end for end, found in by_end.items() if RATE in found and found[RATE].value is not None]
     if not known:
@@ -141,7 +142,7 @@ def week_table(_world: World, scope: Scope) -> pd.DataFrame:
             model=scope.model.name, metric=name, since=since - EARLIER, until=until, grain=Grain.DAY,
             version=scope.version, feature="", segment=scope.segment,
         )  # fmt: skip
-        found += _world.state.metrics(query)
+        found += of_version(_world, scope, query)
     rows = []
     for week in cohort_weeks(found, since=since, until=scope.end):
         for name, metric in ((PRECISION_AT_K, week.precision), (RECALL_AT_K, week.recall)):

@@ -17,9 +17,9 @@ from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.charts import FINE_PERCENT
 from tiltmeter.views.dashboard.frame import choice
 from tiltmeter.views.dashboard.installed import world
-from tiltmeter.views.dashboard.queries import Scope, remembered
+from tiltmeter.views.dashboard.queries import Scope, remembered, whole
 from tiltmeter.views.dashboard.rows import sample_button
-from tiltmeter.views.dashboard.traffic import SHORT_SPAN
+from tiltmeter.views.dashboard.traffic import SHORT_SPAN, service_series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,14 +95,13 @@ def _steps(world: World, scope: Scope) -> Iterator[tuple[str, datetime, Mapping[
         yield metric.subject.segment_value, metric.window.end, error_kinds_kept(metric)
 
 
-def draw(scope: Scope, service: pd.DataFrame) -> None:
-    """The table with its filters, and the rows of one error on a click.
-
-    Args:
-        scope: what is shown.
-        service: the table of `service_series` of the same scope.
-    """
-    st.markdown("**Errors by route and exception**")
+def draw(scope: Scope) -> None:
+    """The table with its filters, and the rows of one error on a click."""
+    # Hours keep the kinds of errors of all versions together.
+    is_whole = bool(scope.version) and scope.end - scope.start > SHORT_SPAN
+    scope = whole(scope) if is_whole else scope
+    st.markdown("**Errors by route and exception**" + (" of all versions" if is_whole else ""))
+    service = service_series(world(), scope)
     of_steps = service["requests"].fillna(0.0)
     requests = float(of_steps.sum())
     table = error_table(world(), scope, requests)

@@ -17,6 +17,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.ports import MetricQuery
+from tiltmeter.views.dashboard.by_version import of_version
 from tiltmeter.views.dashboard.charts import VERSION
 from tiltmeter.views.dashboard.spans import span_words
 
@@ -135,11 +136,11 @@ def _query(scope: Scope, metric: str, grain: Grain, feature: str | None = "") ->
 def series(_world: World, scope: Scope, metric: str, *, grain: Grain, feature: str = "") -> pd.DataFrame:
     """One metric over time: columns `time`, `value`, `lower`, `upper`, `rows`, `reference`, `status`."""
     if (feature, metric) == (SCORE, "drift.psi"):
-        scores = _world.state.metrics(_query(scope, "drift.score_psi", grain))
-        features = _world.state.metrics(_query(scope, metric, grain, feature))
+        scores = of_version(_world, scope, _query(scope, "drift.score_psi", grain))
+        features = of_version(_world, scope, _query(scope, metric, grain, feature))
         found = sorted(features or scores, key=lambda m: m.window.end)
     else:
-        found = sorted(_world.state.metrics(_query(scope, metric, grain, feature)), key=lambda m: m.window.end)
+        found = sorted(of_version(_world, scope, _query(scope, metric, grain, feature)), key=lambda m: m.window.end)
     return pd.DataFrame(
         {
             "time": pd.to_datetime([m.window.end for m in found], utc=True),
@@ -171,10 +172,10 @@ def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
     Columns `feature`, `order`, `day`, `start` and `end` (of the judged span), `span` (its length in words), `psi`,
     `step` (how it reads), `rows`.
     """
-    found = [m for m in _world.state.metrics(_query(scope, "drift.psi", Grain.DAY, None)) if m.subject.feature]
+    found = [m for m in of_version(_world, scope, _query(scope, "drift.psi", Grain.DAY, None)) if m.subject.feature]
     scores: list[Metric] = []
     if all(m.subject.feature != SCORE for m in found):
-        scores = _world.state.metrics(_query(scope, "drift.score_psi", Grain.DAY))
+        scores = of_version(_world, scope, _query(scope, "drift.score_psi", Grain.DAY))
     steps = [*psi_steps(found, _world.rules.rules), *psi_steps(scores, _world.rules.rules)]
     found = [*found, *(replace(m, subject=replace(m.subject, feature=SCORE)) for m in scores)]
     worst: dict[str, float] = {}

@@ -16,7 +16,8 @@ from tiltmeter.domain.traffic import latency_bin
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.traffic import ROUTE, traffic_metrics
 from tiltmeter.ports import MetricQuery
-from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, remembered
+from tiltmeter.views.dashboard.by_version import of_version
+from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, remembered, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,13 +52,16 @@ COLUMNS = ["time", *_NAMES.values()]
 def service_series(_world: World, scope: Scope) -> pd.DataFrame:
     """One row a step: latency percentiles, requests per second, shares of errors, client errors and fast answers.
 
-    A short span shows the chosen version; hours are kept of all versions together.
+    Of all versions together where the chosen one answered nothing (attribute `OF_ALL`); segments are not kept apart.
     """
-    by_step = _short(_world, scope) if scope.end - scope.start <= SHORT_SPAN else {}
-    is_whole = not by_step
+    is_short = scope.end - scope.start <= SHORT_SPAN
+    shown = replace(scope, segment=ALL)
+    by_step = (is_short and _short(_world, shown)) or _hourly(_world, shown)
+    is_whole = not by_step and bool(scope.version)
     if is_whole:
-        by_step = _hourly(_world, scope)
-    rows = [{"time": end, **_totals(metrics)} for end, metrics in sorted(by_step.items())]
+        shown = whole(scope)
+        by_step = (is_short and _short(_world, shown)) or _hourly(_world, shown)
+    rows = [{"time": end, **numbers} for end, numbers in sorted(by_step.items())]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["time"] = pd.to_datetime(table["time"], utc=True)
     table = table.astype(dict.fromkeys(_NAMES.values(), float))
@@ -71,46 +75,60 @@ def latency_limits(world: World, scope: Scope, service: pd.DataFrame) -> dict[st
     return named(limits_for(world, shown, P95))
 
 
-def _short(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
+def _short(world: World, scope: Scope) -> dict[datetime, dict[str, float | None]]:
     parts: dict[datetime, list[TrafficState]] = defaultdict(list)
     for state in world.log.traffic(scope.model.name, scope.window):
         if not scope.version or state.model_version == scope.version:
             parts[scope.start + (state.window_start - scope.start) // _STEP * _STEP].append(state)
+    target = scope.model.latency_target
     return {
-        start + _STEP: traffic_metrics(
-            part, model=scope.model.name, window=Window(start, start + _STEP, Grain.LIVE),
-            latency_target=scope.model.latency_target,
+        start + _STEP: _totals(
+            traffic_metrics(
+                part, model=scope.model.name, window=Window(start, start + _STEP, Grain.LIVE), latency_target=target
+            )
         )
         for start, part in parts.items()
-    }  # fmt: skip
+    }
 
 
-def _hourly(world: World, scope: Scope) -> dict[datetime, list[Metric]]:
+def _hourly(world: World, scope: Scope) -> dict[datetime, dict[str, float | None]]:
     query = MetricQuery(
         model=scope.model.name, prefix="serving.", since=scope.start, until=scope.end, grain=Grain.HOUR,
-        version="", segment=ALL,
+        version=scope.version, segment=ALL,
     )  # fmt: skip
     by_hour: dict[datetime, list[Metric]] = defaultdict(list)
-    for metric in world.state.metrics(query):
+    for metric in of_version(world, scope, query):
         by_hour[metric.window.end].append(metric)
-    return by_hour
+    return {end: _totals(metrics, scope.version) for end, metrics in by_hour.items()}
 
 
-def _totals(metrics: Iterable[Metric]) -> dict[str, float | None]:
-    return {_NAMES[m.name]: m.value for m in metrics if m.name in _NAMES and m.subject == Subject(m.subject.model)}
+def _totals(metrics: Iterable[Metric], version: str = "") -> dict[str, float | None]:
+    """Numbers by column, without those of routes."""
+    return {
+        _NAMES[m.name]: m.value for m in metrics if m.name in _NAMES and m.subject == Subject(m.subject.model, version)
+    }
 
 
 @remembered
 def routes(_world: World, scope: Scope) -> pd.DataFrame:
-    """One row a route, most requests first: requests, failed, client errors, P95 of its worst hour."""
+    """One row a route, most requests first: requests, failed, client errors, P95 of its worst hour.
+
+    All versions together. An hour keeps its routes apart only where it has several; else all of it is of its one route.
+    """
     query = MetricQuery(
         model=scope.model.name, prefix="serving.", since=scope.start, until=scope.end, grain=Grain.HOUR, version="",
     )  # fmt: skip
-    sums: dict[str, _Route] = defaultdict(_Route)
+    by_hour: dict[datetime, list[Metric]] = defaultdict(list)
     for metric in _world.state.metrics(query):
-        is_known = metric.name in _NAMES and metric.value is not None
-        if metric.subject.segment_key == ROUTE and is_known:
-            sums[metric.subject.segment_value].add(metric)
+        if metric.name in _NAMES and metric.value is not None:
+            by_hour[metric.window.end].append(metric)
+    sums: dict[str, _Route] = defaultdict(_Route)
+    for found in by_hour.values():
+        apart = [metric for metric in found if metric.subject.segment_key == ROUTE]
+        only = next((str(m.details["top_route"]) for m in found if "top_route" in m.details), "")
+        for metric in apart or found:
+            if route := metric.subject.segment_value or only:
+                sums[route].add(metric)
     rows = [
         (name, r.requests, r.failed / max(r.requests, 1), r.refused / max(r.requests, 1), r.worst_p95)
         for name, r in sums.items()
@@ -181,6 +199,8 @@ def latency_heat(_world: World, scope: Scope) -> pd.DataFrame:
     limits = [latency_bin(limit) for limit in LATENCY_CLASSES_MS]
     counts: Counter[tuple[datetime, int]] = Counter()
     for state in _world.log.traffic(scope.model.name, Window(start, scope.end, Grain.LIVE)):
+        if scope.version and state.model_version != scope.version:
+            continue
         step = start + (state.window_start - start) // _HALF_HOUR * _HALF_HOUR
         for index, requests in state.latency.items():
             counts[step, bisect_left(limits, index)] += requests

@@ -32,9 +32,9 @@ def _page() -> None:
     if scope.model.source is None or len(service):  # a table that is read in place has no requests to count
         _live(scope)
     if scope.version and service.attrs.get(traffic.OF_ALL):
-        is_short = scope.end - scope.start <= traffic.SHORT_SPAN
-        why = "answered nothing in this span" if is_short else "is kept apart for 24 hours only"
-        st.caption(f"Version {plain(scope.version)} {why}: the charts show all versions together.")
+        st.caption(
+            f"Version {plain(scope.version)} answered nothing in this span: the charts show all versions together."
+        )
     if not len(service):
         st.info("No request log connected: latency, throughput and errors appear with captured requests.")
     else:
@@ -47,7 +47,7 @@ def _page() -> None:
             _throughput(service, marks)
             _heat(scope)
         _routes(scope)
-        errors.draw(scope, service)
+        errors.draw(scope)
     _jobs(scope)
 
 
@@ -55,7 +55,9 @@ def _page() -> None:
 def _live(scope: queries.Scope) -> None:
     now = traffic.live_numbers(world(), scope)
     newest = {
-        m.name: m for m in queries.newest(world(), scope, "serving.", grain=Grain.HOUR) if not m.subject.segment_key
+        m.name: m
+        for m in queries.newest(world(), queries.whole(scope), "serving.", grain=Grain.HOUR)
+        if not m.subject.segment_key
     }
     grid = st.grid(5, min_column_width=150)
     target = scope.model.latency_target.total_seconds() * 1000
@@ -137,7 +139,7 @@ def _routes(scope: queries.Scope) -> None:
     table = traffic.routes(world(), scope)
     if not len(table):
         return
-    st.markdown("**Routes**")
+    st.markdown("**Routes**" + (" of all versions" if scope.version else ""))
     shares = table[["errors", "client_errors"]]
     st.dataframe(
         table.assign(**(100.0 * shares)), hide_index=True, width="stretch",
