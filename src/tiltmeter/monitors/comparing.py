@@ -11,6 +11,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.drift import STEPS, Provenance, drift_metrics
 from tiltmeter.statistics.comparison import compare
 from tiltmeter.statistics.steps import with_steps
+from tiltmeter.statistics.tested import rows_tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,8 @@ def judged_span(
 ) -> tuple[Window, Profile] | None:
     """The shortest trailing span of whole hours that holds enough rows, or the longest one allowed; None without rows.
 
+    Rows are counted as tests count them: 300 rows of 60 leads are 60.
+
     Args:
         world: where the stored profiles are.
         model: whose rows.
@@ -53,7 +56,7 @@ def judged_span(
         part: slice of the rows.
     """
     total = world.states.total(model.name, bins_id, window, version=part.version, segment=part.segment)
-    if total is not None and total.rows >= min_rows:
+    if total is not None and rows_tested(total) >= min_rows:
         return window, total
     longest = LONGEST_SPAN.get(window.grain, window.length)
     if longest <= window.length:
@@ -63,7 +66,7 @@ def judged_span(
     start, summed = window.start, total
     for hour in sorted((h for h in hours if h < window.start), reverse=True):
         start, summed = hour, hours[hour] if summed is None else summed + hours[hour]
-        if summed.rows >= min_rows:
+        if rows_tested(summed) >= min_rows:
             break
     return None if summed is None else (Window(start, window.end, window.grain), summed)
 

@@ -26,8 +26,8 @@ _MONITORS = {
     "traffic": "Requests as the shipper counts them: every ten seconds for the live rules, every hour for pages and "
     "for capacity; by route and version where there are several.",
     "features": "Every hour, the profile of the hour against the baseline: statistics, missing values, new levels, "
-    "out of range, schema. An hour with fewer than 200 rows is judged over the shortest trailing span of whole hours, "
-    "up to 24, that has them.",
+    "out of range, schema. An hour with fewer than 200 rows (distinct leads where rows carry an id) is judged over the "
+    "shortest trailing span of whole hours, up to 24, that has them.",
     "drift": "Every day and week: the drift of every feature and of the score, by version while several serve, by "
     "segment (against the baseline of all rows, from which a segment may differ by its nature: look at its change), "
     "and beside the first baseline against the further ones; means and missing values against the window before as "

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MIN_ROWS = 200
 """Rows that both sides need before anything is judged (`rule_defaults.min_rows`)."""
 
+_SURE = 3.0
+"""Standard errors of a sketch, 4.9 % in stored hours: 5 of 20,000 hours of 200 different leads stray further."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tested:
@@ -40,6 +43,12 @@ def rows_tested(profile: Profile) -> int:
 
     Each lead scored five times would otherwise give p < .01 in 90 % of windows without drift. Rows without an id are
     entities of their own: an application whose requests name no lead is judged by its rows.
+
+    A sketch that cannot tell whether an id occurred twice is taken to say that none did, so that an hour of 200 leads,
+    each scored once, is not 197 and too few.
     """
-    known = 0 if profile.entities is None else min(profile.identified, profile.entities.estimate()[0])
-    return known + profile.rows - profile.identified
+    if profile.entities is None:
+        return profile.rows
+    estimate, error = profile.entities.estimate()
+    all_differ = estimate * (1.0 + _SURE * error) >= profile.identified
+    return profile.rows if all_differ else estimate + profile.rows - profile.identified

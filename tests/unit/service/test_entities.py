@@ -119,3 +119,38 @@ def test_a_baseline_file_with_columns_of_its_own_judges_score_and_leads_of_the_l
     assert metrics["drift.score_psi", ""].value < 0.1
     assert (metrics["drift.psi", "size"].n_reference, metrics["features.schema_changes", ""].value) == (1_000, 0)
     assert loud == set()
+
+
+def _few_leads(company, start, end, *, hourly, leads):
+    """Rows of which each hour's belong to so many leads, new ones every hour."""
+    rows = company.predictions(start, end, hourly=hourly)
+    for place, row in enumerate(rows):
+        row["entity_id"] = f"lead-{row['request_time']:%d%H}-{place % leads}"
+    company.append(rows)
+
+
+def test_an_hour_of_few_leads_is_judged_with_as_many_hours_as_it_takes(opened):
+    company = opened()
+    _few_leads(company, MONDAY, MONDAY + 8 * HOUR, hourly=300, leads=60)
+    metrics, _ = _judged(company, MONDAY + 8 * HOUR, monitor="features", grain=Grain.HOUR)
+    psi = metrics["drift.psi", "size"]
+    assert (psi.status, psi.window.start) == ("ok", MONDAY + 4 * HOUR)
+    assert psi.n_current == pytest.approx(240, rel=0.04)
+
+
+def test_a_day_of_few_leads_is_judged_with_the_days_before(opened):
+    company = opened()
+    _few_leads(company, MONDAY, MONDAY + 7 * DAY, hourly=10, leads=2)
+    metrics, _ = _judged(company, MONDAY + 7 * DAY)
+    psi = metrics["drift.psi", "size"]
+    assert (psi.status, psi.n_current) == ("ok", pytest.approx(200, rel=0.04))
+    assert MONDAY + 2 * DAY < psi.window.start < MONDAY + 3 * DAY
+
+
+def test_an_hour_of_two_hundred_leads_is_enough(opened):
+    company = opened()
+    company.add(MONDAY, MONDAY + 12 * HOUR, hourly=200)
+    for hour in range(2, 13):
+        metrics, _ = _judged(company, MONDAY + hour * HOUR, monitor="features", grain=Grain.HOUR)
+        psi = metrics["drift.psi", "size"]
+        assert (psi.status, psi.n_current, psi.window.length) == ("ok", 200, HOUR)

@@ -18,7 +18,9 @@ from tiltmeter.domain.metric import Status, Unit
 from tiltmeter.domain.profile import Profile
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.statistic import DriftStatistic, Measured
+from tiltmeter.profiling.distinct import STORED_ENTITIES, HashDistinct
 from tiltmeter.statistics.comparison import compare, registered, weighted_psi
+from tiltmeter.statistics.tested import rows_tested
 from unit.statistics.samples import ExactDistinct, reference_of, window_of, with_profile
 
 _RNG_SEED = 7
@@ -201,6 +203,16 @@ def test_rows_without_an_id_count_as_entities_of_their_own():
     assert compare(reference, some + nobody).n_current == 550
     unknown = window_of(bins, {"f": values[:300]})  # hours of a table that had no id column yet
     assert compare(reference, some + unknown).n_current == 550
+
+
+def test_a_sketch_does_not_make_two_hundred_different_leads_too_few():
+    for seed in range(300):
+        ids = np.random.default_rng(seed).integers(0, 2**64, 206, dtype=np.uint64)
+        for rows in (200, 206):
+            hour = Profile("bins", rows, {}, HashDistinct.of(ids[:rows], STORED_ENTITIES), identified=rows)
+            assert rows_tested(hour) == rows
+        five = Profile("bins", 1030, {}, HashDistinct.of(ids, STORED_ENTITIES), identified=1030)
+        assert rows_tested(five) == pytest.approx(206, rel=0.06)
 
 
 def test_no_row_as_tests_count_them_gives_no_p_value():
