@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import suppress
 from threading import Lock, Thread
 from urllib.parse import urlsplit
+
+_WHOLE_ADDRESS = re.compile(rb"\A([A-Z]+) http://[^/ ]+/")
 
 
 class Gate:
@@ -13,9 +16,11 @@ class Gate:
 
     Args:
         uri: of the server behind it.
+        is_proxy: whether clients name the server they mean in each request, as to an HTTP proxy.
     """
 
-    def __init__(self, uri):
+    def __init__(self, uri, *, is_proxy=False):
+        self._is_proxy = is_proxy
         parts = urlsplit(uri)
         self._target = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -57,6 +62,8 @@ class Gate:
                 if is_answer and piece.startswith(b"HTTP/1.1 ") and self._is_lost():
                     self.shut()
                     return
+                if self._is_proxy and not is_answer:
+                    piece = _WHOLE_ADDRESS.sub(rb"\1 /", piece)
                 sink.sendall(piece)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)

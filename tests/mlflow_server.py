@@ -21,8 +21,13 @@ needs_server = pytest.mark.skipif(
 
 
 @contextmanager
-def mlflow_server(home):
-    """Address of a server that keeps everything under `home`."""
+def mlflow_server(home, flags=("--workers=1",)):
+    """Address of a server that keeps everything under `home`.
+
+    Args:
+        home: folder of its database and artifacts.
+        flags: of the command line; those that say where it listens and what it keeps are ours.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -31,7 +36,7 @@ def mlflow_server(home):
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", *flags, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", f"{home}/artifacts"]
     with (home / "server.log").open("wb") as out:
         server = subprocess.Popen(command, env=surroundings, stdout=out, stderr=out, cwd=home, start_new_session=True)

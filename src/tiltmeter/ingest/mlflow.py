@@ -393,8 +393,14 @@ class Tracking:
             text = without_password((str(error).splitlines() or [""])[0])[:200]
             raise StoreError(
                 f"MLflow did not do it ({type(error).__name__}: {text})", at=without_password(at),
-                hint=_HINTS.get(getattr(error, "error_code", ""), _SERVER_HINT), retryable=True,
+                hint=_hint(error), retryable=True,
             ) from error  # fmt: skip
+
+
+def _hint(error: Exception) -> str:
+    if "Invalid Host header" in str(error):
+        return "name the host and port of `mlflow.tracking_uri` in the server's `--allowed-hosts`"
+    return _HINTS.get(getattr(error, "error_code", ""), _SERVER_HINT)
 
 
 def without_password(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_every_published_port_is_on_loopback_and_every_image_names_its_version()
     for service in COMPOSE["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
         assert "build" in service or ":" in service["image"]
+
+
+def test_the_mlflow_server_is_pinned_to_a_release_that_knows_its_flags():
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    major, minor, _ = re.search(r'"mlflow==(\d+)\.(\d+)\.(\d+)"', text).groups()
+    assert (int(major), int(minor)) >= (3, 5)  # --allowed-hosts
 
 
 def test_every_secret_that_is_asked_for_stands_empty_in_the_example():
