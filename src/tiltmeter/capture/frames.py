@@ -117,14 +117,26 @@ def frame_rows(frame: Any, columns: FrameColumns, privacy: Privacy) -> FrameRows
             arrays[FEATURE_PREFIX + name] = typed
         elif kept is not None and not pa.types.is_null(kept.type):
             ignored.append(name)
+    if "prediction" in arrays:
+        arrays["prediction"] = finite_scores(arrays["prediction"], rescued)
     if rescued:
         texts = [json.dumps(rescued[row]) if row in rescued else None for row in range(table.num_rows)]
         arrays["_rescued_data"] = pa.array(texts, _TEXT)
     scores = arrays.get("prediction")
-    scored = 0 if scores is None else pc.sum(pc.is_finite(scores)).as_py() or 0
+    scored = 0 if scores is None else len(scores) - scores.null_count
     if not arrays:
         arrays["prediction"] = pa.nulls(table.num_rows, _NUMBER)
     return FrameRows(pa.table(arrays), scored, ignored)
+
+
+def finite_scores(scores: Any, rescued: dict[int, Any]) -> Any:  # noqa: ANN401 - an Array or a ChunkedArray
+    """Scores without NaN and infinities, which are no prediction; infinities are kept as text beside their rows."""
+    finite = pc.is_finite(scores)
+    if pc.all(finite).as_py() in {True, None}:
+        return scores
+    for row in pc.indices_nonzero(pc.is_inf(scores)).to_pylist():
+        rescued.setdefault(row, {})["prediction"] = str(scores[row].as_py())
+    return pc.if_else(finite, scores, pa.scalar(None, _NUMBER))
 
 
 def private_column(privacy: Privacy, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | None:

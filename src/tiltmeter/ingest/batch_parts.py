@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 import structlog
 
 from tiltmeter.capture.files import LOCAL_FILES
+from tiltmeter.capture.frames import finite_scores
 from tiltmeter.capture.run_folder import discard
 from tiltmeter.domain.batch_run import (
     FAILED_MARK,
@@ -33,6 +35,7 @@ from tiltmeter.domain.batch_run import (
     decode_manifest,
 )
 from tiltmeter.ingest.aside import set_aside
+from tiltmeter.ingest.columns import LATEST_US
 from tiltmeter.ingest.earlier_runs import application_of
 from tiltmeter.ingest.killed_runs import end_killed_runs, forget_marks
 from tiltmeter.ingest.live_predictions import PredictionCounts
@@ -179,6 +182,8 @@ class BatchShipper:
                 columns[column.name] = pa.repeat(pa.scalar(filled.get(column.name), column.type), batch.num_rows)
             else:
                 columns[column.name] = stored.cast(column.type, safe=False)
+        columns["prediction"] = finite_scores(columns["prediction"], rescued)
+        columns["request_time"] = self._sane_times(columns["request_time"], filled["request_time"], rescued)
         columns["request_date"] = pc.cast(columns["request_time"], pa.date32())
         for name, values in given.items():
             if name.startswith(FEATURE_PREFIX):
@@ -187,18 +192,34 @@ class BatchShipper:
                     columns[name] = typed
         if rescued:
             columns["_rescued_data"] = _with_rescued(columns["_rescued_data"], rescued)
-            self.counters["type_clashes"] += sum(len(values) for values in rescued.values())
         return pa.table(columns)
 
+    def _sane_times(self, times: pa.Array, start: datetime, rescued: dict[int, dict[str, Any]]) -> pa.Array:
+        """The start of the run instead of a time that is missing, or before 1970 or after 2100."""
+        numbers = times.cast(pa.int64())
+        sane = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, LATEST_US))
+        odd = pc.invert(pc.fill_null(sane, fill_value=False))
+        if not pc.any(odd).as_py():
+            return times
+        for place in pc.indices_nonzero(odd).to_pylist():
+            self.counters["times_replaced"] += 1
+            if numbers[place].is_valid:
+                rescued.setdefault(place, {})["request_time"] = str(numbers[place].as_py())
+        return pc.if_else(odd, pa.scalar(start, times.type), times)
+
     def _feature(self, name: str, values: pa.Array, rescued: dict[int, dict[str, Any]]) -> pa.Array | None:
+        """A feature under the type of its column, None when it may not be a column; what does not fit is rescued."""
         plain = _plain(values)
         wanted = self.types.type_of(name, plain.drop_null().slice(0, 1).to_pylist())
-        if wanted is None or plain.type == wanted:
-            return plain if wanted is not None else None
+        if plain.type == wanted:
+            return plain
+        reason = "columns_refused" if wanted is None else "type_clashes"
         for place, value in enumerate(plain.to_pylist()):
             if value is not None:
-                rescued.setdefault(place, {})[name.removeprefix(FEATURE_PREFIX)] = value
-        return pa.nulls(len(plain), wanted)
+                is_json = not isinstance(value, float) or isfinite(value)
+                rescued.setdefault(place, {})[name.removeprefix(FEATURE_PREFIX)] = value if is_json else str(value)
+                self.counters[reason] += 1
+        return None if wanted is None else pa.nulls(len(plain), wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +305,7 @@ def age_of_oldest_run(batch: Path, now: datetime) -> float:
 
 def _filled(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
     return {
-        "request_time": _moment(manifest.started_us),
+        "request_time": _moment(manifest.started_us, now),
         "source": "batch",
         "model_name": manifest.model,
         "run_id": manifest.run_id,
@@ -316,7 +337,7 @@ def _with_rescued(before: pa.Array, rescued: Mapping[int, dict[str, Any]]) -> pa
 
 def run_row(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
     """The run as a row of `batch_runs`."""
-    started, ended = _moment(manifest.started_us), _moment(manifest.ended_us)
+    started, ended = _moment(manifest.started_us, now), _moment(manifest.ended_us, now)
     return {
         "workspace": manifest.run.workspace,
         "job_id": manifest.job,
@@ -340,5 +361,6 @@ def run_row(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
     }
 
 
-def _moment(time_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=time_us) if time_us >= 0 else _EPOCH
+def _moment(time_us: int, now: datetime) -> datetime:
+    """A time of the run; the present where the clock of its host is broken."""
+    return _EPOCH + timedelta(microseconds=time_us) if 0 <= time_us < LATEST_US else now

@@ -14,6 +14,7 @@ from tiltmeter.ingest.mlflow import without_password
 from tiltmeter.service.capture_findings import spool_findings, table_findings
 from tiltmeter.service.findings import Finding, State
 from tiltmeter.service.mlflow_troubles import kept_troubles
+from tiltmeter.service.rescued_findings import rescued_findings
 from tiltmeter.wiring import SystemClock, build_world, stored_log
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def examine(configuration: Configuration) -> list[Finding]:
     clock = SystemClock()
     parts: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("versions", _versions),
-        ("tables", lambda: table_findings(stored_log(configuration, clock, configuration.models))),
+        ("tables", lambda: _tables(configuration, clock)),
         ("spool", lambda: spool_findings(configuration, clock.now().timestamp())),
     ]
     if world is not None:
@@ -58,6 +59,12 @@ def examine(configuration: Configuration) -> list[Finding]:
         except (TiltmeterError, OSError) as error:
             findings.append(_unseen(name, error, _MEND))
     return findings + trouble
+
+
+def _tables(configuration: Configuration, clock: SystemClock) -> Iterator[Finding]:
+    log = stored_log(configuration, clock, configuration.models)
+    yield from table_findings(log)
+    yield from rescued_findings(log, clock.now())
 
 
 def _opened(configuration: Configuration) -> tuple[World | None, list[Finding]]:

@@ -131,6 +131,8 @@ def _hours_of(log: DeltaLog, entities: list[str], zone: ZoneInfo) -> dict[str, s
         rows = snap.rows(RowFilter({"entity_id": entity})) if snap is not None else None
         for batch in rows.batches(["model_name", "request_time"]) if rows is not None else ():
             for model, moment in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
+                if moment is None:  # such rows are in no profile
+                    continue
                 hour = window_at(moment.astimezone(UTC), Grain.HOUR, zone).start
                 found.setdefault(model, set()).add(hour)
     return found

@@ -248,8 +248,11 @@ def test_private_columns_do_not_reach_the_disk(tmp_path, monkeypatch):
     assert all(value.startswith("hmac:") for value in table["entity_id"].to_pylist())
 
 
-def test_infinite_scores_are_not_scored(tmp_path):
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_scores_that_are_no_number_are_kept_without_a_prediction(tmp_path, library):
     with job(tmp_path) as run:
-        run.log(pd.DataFrame({"score": [0.1, np.inf, np.nan]}), score="score")
-    _, manifest, _ = the_run(tmp_path)
-    assert (manifest.records_scored, manifest.records_failed) == (1, 2)
+        run.log(library({"score": [0.1, np.inf, np.nan, -np.inf]}), score="score")
+    _, manifest, (table,) = the_run(tmp_path)
+    assert (manifest.records_scored, manifest.records_failed) == (1, 3)
+    assert table["prediction"].to_pylist() == [0.1, None, None, None]
+    assert table["_rescued_data"].to_pylist() == [None, '{"prediction": "inf"}', None, '{"prediction": "-inf"}']

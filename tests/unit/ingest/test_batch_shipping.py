@@ -79,7 +79,11 @@ def test_tasks_of_one_run_do_not_hide_each_other(tmp_path, log, ship):
     record(tmp_path, task_key="score_us")
     record(tmp_path, task_key="score_us")
     ship()
-    assert sorted(runs(log)) == [(0, "score_eu", "SUCCESS", 2), (0, "score_us", "SUCCESS", 2)]
+    assert sorted(runs(log)) == [
+        (0, "", "SUCCESS", 4),
+        (0, "score_eu", "SUCCESS", 2),
+        (0, "score_us", "SUCCESS", 2),
+    ]
 
 
 KILLED = """
