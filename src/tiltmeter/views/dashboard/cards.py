@@ -109,7 +109,8 @@ def _of_service(here: World, scope: Scope, service: pd.DataFrame, wanted: Measur
     version = "" if is_of_all else scope.version
     read = service_reading(here, scope, wanted.metric, value, requests=requests, version=version)
     is_fine = len(service) > 1 and service["time"].diff().min() < _AN_HOUR
-    step = f"{'5 minutes' if is_fine else 'hour'} to {row['time']:%H:%M}"
+    is_today = here.clock.now() - row["time"] < timedelta(hours=12)
+    step = f"{'5 minutes' if is_fine else 'hour'} to {row['time']:{'%H:%M' if is_today else '%a %d %b %H:%M'}}"
     how = "not judged" if read.is_ruled and not read.is_judged else step
     note = f"n = {requests:,}, {how}{_apart(scope, is_of_all=is_of_all)}"
     words = {"p95": f"{value:,.0f} ms", "rate": rate_words(value), "errors": f"{value:.2%}"}[wanted.column]

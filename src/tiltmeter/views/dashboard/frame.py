@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import streamlit as st
 
@@ -170,9 +170,13 @@ def _selectors(here: World, wanted: Sequence[str]) -> Scope:
 def _age(here: World, newest: datetime | None) -> str:
     if newest is None:
         return ":gray[no window was judged yet]"
-    is_stale = here.clock.now() - newest > STALE
-    colour, note = ("orange", " (old)") if is_stale else ("gray", "")
+    colour, note = ("orange", " (old)") if is_old(here, newest) else ("gray", "")
     return f":{colour}[data as of {newest:%a %d %b %Y %H:%M} UTC{note}]"
+
+
+def is_old(here: World, newest: datetime) -> bool:
+    """Whether the newest judged window is older than the schedule allows."""
+    return here.clock.now() - newest > STALE
 
 
 def place() -> str:
@@ -192,17 +196,39 @@ _Panel = TypeVar("_Panel", bound=Callable[..., None])
 
 
 def live(draw: _Panel) -> _Panel:
-    """Draws a part of a page anew every ten seconds, by itself; what goes wrong in it stays in it."""
+    """Draws a part of a page anew every ten seconds, by itself; what goes wrong in it stays in it.
+
+    Where the part shows a scope and something was judged, became old, or changed about an incident since the page was
+    drawn, the whole page is drawn again: nothing beside the part stays behind on a screen that nobody touches.
+    """
 
     @wraps(draw)
-    def guarded(*given: Any) -> None:  # noqa: ANN401 - handed on as it came
+    def guarded(drawn: tuple[object, ...], *given: Any) -> None:  # noqa: ANN401 - handed on as it came
         try:
+            if drawn != _stand(given):
+                st.rerun()
             draw(*given)
         except TiltmeterError as error:
             failure(error)
 
-    drawn: _Panel = st.fragment(guarded, run_every="10s")
-    return drawn
+    fragment = st.fragment(guarded, run_every="10s")
+
+    @wraps(draw)
+    def placed(*given: Any) -> None:  # noqa: ANN401 - handed on as it came
+        fragment(_stand(given), *given)
+
+    return cast("_Panel", placed)
+
+
+def _stand(given: tuple[object, ...]) -> tuple[object, ...]:
+    """What a page that shows a scope was drawn from; empty where there is none."""
+    if not given or not isinstance(given[0], Scope):
+        return ()
+    here, model = world(), given[0].model
+    newest = newest_moment(here, model)
+    open_now = here.state.incidents(model.name, open_only=True)
+    told = tuple((i.id, i.severity, i.title, i.acknowledged_by) for i in open_now)
+    return newest, newest is not None and is_old(here, newest), told
 
 
 def learning_note(here: World, model: Model) -> None:
