@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
+import sys
 
 import deltalake
 import numpy as np
@@ -376,6 +378,20 @@ def test_a_gzip_bomb_is_refused(tmp_path):
     with pytest.raises(UnreadableData, match="inflates more than"), opened(path, free_bytes=2**20) as stream:
         stream.read()
     assert open_rows(path).count() == 5_000_000, "20 MB are no danger whatever the ratio"
+
+
+@pytest.mark.slow
+def test_a_process_that_refused_a_gzip_bomb_ends(tmp_path):
+    path = tmp_path / "bomb.csv.gz"
+    with gzip.open(path, "wb", compresslevel=6) as file:
+        for _ in range(70):
+            file.write(b"1,2\n" * 1_000_000)
+    code = "import sys; from tiltmeter.engines.local import open_rows; open_rows(sys.argv[1]).schema"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 1
+    assert "inflates more than 200 times" in ended.stderr
 
 
 @pytest.mark.slow

@@ -6,11 +6,13 @@ import csv
 import gzip
 import io
 import re
+import shutil
+import tempfile
 import zlib
 from codecs import getincrementaldecoder
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -140,7 +142,7 @@ class CsvRows:
 
     def _parsed(self, dialect: Dialect, with_gaps: Sequence[str] | None = None) -> pa.Table:
         """The table, or those of its columns in which quoted text may be missing as well."""
-        with opened(self._path) as stream:
+        with _whole(self._path) as stream:
             return arrow_csv.read_csv(
                 stream,
                 read_options=arrow_csv.ReadOptions(encoding=dialect.encoding, block_size=2**23),
@@ -178,6 +180,24 @@ def opened(path: Path, *, free_bytes: int = FREE_GZIP_BYTES) -> BinaryIO:
     if path.suffix.lower() != ".gz":
         return path.open("rb")
     return cast(BinaryIO, io.BufferedReader(_CappedGzip(path, free_bytes), 2**20))
+
+
+def _whole(path: Path) -> IO[bytes]:
+    """The file's bytes, of a packed one inflated before anybody parses them.
+
+    Where a stream fails midway, Arrow leaves work behind that nobody does, and waits for it when the process ends.
+    """
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    plain = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever reads it
+    try:
+        with opened(path) as packed:
+            shutil.copyfileobj(packed, plain, 2**20)
+    except BaseException:
+        plain.close()
+        raise
+    plain.seek(0)
+    return plain
 
 
 class _CappedGzip(io.RawIOBase):
