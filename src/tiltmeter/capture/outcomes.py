@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tiltmeter.capture.writer import SpoolRefused, SpoolWriter
 from tiltmeter.domain.outcome import CONVERSION, Outcome, checked_outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _DISK_SECONDS = 30.0
@@ -53,10 +55,9 @@ def record_outcome(
         UsageError: a value makes no sense, or the time has no zone; nothing was kept.
         StoreError: the spool did not take it (retryable).
     """
-    now = datetime.now(UTC)
     outcome = checked_outcome(
         entity_id=entity_id,
-        time=now if at is None else at,
+        time=datetime.now(UTC) if at is None else at,
         outcome_id=outcome_id,
         model=model,
         converted=converted,
@@ -65,14 +66,48 @@ def record_outcome(
         label=label,
         kind=kind,
     )
-    spooled = writer or _writer_of(spool_folder(spool).absolute())
-    try:
-        position = spooled.put(encode_record(outcome_record(outcome, recorded=now)))
-    except SpoolRefused as refusal:
-        spooled.counters.add(refusal.counter)
-        raise
-    spooled.block_until_durable(position, seconds=_DISK_SECONDS)
+    keep_outcomes([outcome], writer or _writer_of(spool_folder(spool).absolute()))
     return outcome.outcome_id
+
+
+def keep_outcomes(outcomes: Sequence[Outcome], writer: SpoolWriter) -> None:
+    """Keep outcomes in this order; when it returns, all of them are kept, and waiting for a disk was done once.
+
+    Raises:
+        StoreError: the spool did not take one (retryable); those before it may be kept, and to repeat them is harmless.
+    """
+    try:
+        positions = [writer.put(encode_record(outcome_record(one, recorded=_RECORDED.next()))) for one in outcomes]
+    except SpoolRefused as refusal:
+        writer.counters.add(refusal.counter)
+        raise
+    # The last one first: whoever waits for it has waited for all. Of each it is then known whether it was refused.
+    for position in reversed(positions):
+        writer.block_until_durable(position, seconds=_DISK_SECONDS)
+
+
+class RisingTimes:
+    """Times of recording: never the same twice and never earlier than the last, also when the clock is set back.
+
+    By them a correction comes after what it corrects.
+
+    Args:
+        now: the clock, aware UTC.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def next(self) -> datetime:
+        """Now, or a microsecond after the last."""
+        with self._lock:
+            self._last = max(self._now(), self._last + timedelta(microseconds=1))
+            return self._last
+
+
+_RECORDED = RisingTimes(lambda: datetime.now(UTC))
 
 
 def outcome_record(outcome: Outcome, *, recorded: datetime) -> OutcomeRecord:

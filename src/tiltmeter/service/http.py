@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,12 +33,19 @@ from tiltmeter.service.outcome_posts import outcome_routes
 
 if TYPE_CHECKING:
     from tiltmeter.domain.alert import Incident, Silence
+    from tiltmeter.domain.outcome import Outcome
     from tiltmeter.ports import World
     from tiltmeter.service.ack_links import AckLinks
     from tiltmeter.service.signed_posts import SignedPosts
 
 MAX_METRICS = 100_000
 """Rows of one answer; a larger question is refused with the advice to narrow it."""
+
+MOST_FAULTS = 20
+"""Faults that a refusal names; a post of thousands may have one in each."""
+
+LONGEST_TEXT = 1_000
+"""Characters of a text in a refusal, which may quote a name of the caller's."""
 
 Text = Annotated[str, Query(max_length=200)]
 
@@ -57,7 +65,7 @@ class Operations(Protocol):
         """End a silence early; False when there is none of that id."""
         ...
 
-    def record_outcomes(self, outcomes: list[dict[str, Any]]) -> int:
+    def record_outcomes(self, outcomes: list[Outcome]) -> int:
         """Write outcomes into the spool; the number written."""
         ...
 
@@ -117,6 +125,7 @@ def create_app(
     app = FastAPI(title="Tiltmeter", version="1", docs_url="/docs", redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(BodyLimit)
     app.add_exception_handler(TiltmeterError, _explained)
+    app.add_exception_handler(RequestValidationError, _refused)
     app.include_router(_health_routes(operations, access))
     app.include_router(
         _read_routes(world, operations, most_numbers), dependencies=[_needs(access, Role.READ)], prefix="/api/v1"
@@ -133,7 +142,25 @@ def create_app(
 
 async def _explained(_: Request, error: Exception) -> JSONResponse:
     status = 422 if isinstance(error, ConfigError) else 503
-    return JSONResponse({"detail": str(error)}, status_code=status)
+    return JSONResponse({"detail": _sendable(str(error))}, status_code=status)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    """What is wrong with a request, without the value: a NaN or half a character could not be sent back."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    detail = [
+        {
+            "loc": [_sendable(part) if isinstance(part, str) else part for part in one["loc"]],
+            "msg": _sendable(one["msg"]),
+            "type": one["type"],
+        }
+        for one in found[:MOST_FAULTS]
+    ]
+    return JSONResponse({"detail": detail, "faults": len(found)}, status_code=422)
+
+
+def _sendable(text: str) -> str:
+    return text[:LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
 
 
 def _needs(access: Access, role: Role) -> Any:  # noqa: ANN401 - FastAPI's dependency marker

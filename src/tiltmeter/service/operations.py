@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tiltmeter.domain.alert import Incident, Silence
     from tiltmeter.domain.metric import Metric
+    from tiltmeter.domain.outcome import Outcome
     from tiltmeter.ingest.shipper import Shipper
     from tiltmeter.monitors.service_health import Health
     from tiltmeter.ports import World
@@ -44,7 +45,7 @@ class RunningOperations:
     Args:
         world: state and models.
         shipper: live numbers; None where another host ships.
-        outcomes: writes one outcome into the spool.
+        outcomes: writes outcomes into the spool.
         not_ready: what is not ready, by part.
         health: the monitor's own numbers; None where another process judges.
         sent: tries to send since the start, by channel and result.
@@ -54,7 +55,7 @@ class RunningOperations:
 
     world: World
     shipper: Shipper | None
-    outcomes: Callable[[dict[str, Any]], object]
+    outcomes: Callable[[list[Outcome]], object]
     not_ready: Callable[[], dict[str, str]]
     health: Callable[[], Health] | None = None
     sent: Callable[[], Mapping[tuple[str, str], int]] = dict
@@ -79,10 +80,9 @@ class RunningOperations:
         """As the protocol."""
         return end_silence(self.world, silence_id, by=by)
 
-    def record_outcomes(self, outcomes: list[dict[str, Any]]) -> int:
+    def record_outcomes(self, outcomes: list[Outcome]) -> int:
         """As the protocol."""
-        for outcome in outcomes:
-            self.outcomes(outcome)
+        self.outcomes(outcomes)
         return len(outcomes)
 
     def live(self) -> dict[str, Any]:

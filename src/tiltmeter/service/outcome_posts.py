@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from tiltmeter.domain.errors import UsageError
+from tiltmeter.domain.outcome import MOST_REVENUE, Outcome, checked_outcome
 from tiltmeter.service.signed_posts import BadSignatureError
 
 if TYPE_CHECKING:
@@ -16,18 +18,31 @@ if TYPE_CHECKING:
     from tiltmeter.service.signed_posts import SignedPosts
 
 
+Id = Annotated[StrictStr, Field(min_length=1, max_length=500)] | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+"""A number or text, as the source has it."""
+
+
 class OutcomeBody(BaseModel):
     """One outcome."""
 
     model_config = ConfigDict(extra="forbid")
-    entity_id: str = Field(min_length=1, max_length=500)
-    converted: bool
+    entity_id: Id
+    converted: bool | None = None
     at: datetime
-    revenue: float | None = Field(default=None, allow_inf_nan=False)
+    revenue: float | None = Field(default=None, ge=-MOST_REVENUE, le=MOST_REVENUE, allow_inf_nan=False)
     currency: str | None = Field(default=None, max_length=3)
     label: str | None = Field(default=None, max_length=200)
     model: str | None = Field(default=None, max_length=200)
-    outcome_id: str | None = Field(default=None, max_length=200)
+    outcome_id: Id | None = None
+
+    def checked(self) -> Outcome:
+        """As the spool keeps it.
+
+        Raises:
+            UsageError: a value makes no sense.
+        """
+        facts = self.model_dump()
+        return checked_outcome(time=facts.pop("at"), **facts)
 
 
 async def _raw_body(request: Request) -> bytes:
@@ -37,7 +52,7 @@ async def _raw_body(request: Request) -> bytes:
 _RAW_BODY = Depends(_raw_body)
 
 
-def outcome_routes(record: Callable[[list[dict[str, Any]]], int], posts: SignedPosts | None) -> APIRouter:
+def outcome_routes(record: Callable[[list[Outcome]], int], posts: SignedPosts | None) -> APIRouter:
     """The route of outcomes.
 
     Args:
@@ -53,10 +68,7 @@ def outcome_routes(record: Callable[[list[dict[str, Any]]], int], posts: SignedP
         sent: bytes = _RAW_BODY,
     ) -> dict[str, int]:
         """Report conversions and revenue; acknowledged once they are in the spool. A repeated post counts nothing."""
-        for outcome in body:
-            if outcome.at.tzinfo is None:
-                raise HTTPException(422, "`at` needs a time zone, such as 2026-11-23T06:00:00Z")
-        told = [o.model_dump() for o in body]
+        told = _all_checked(body)  # before the first is kept
         if posts is None:
             return {"accepted": record(told)}
         try:
@@ -70,6 +82,16 @@ def outcome_routes(record: Callable[[list[dict[str, Any]]], int], posts: SignedP
         return {"accepted": accepted}
 
     return router
+
+
+def _all_checked(body: list[OutcomeBody]) -> list[Outcome]:
+    told = []
+    for place, outcome in enumerate(body):
+        try:
+            told.append(outcome.checked())
+        except UsageError as error:
+            raise HTTPException(422, f"outcome {place}: {error}") from error
+    return told
 
 
 _UNSIGNED: dict[int | str, dict[str, Any]] = {401: {"description": "the key or the signature is missing or wrong"}}

@@ -16,7 +16,9 @@ import structlog
 import uvicorn
 
 from tiltmeter.alerting.routing import channels_for
-from tiltmeter.capture.outcomes import record_outcome
+from tiltmeter.capture.budget import Budget
+from tiltmeter.capture.outcomes import keep_outcomes
+from tiltmeter.capture.writer import SpoolWriter
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.severity import Severity
 from tiltmeter.ingest.found_models import found_models, keep_found_models
@@ -123,8 +125,10 @@ class Service:
             settings.schedule.late_rows.reopen_for, lock.holder,
         )  # fmt: skip
         scheduler.health = lambda: _health(scheduler, shipper, world)
+        told = outcome_writer(self.configuration)
+        self._release.append(told.close)
         operations = RunningOperations(
-            world, shipper, lambda outcome: record_outcome(spool=spool, **outcome), lambda: _not_ready(world),
+            world, shipper, lambda outcomes: keep_outcomes(outcomes, told), lambda: _not_ready(world),
             scheduler.health, sender.results,
         )  # fmt: skip
         people = _people(world)
@@ -258,6 +262,13 @@ def serve(configuration: Configuration, *, port: int | None = None) -> None:
             service.wait()
         finally:
             service.stop()
+
+
+def outcome_writer(configuration: Configuration) -> SpoolWriter:
+    """The service's own end of the spool, as durable and as bounded as the configuration says."""
+    settings = configuration.settings.capture.spool
+    budget = Budget(settings.max_bytes, settings.min_free)
+    return SpoolWriter(configuration.placed(settings.path), durability=settings.durability, budget=budget)
 
 
 def _address(listening: socket.socket) -> str:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tables import FakeClock
 from tiltmeter.capture.budget import Budget
-from tiltmeter.capture.outcomes import outcome_record, record_outcome
+from tiltmeter.capture.outcomes import RisingTimes, keep_outcomes, outcome_record, record_outcome
 from tiltmeter.capture.record import decode_record, encode_record, micros, moment
 from tiltmeter.capture.spool import SpoolWriter, read_segment, sealed_segments
 from tiltmeter.domain.errors import StoreError, UsageError
@@ -172,3 +173,22 @@ def test_the_spool_is_taken_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("TILTMETER_SPOOL", str(tmp_path / "elsewhere"))
     record_outcome(entity_id="l", converted=True, at=AT)
     assert list((tmp_path / "elsewhere").glob("*/slot-0001/*.open"))
+
+
+def test_a_correction_comes_after_what_it_corrects_although_the_clock_was_set_back():
+    clock = FakeClock(AT)
+    times = RisingTimes(clock.now)
+    first = times.next()
+    clock.at = AT - timedelta(hours=1)
+    second, third = times.next(), times.next()
+    clock.at = AT + timedelta(seconds=1)
+    assert first < second < third < times.next() == clock.at
+
+
+def test_outcomes_told_together_are_kept_in_their_order_and_on_the_disk_before_they_are_answered(tmp_path):
+    told = [checked_outcome(entity_id=n, converted=True, time=AT) for n in range(500)]
+    durable = SpoolWriter(tmp_path, budget=ROOMY, durability="disk")
+    keep_outcomes(told, durable)
+    records = kept(durable)
+    assert [record.entity_id for record in records] == [outcome.entity_id for outcome in told]
+    assert sorted({record.recorded_us for record in records}) == [record.recorded_us for record in records]

@@ -90,7 +90,7 @@ def world(tmp_path):
 
 @pytest.fixture
 def app(world, spool):
-    operations = RunningOperations(world, None, spool.outcomes.append, lambda: {"baseline": "learning"})
+    operations = RunningOperations(world, None, spool.outcomes.extend, lambda: {"baseline": "learning"})
     return create_app(world, operations, Access(KEYS))
 
 
@@ -253,10 +253,68 @@ def test_a_silence_starts_and_ends(client, world):
 def test_outcomes_are_accepted_with_a_time_zone_only(client, spool):
     good = [{"entity_id": "lead-1", "converted": True, "at": "2026-11-23T06:00:00Z", "revenue": 1200.0}]
     assert client.post("/api/v1/outcomes", json=good).json() == {"accepted": 1}
-    assert spool.outcomes[0]["entity_id"] == "lead-1"
+    assert spool.outcomes[0].entity_id == "lead-1"
     naive = [{**good[0], "at": "2026-11-23T06:00:00"}]
     assert client.post("/api/v1/outcomes", json=naive).status_code == 422
     assert len(spool.outcomes) == 1
+
+
+def test_ids_may_be_numbers_and_a_refund_or_a_word_alone_is_an_outcome(client, spool):
+    at = "2026-11-23T06:00:00Z"
+    body = [
+        {"entity_id": 17, "outcome_id": 123, "revenue": -40.5, "currency": "eur", "at": at},
+        {"entity_id": "17", "label": "asked for a refund", "at": at},
+    ]
+    assert client.post("/api/v1/outcomes", json=body).json() == {"accepted": 2}
+    first, second = spool.outcomes
+    assert (first.entity_id, first.outcome_id, first.revenue, first.currency) == ("17", "123", -40.5, "EUR")
+    assert (second.converted, second.label) == (None, "asked for a refund")
+
+
+JSON = {"content-type": "application/json"}
+HOSTILE = {
+    "revenue that is none": '{"revenue": NaN}',
+    "revenue beyond a double": '{"revenue": 1e400}',
+    "revenue beyond reason": '{"revenue": 1e308}',
+    "thousands of digits": '{"revenue": %s}' % ("9" * 5_000),
+    "half a character": '{"label": "\\ud800"}',
+    "half a character as an id": '{"entity_id": "\\ud800"}',
+    "half a character as a key": '{"\\ud800": 1}',
+    "a long key": '{"%s": 1}' % ("k" * 900_000),
+    "before the calendar": '{"at": "0001-01-01T00:00:00+14:00"}',
+    "after the calendar": '{"at": "9999-12-31T23:59:59-05:00"}',
+    "before 1970": '{"at": "1969-12-31T23:59:59Z"}',
+    "a number that is no time": '{"at": 1e308}',
+    "a currency in words": '{"currency": "€"}',
+    "an id that is truth": '{"entity_id": true}',
+    "an id of many digits": '{"entity_id": %s}' % ("9" * 400),
+    "nothing told": '{"converted": null}',
+    "no JSON": "{",
+    "no object": "7",
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_outcome_is_refused_without_its_value_and_nothing_of_its_post_is_kept(change, client, spool):
+    good = '{"entity_id": "lead-1", "converted": true, "at": "2026-11-23T06:00:00Z"'
+    bad = f"{good}, {change[1:]}" if change.startswith("{") and len(change) > 1 else change
+    answer = client.post("/api/v1/outcomes", content=f"[{good}}}, {bad}]", headers=JSON)
+    assert answer.status_code in {400, 422}, answer.text
+    assert len(answer.content) < 5_000
+    assert "input" not in answer.json()["detail"]
+    assert spool.outcomes == []
+
+
+def test_a_refusal_of_thousands_of_faults_names_some_and_counts_all(client):
+    answer = client.post("/api/v1/outcomes", json=[{"entity_id": "x"}] * 5_000)
+    assert answer.status_code == 422
+    assert (len(answer.json()["detail"]), answer.json()["faults"]) == (20, 5_000)
+    assert answer.json()["detail"][0]["loc"] == ["body", 0, "at"]
+
+
+def test_other_routes_refuse_hostile_bodies_too(client):
+    for content in ('{"matchers": {"\\ud800": "x"}, "minutes": NaN, "reason": "r"}', '{"\\ud800": 1}'):
+        assert client.post("/api/v1/silences", content=content, headers=JSON).status_code == 422
 
 
 def test_a_body_over_the_limit_is_refused(client):
@@ -288,7 +346,7 @@ def test_a_body_that_drips_is_given_up():
 
 
 def test_a_question_too_wide_is_refused_before_it_is_read(world, spool):
-    operations = RunningOperations(world, None, spool.outcomes.append, dict)
+    operations = RunningOperations(world, None, spool.outcomes.extend, dict)
     client = TestClient(create_app(world, operations, Access(), most_numbers=1))
     answer = client.get("/api/v1/models/lead-scoring/metrics")
     assert answer.status_code == 422

@@ -27,6 +27,10 @@ class Spool:
     def __init__(self):
         self.kept, self.is_full, self.breaks_at, self.error, self.meanwhile = [], False, 0, RuntimeError, None
 
+    def put_all(self, outcomes):
+        for outcome in outcomes:
+            self.put(outcome)
+
     def put(self, outcome):
         if self.is_full:
             raise StoreError("the spool is full", retryable=True)
@@ -56,7 +60,7 @@ def state(tmp_path, clock):
 
 
 def client_of(state, clock, spool, keys):
-    operations = RunningOperations(SimpleNamespace(clock=clock), None, spool.put, dict)
+    operations = RunningOperations(SimpleNamespace(clock=clock), None, spool.put_all, dict)
     return TestClient(create_app(None, operations, Access(keys), None, SignedPosts(KEY, state, clock)))
 
 
@@ -138,10 +142,10 @@ def test_a_post_that_an_error_of_ours_cut_short_may_come_again(error, client, sp
     spool.breaks_at, spool.error = 2, error
     with pytest.raises(error):
         post(client, signed(body), body)
-    assert [outcome["entity_id"] for outcome in spool.kept] == ["lead-0"]
+    assert [outcome.entity_id for outcome in spool.kept] == ["lead-0"]
     spool.breaks_at = 0
     assert post(client, signed(body), body).json() == {"accepted": 3}
-    assert {outcome["entity_id"] for outcome in spool.kept} == {"lead-0", "lead-1", "lead-2"}
+    assert {outcome.entity_id for outcome in spool.kept} == {"lead-0", "lead-1", "lead-2"}
 
 
 def test_two_deliveries_at_once_are_both_answered_by_what_is_kept(client, spool):
