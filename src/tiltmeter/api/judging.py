@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.alerting.limits import OVERALL_PSI, PSI
 from tiltmeter.alerting.rules import verdicts
+from tiltmeter.domain.feature import subject_of
 from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.drift import drift_metrics
@@ -101,7 +102,9 @@ def _with_statuses(comparison: Comparison, found: Sequence[Verdict]) -> Comparis
     enough = _enough(found)
     if not enough:
         return comparison
-    features = {name: _with_status(one, is_enough=enough.get(name)) for name, one in comparison.features.items()}
+    features = {
+        name: _with_status(one, is_enough=enough.get(subject_of(name))) for name, one in comparison.features.items()
+    }
     return replace(comparison, features=features)
 
 
@@ -143,7 +146,7 @@ def _severity(feature: FeatureComparison, by_feature: dict[str, Severity], schem
         return Severity.INFO
     if feature.status in _SCHEMA_STATUSES:
         return schema
-    return by_feature.get(feature.name, Severity.NONE)
+    return by_feature.get(subject_of(feature.name), Severity.NONE)
 
 
 def _counted(overall: Overall, features: Iterable[FeatureComparison], severity: Severity) -> Overall:

@@ -15,6 +15,7 @@ import numpy as np
 from tiltmeter.alerting.rules import may_speak
 from tiltmeter.api.judged_windows import JudgedWindow, WindowFeature
 from tiltmeter.domain.comparison import Overall
+from tiltmeter.domain.feature import NAMELESS
 from tiltmeter.domain.metric import MetricSeries, Status
 from tiltmeter.domain.rule import Absence
 from tiltmeter.domain.severity import Severity
@@ -147,7 +148,7 @@ class Screen:
             return Seen(self.quiet[place], None, None)
         if self.series is None:
             return Seen(self.quiet[place], self._compared(place, profile, None), None)
-        loud = self.loud[number] | standing
+        loud = self.loud[number] | standing | ({""} if NAMELESS in standing else set())
         if not loud:
             return Seen(self.quiet[place], None, None)
         loud = loud | {self.screens.reference.bins.score}

@@ -13,7 +13,7 @@ from tiltmeter.domain.errors import ConfigError, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
 from tiltmeter.engines.local import LocalEngine, open_rows
 from tiltmeter.ingest.mlflow import BASELINE_FILE
-from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, RenamedRows
+from tiltmeter.ingest.prediction_rows import ENTITY, SCORE, RenamedRows, column_name
 from tiltmeter.profiling.codec import encode_baseline
 from tiltmeter.profiling.fit import bins_hash
 from tiltmeter.registry import did_you_mean
@@ -62,7 +62,7 @@ def log_baseline(
         if column is not None and column not in there:
             raise UsageError(f'there is no column "{column}"', hint=did_you_mean(column, there))
     parts = {score: SCORE, entity: ENTITY}
-    names = {column: parts.get(column, column) for column in there if column not in ignore}
+    names = {column: parts.get(column, column_name(column)) for column in there if column not in ignore}
     roles = ColumnRoles(
         kinds={name: FeatureKind(kind) for name, kind in (kinds or {}).items()},
         missing_values={name: tuple(values) for name, values in (missing_values or {}).items()},
@@ -78,10 +78,10 @@ def log_baseline(
 
 
 def named_as_logged(bins: Bins, profile: Profile) -> tuple[Bins, Profile]:
-    """A baseline of a data set with score and entity under the names that rows of the log give them."""
-    if bins.score in ("", SCORE) and bins.entity in ("", ENTITY):
+    """A baseline of a data set with score, entity and columns of no name as rows of the log have them."""
+    given = {name: column_name(name) for name in bins.features} | ({bins.score: SCORE} if bins.score else {})
+    if bins.entity in ("", ENTITY) and all(name == new for name, new in given.items()):
         return bins, profile
-    given = {bins.score: SCORE} if bins.score else {}
     cells = {given.get(name, name): replace(one, name=given.get(name, name)) for name, one in bins.features.items()}
     renamed = replace(bins, features=cells, score=bins.score and SCORE, entity=bins.entity and ENTITY)
     renamed = replace(renamed, bins_id=bins_hash(renamed))

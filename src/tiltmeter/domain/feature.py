@@ -49,3 +49,12 @@ class ColumnRoles:
     label: str | None = None
     entity: str | None = None
     time: str | None = None
+
+
+NAMELESS = '""'
+"""What a column without a name is called where "" means all features."""
+
+
+def subject_of(column: str) -> str:
+    """The column as metrics and alerts name it."""
+    return column or NAMELESS

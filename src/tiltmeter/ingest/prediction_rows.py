@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tiltmeter.capture.frames import private_column
 from tiltmeter.capture.privacy import Privacy
-from tiltmeter.domain.feature import ColumnRoles
+from tiltmeter.domain.feature import NAMELESS, ColumnRoles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,6 +79,14 @@ class RenamedRows:
         return values if changed is None else changed.combine_chunks().cast(pa.string())
 
 
+def column_name(column: str) -> str:
+    """Name of a feature's column in the log: one without a name is called `""`, which stored states can hold.
+
+    Columns of nothing but quotes get two more, so that no two are called the same.
+    """
+    return column if column.strip('"') else column + NAMELESS
+
+
 def captured(rows: Rows, model: Model) -> RenamedRows:
     """Rows of the `predictions` table: `f_` columns are the features."""
     hidden = set(model.ignore) | set(model.drop)
@@ -87,7 +95,7 @@ def captured(rows: Rows, model: Model) -> RenamedRows:
     for stored in present:
         feature = stored.removeprefix(FEATURE_PREFIX)
         if stored.startswith(FEATURE_PREFIX) and feature not in hidden:
-            names[stored] = feature
+            names[stored] = column_name(feature)
     return RenamedRows(rows, names)
 
 
@@ -108,7 +116,7 @@ def foreign(rows: Rows, model: Model, *, with_label: bool = False) -> RenamedRow
     names = {columns[role]: given for role, given in roles.items() if columns.get(role) in present}
     apart = set(columns.values()) | set(model.ignore) | set(model.drop)
     wanted = source.features if source and source.features is not None else present
-    names.update({column: column for column in wanted if column not in apart and column in present})
+    names.update({column: column_name(column) for column in wanted if column not in apart and column in present})
     return _with_hashes(rows, names, model)
 
 
@@ -121,7 +129,7 @@ def training(rows: Rows, model: Model) -> RenamedRows:
     entity = columns.get("entity_id", "entity_id")
     apart = {score, entity, columns.get("time"), columns.get("model_version"), columns.get("label")}
     apart |= set(model.ignore) | set(model.drop)
-    names = {column: column for column in rows.schema.names if column not in apart}
+    names = {column: column_name(column) for column in rows.schema.names if column not in apart}
     if score in rows.schema.names and score is not None:
         names[score] = SCORE
     if entity in rows.schema.names:

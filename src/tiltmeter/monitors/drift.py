@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.domain.feature import FeatureKind
+from tiltmeter.domain.feature import FeatureKind, subject_of
 from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.effects import effect_of, shift_of, shortened, step_words
@@ -127,7 +127,7 @@ def drift_metrics(
     for feature in comparison.features.values():
         if features is not None and feature.name not in features:
             continue
-        maker = _Maker(comparison, replace(subject, feature=feature.name), window, provenance, names)
+        maker = _Maker(comparison, replace(subject, feature=subject_of(feature.name)), window, provenance, names)
         effect = effect_of(feature)
         details: _Details = {"effect": effect} if effect else {}
         metrics.extend(_feature_drift(feature, maker, details))

@@ -13,15 +13,17 @@ from tables import FakeClock
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import RowsRewritten, StoreError, TiltmeterError
 from tiltmeter.domain.model import Model, TableSource
+from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.engines.local.sources import data_files, rows_of_file
 from tiltmeter.ingest.replay import Files, FolderSource
-from tiltmeter.pipeline import observe
+from tiltmeter.monitors.registered import MONITORS
+from tiltmeter.pipeline import judge, observe
 from tiltmeter.profiling.codec import encode_profile
 from tiltmeter.store.delta import DeltaLog
 from tiltmeter.wiring import build_world
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
+START, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 COLUMNS = {"time": "scored_at", "entity_id": "lead_id", "prediction": "score"}
 ALL = Window(START - timedelta(days=400), NOW + timedelta(days=2), Grain.LIVE)
@@ -371,3 +373,22 @@ def test_a_folder_larger_than_memory_is_read_file_by_file(tmp_path):
         most = max(most, len(alive))
     assert (counted, most) == (1_800, 1)
     assert source.rows(Window(START, START + timedelta(days=2), Grain.LIVE)).count() == 600
+
+
+def test_a_column_without_a_name_is_a_feature_as_any_other(tmp_path, worlds):
+    folder = tmp_path / "leads"
+    folder.mkdir()
+    nameless = [*scores(0).column_names[:2], "", *scores(0).column_names[3:]]
+    for day in (1, 2):
+        pyarrow.csv.write_csv(scores(day, shift=500.0).rename_columns(nameless), folder / f"{day}.csv")
+    world, model = installation(tmp_path, "../leads")
+    worlds.append(world)
+    pq.write_table(scores(0, 2_000).rename_columns(nameless), tmp_path / "training.parquet")
+    observe(model, world)
+    total = seen(world, model)
+    assert (total.rows, total.features['""'].rows) == (600, 600)
+    judge(MONITORS.load("drift"), model, Window(START + DAY, START + 2 * DAY, Grain.DAY), world)
+    alerts = world.state.alerts("m", open_only=False).values()
+    assert {(one.rule, one.subject.feature) for one in alerts if one.severity >= Severity.WARNING} == {
+        ("feature_psi", '""')
+    }
