@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 RIVAL_TRIES = 20
 """How often a commit is tried again after a rival's: with two shippers by mistake one of them moves on each time."""
 
-LOT_ROWS = 1_000_000
-"""Rows of outcomes that are looked through at once."""
+LOT_ROWS = 100_000
+"""Rows of outcomes that are looked through at once, at least."""
+
+_UNASKED = {"ingest_date", "row_id"}
 
 _CORRECTIONS = ["recorded_time", "ingest_time", "position"]
 """By which a later row of an outcome beats an earlier one."""
@@ -182,11 +184,13 @@ class DeltaLog:
         if snap is None or not len(ids):
             return OUTCOMES.columns.empty_table()
         rows = snap.rows()
-        names = [name for name in OUTCOMES.columns.names if name in rows.schema.names]
+        names = [name for name in OUTCOMES.columns.names if name in rows.schema.names and name not in _UNASKED]
         schema = pa.schema([OUTCOMES.columns.field(name) for name in names])
+        # Each look costs as much as the ids asked for, so it is worth as many rows.
+        most = max(LOT_ROWS, len(ids))
         asked = [
             table.filter(pc.is_in(table["outcome_id"], ids))
-            for table in _lots(rows.batches(names), pa.schema([rows.schema.field(name) for name in names]))
+            for table in _lots(rows.batches(names), pa.schema([rows.schema.field(name) for name in names]), most)
         ]
         return newest(pa.concat_tables([t.cast(schema) for t in asked]), ["outcome_id"], _CORRECTIONS)
 
@@ -238,14 +242,16 @@ class DeltaLog:
         return self._foreign[model.name]
 
 
-def _lots(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches put together to lots of about a million rows: what is done once a lot is done rarely."""
+def _lots(batches: Iterator[pa.RecordBatch], schema: pa.Schema, most: int) -> Iterator[pa.Table]:
+    """Batches put together until they are so many rows."""
     lot: list[pa.RecordBatch] = []
+    waiting = 0
     for batch in batches:
         lot.append(batch)
-        if sum(one.num_rows for one in lot) >= LOT_ROWS:
+        waiting += batch.num_rows
+        if waiting >= most:
             yield pa.Table.from_batches(lot, schema)
-            lot = []
+            lot, waiting = [], 0
     yield pa.Table.from_batches(lot, schema)
 
 
