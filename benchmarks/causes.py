@@ -2,7 +2,9 @@
 
     python benchmarks/causes.py [rows]
 
-Limit: the further pass costs at most as much as the comparison itself. It is made only where the mean score moved.
+Limit: the further pass costs at most a quarter more than the comparison itself. It is made only where the mean score
+moved. It cannot share the comparison's quickest way: that one counts columns without telling which value is of which
+row, and here each value must meet the score of its row, so that half of the pass is decoding whole rows.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from tiltmeter.engines.local import LocalEngine, open_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-LIMIT = 1.0
+LIMIT = 1.25
 
 
 def scored(rows: int, *, seed: int, lift: float) -> Path:
