@@ -62,7 +62,7 @@ def week_of(found: Result, before: Result) -> Period:
     days = tuple(Window(MONDAY + timedelta(days=n), MONDAY + timedelta(days=n + 1), Grain.DAY) for n in range(7))
     score = rng.beta(2, 12, 9_000)
     converted = rng.random(score.size) < score
-    cohort = Cohort(score, converted, converted * rng.lognormal(7, 1, score.size), "EUR")
+    cohort = Cohort(score, converted, converted * rng.lognormal(7, 1, score.size), np.zeros(score.size, dtype=int))
     judged = [
         outcome_metrics(cohort, subject=Subject("lead-scoring"), window=earlier, threshold=0.3, min_rows=200)
         for earlier in (Window(window.start - n * WEEK, window.end - n * WEEK, Grain.WEEK) for n in range(4))

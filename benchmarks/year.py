@@ -204,7 +204,7 @@ class YearLog:
     def cohort(self, _model, _window, _until):
         """As the port."""
         empty = np.array([], dtype=float)
-        return Cohort(empty, empty.astype(bool), empty)
+        return Cohort(empty, empty.astype(bool), empty, empty.astype(int))
 
     def batch_runs(self, _since):
         """As the port."""

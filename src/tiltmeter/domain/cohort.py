@@ -22,6 +22,7 @@ class Cohort:
         left_out: amounts of the lead that are not in `revenue`: in another currency, or beyond reason; shape (leads,).
         other_currencies: of what is left out, those of most amounts first.
         early: leads that had converted before every prediction of the span; they are counted all the same.
+        is_told: whether any outcome was ever reported; without one, nobody knows that nobody converted.
         values: column -> the text it holds for each lead, empty where missing; shape (leads,).
     """
 
@@ -31,6 +32,7 @@ class Cohort:
     left_out: np.ndarray
     other_currencies: tuple[str, ...] = ()
     early: int = 0
+    is_told: bool = True
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def where(self, column: str, value: str) -> Cohort:

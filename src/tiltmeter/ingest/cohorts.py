@@ -42,7 +42,11 @@ def cohort_of(
         One row a lead: its last prediction before it converted; where every prediction came later, the last one, and
         the lead is counted as `early`.
     """
-    tables = [_leads(batch, by) for batch in batches if {ENTITY, SCORE, TIME} <= set(batch.schema.names)]
+    is_told, tables = bool(outcomes.num_rows), []
+    for batch in batches:
+        if {ENTITY, SCORE, TIME} <= set(batch.schema.names):
+            is_told |= LABEL in batch.schema.names
+            tables.append(_leads(batch, by))
     leads = pa.concat_tables(tables) if tables else None
     if leads is None or not leads.num_rows:
         empty = np.array([], dtype=float)
@@ -59,6 +63,7 @@ def cohort_of(
         left_out=amounts.left_out,
         other_currencies=amounts.other_currencies,
         early=pc.sum(early).as_py() or 0,
+        is_told=is_told,
         values={name: last[f"by{place}"].to_numpy(zero_copy_only=False) for place, name in enumerate(by)},
     )
 

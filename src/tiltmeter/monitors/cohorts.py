@@ -61,6 +61,8 @@ class OutcomeMonitor:
         subject = Subject(model.name)
         if not cohort.score.size:
             return []
+        if not cohort.is_told:
+            return [_untold(subject, cohort_window, int(cohort.score.size))]
         metrics = [
             metric
             for about, part in ((subject, cohort), *_parts(model, cohort))
@@ -74,6 +76,13 @@ class OutcomeMonitor:
             n_current=int(cohort.score.size),
         )  # fmt: skip
         return [*metrics, clock]
+
+
+def _untold(subject: Subject, window: Window, leads: int) -> Metric:
+    """A rate of nothing would read as if every lead had been lost."""
+    return Metric(
+        "outcomes.conversion_rate", subject, window, None, Status.NO_DATA, "no outcome was reported", n_current=leads
+    )
 
 
 def _parts(model: Model, cohort: Cohort) -> Iterator[tuple[Subject, Cohort]]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tables import FakeClock, prediction_rows
-from tiltmeter.domain.metric import Subject
+from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.model import Model, OutcomeSettings, TableSource
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.columns import outcome_table
@@ -210,3 +210,19 @@ def test_amounts_beyond_reason_that_an_earlier_release_kept_are_left_out(tmp_pat
     found = revenue_of(tmp_path, [(1e308, "EUR"), (1e308, None), (float("inf"), "EUR"), (10.0, "EUR")])
     assert found["revenue_per_lead"].value == pytest.approx(1.0)
     assert left_out(found["revenue_per_lead"].details) == "3 amounts beyond reason left out"
+
+
+def test_without_any_outcome_nobody_is_said_to_have_stayed_away(tmp_path):
+    log = DeltaLog(tmp_path, FakeClock())
+    log.append("predictions", prediction_rows(300, at=START))
+    until = START + timedelta(days=60)
+    world = SimpleNamespace(log=MonitoredLog(log, FakeClock()))
+    end = WEEK.end + MODEL.outcomes.mature_after
+    day = Window(end - timedelta(days=1), end, Grain.DAY)
+    (untold,) = OUTCOMES.measure(MODEL, day, world)
+    assert (untold.value, untold.status, untold.n_current) == (None, Status.NO_DATA, 300)
+    told = written(log, [("o", "somebody else", START, False, None)])
+    log.append("outcomes", outcome_table(list(told), ingest_us=1))
+    assert MonitoredLog(log, FakeClock()).cohort(MODEL, WEEK, until).is_told
+    rate = next(m for m in OUTCOMES.measure(MODEL, day, world) if m.name == "outcomes.conversion_rate")
+    assert rate.value == 0.0

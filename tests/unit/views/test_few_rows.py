@@ -94,7 +94,7 @@ def cohort_of(leads, customers, *, end):
     """Metrics of a week of leads, as the product judges them by default."""
     score = np.linspace(0.05, 0.95, leads)
     converted = np.arange(leads) >= leads - customers
-    found = Cohort(score, converted, converted * 100.0, "EUR")
+    found = Cohort(score, converted, converted * 100.0, np.zeros(leads, dtype=int))
     window = Window(end - timedelta(days=7), end, Grain.DAY)
     return outcome_metrics(found, subject=Subject("lead-scoring"), window=window, threshold=0.5, min_rows=200)
 

@@ -68,6 +68,23 @@ class Judged:
         return self.fired
 
 
+class Untold(Judged):
+    """The same leads, and nobody who ever said what became of them."""
+
+    def cohort(self, model, window, known):
+        found = super().cohort(model, window, known)
+        return replace(found, converted=np.zeros(600, dtype=bool), is_told=False)
+
+
+def test_leads_of_which_nobody_reported_anything_have_no_conversion_rate():
+    world = Untold()
+    found = cohorts(world, shown("30 d", place="untold"))
+    assert (found.rate, found.untold) == (None, 600)
+    (card,) = [c for c in overview_cards(world, shown("30 d", place="untold"), []) if c.title == "Conversion"]
+    assert (card.value, card.note) == ("–", "no outcome was reported")
+    assert {m.name for m in world.kept} == {RATE}
+
+
 @pytest.fixture(scope="module")
 def judged():
     return Judged()

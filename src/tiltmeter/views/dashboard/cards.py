@@ -147,10 +147,13 @@ def rate_words(per_second: float) -> str:
 
 
 def _conversion(here: World, scope: Scope) -> Card:
-    table = series(here, scope, "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
+    every = series(here, scope, "outcomes.conversion_rate", grain=Grain.DAY)
+    table = every.dropna(subset=["value"])
     is_apart = len(table) > 0 and scope != whole(scope)
     if not len(table):
         table = series(here, whole(scope), "outcomes.conversion_rate", grain=Grain.DAY).dropna(subset=["value"])
+    if len(every) and not len(table):
+        return Card("Conversion", "–", "no outcome was reported", Severity.NONE)
     if not len(table):
         return Card("Conversion", "–", f"known after {scope.model.outcomes.mature_after.days} days", Severity.NONE)
     newest = table.iloc[-1]

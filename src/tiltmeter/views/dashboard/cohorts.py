@@ -35,10 +35,12 @@ class Cohorts:
     Args:
         newest: of the newest matured cohort.
         earlier: of the cohort a week before it; empty where there is none yet.
+        untold: leads of the largest cohort of which nobody ever reported an outcome; 0 where somebody did.
     """
 
     newest: Mapping[str, Metric]
     earlier: Mapping[str, Metric]
+    untold: int = 0
 
     @property
     def rate(self) -> Metric | None:
@@ -60,7 +62,8 @@ def cohorts(_world: World, scope: Scope) -> Cohorts:
         by_end.setdefault(metric.window.end, {})[metric.name] = metric
     known = [end for end, found in by_end.items() if RATE in found and found[RATE].value is not None]
     if not known:
-        return Cohorts({}, {})
+        leads = [found[RATE].n_current or 0 for found in by_end.values() if RATE in found]
+        return Cohorts({}, {}, untold=max(leads, default=0))
     return Cohorts(by_end[max(known)], by_end.get(max(known) - EARLIER, {}))
 
 

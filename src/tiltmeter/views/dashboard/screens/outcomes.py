@@ -72,7 +72,7 @@ def _page() -> None:
         scope = queries.whole(scope)
         found = cohorts.cohorts(world(), scope)
     if found.rate is None:
-        _waiting(scope)
+        _waiting(scope, found.untold)
         return
     _verdict(found)
     _numbers(scope, found)
@@ -94,11 +94,12 @@ def _page() -> None:
         st.caption(f"Observed against expected conversions: not judged yet, {plain(why)}.")
 
 
-def _waiting(scope: queries.Scope) -> None:
+def _waiting(scope: queries.Scope, untold: int) -> None:
     settings = scope.model.outcomes
+    lacking = f"No outcome was ever reported, and {untold:,} leads are old enough to have one. "
     st.info(
-        "No matured leads in this span. "
-        f"A lead counts {settings.mature_after.days} days after it was scored, in weekly "
+        (lacking if untold else "No matured leads in this span. ")
+        + f"A lead counts {settings.mature_after.days} days after it was scored, in weekly "
         f"cohorts: the first numbers come {settings.mature_after.days + 7} days after the first prediction. "
         "Report outcomes with `tiltmeter outcomes import FILE`, `record_outcome()` or POST /api/v1/outcomes."
     )
