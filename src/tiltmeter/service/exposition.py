@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from contextlib import suppress
 from datetime import timedelta
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING
 
 from tiltmeter import __version__
@@ -53,7 +57,19 @@ def family(name: str, kind: str, meaning: str, samples: Iterable[str]) -> list[s
 
 def build_info() -> list[str]:
     """Which version runs."""
-    return family("build_info", "gauge", "Always 1.", [sample("build_info", {"version": __version__}, 1.0)])
+    labels = {"version": __version__, "commit": installed_commit()}
+    return family(
+        "build_info", "gauge", "Always 1.", [sample("build_info", {k: v for k, v in labels.items() if v}, 1.0)]
+    )
+
+
+@cache
+def installed_commit() -> str:
+    """Commit that was installed; empty where the package did not come from a repository."""
+    with suppress(PackageNotFoundError, ValueError):
+        origin = json.loads(distribution("tiltmeter").read_text("direct_url.json") or "{}")
+        return str(origin.get("vcs_info", {}).get("commit_id", ""))
+    return ""
 
 
 def baselines(records: Iterable[BaselineRecord], models: Mapping[str, Model]) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tiltmeter import __version__
 from tiltmeter.domain.baseline import BaselineRecord
 from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.model import BaselineSelector, Model, OutcomeSettings
@@ -15,7 +16,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.monitors.serving import live_traffic
 from tiltmeter.monitors.traffic import Capacity
-from tiltmeter.service.exposition import baselines, current_metrics, gauges, job_runs
+from tiltmeter.service.exposition import baselines, build_info, current_metrics, gauges, installed_commit, job_runs
 from tiltmeter.service.job_counts import JobRecords
 from tiltmeter.service.series_choice import chosen
 
@@ -47,6 +48,22 @@ def test_a_test_is_exported_with_its_p_value():
     assert 'tiltmeter_feature_chi2{model="m",model_version="",feature="plan",window="day"} 9.2' in lines
     assert 'tiltmeter_feature_chi2_pvalue{model="m",model_version="",feature="plan",window="day"} 0.0024' in lines
     assert sum("pvalue{" in line for line in lines) == 1
+
+
+def test_the_commit_is_told_where_the_package_came_from_a_repository(tmp_path, monkeypatch):
+    (tmp_path / "tiltmeter-9.dist-info").mkdir()
+    (tmp_path / "tiltmeter-9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: tiltmeter\nVersion: 9\n")
+    origin = tmp_path / "tiltmeter-9.dist-info" / "direct_url.json"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for written, label in (
+        ('{"url": "https://example.com/t", "vcs_info": {"vcs": "git", "commit_id": "4f2a"}}', ',commit="4f2a"'),
+        ('{"url": "file:///t", "dir_info": {}}', ""),
+        ("no JSON", ""),
+    ):
+        origin.write_text(written)
+        installed_commit.cache_clear()
+        assert build_info()[2] == f'tiltmeter_build_info{{version="{__version__}"{label}}} 1.0'
+    installed_commit.cache_clear()
 
 
 def test_a_version_that_is_gone_leaves_the_scrape():
