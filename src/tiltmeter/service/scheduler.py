@@ -189,8 +189,14 @@ class Scheduler:
                 for monitor in monitors:
                     window = next(self._due(model, monitor, grain, now), None)
                     if window is not None:
-                        oldest = max(oldest, (now - self.calendar.due_at(window)).total_seconds())
+                        oldest = max(oldest, (now - self._ready_at(model, window, now)).total_seconds())
         return oldest
+
+    def _ready_at(self, model: Model, window: Window, now: datetime) -> datetime:
+        """From when a due window can be judged: one whose rows did not come waits for them first."""
+        due, newest = self.calendar.due_at(window), self._seen.newest(model, now)
+        has_come = newest is None or newest >= window.end
+        return due if has_come else max(due, window.end + self.calendar.wait)
 
     # ---- new rows
 

@@ -48,6 +48,18 @@ def test_a_restart_judges_nothing_again(company):
     assert [*first, *second] == sorted({*first, *second})
 
 
+def test_a_window_that_waits_for_rows_is_not_late_and_one_that_is_not_judged_is(company):
+    wait = company.scheduler.calendar.wait
+    company.add(MONDAY, MONDAY + 5 * HOUR)
+    company.pass_time(MONDAY + 5 * HOUR + timedelta(minutes=10))
+    end = MONDAY + 6 * HOUR  # no row of this hour comes
+    for now, lag in ((end + wait - HOUR, 0), (end + wait, 0), (end + wait + HOUR, 3600)):
+        company.clock.at = now
+        assert company.scheduler.lag(now) == lag, now
+    company.turn()
+    assert company.scheduler.lag(company.clock.at) == 0
+
+
 def test_late_rows_are_counted_in_the_window_they_belong_to(company):
     company.add(MONDAY, MONDAY + 6 * HOUR)
     company.pass_time(MONDAY + 6 * HOUR)
