@@ -305,7 +305,7 @@ def build(arguments, folder: Path) -> tuple[World, YearLog, SimulatedClock, With
         """As the port."""
         return ColumnRoles(ignore=("__time", "__version"), score="__score")
 
-    sources = Sources(lambda _place, _model: None, log.rows, log.first_row, roles)
+    sources = Sources(lambda _place, _model: None, log.rows, log.first_row, roles, lambda bins: bins)
     baselines = StoredBaselines(folder, engine, states, state, sources, ZONE)
     world = World(clock, ZONE, engine, log, states, baselines, state, {MODEL.name: MODEL}, load_rules(None))
     return world, log, clock, state
