@@ -23,13 +23,14 @@ from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names,
 from tiltmeter.profiling.plain_arrays import listed, plain, without_dictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tiltmeter.profiling.columns import Column
 
 NAME_CHARACTERS = 256
 """Levels with longer names are called by their beginning and a hash, so that no state holds a 10 MB string."""
 
+_SHOWN_AT_ONCE = 10_000
 _CONVERTED = ("true", "1", "yes", "y", "1.0")
 
 
@@ -150,8 +151,21 @@ def converted_numbers(array: pa.Array, kind: FeatureKind, missing: Sequence[obje
     if family(array.type) != "text":
         array = without_dictionary(array)
         return number_column(array.cast(pa.int8()) if types.is_boolean(array.type) else array, missing)
+    if types.is_dictionary(array.type):
+        return _numbers_by_value(array, kind, missing)
     times = _parsed_times(array, missing) if kind is FeatureKind.DATETIME else None
     return parsed_numbers(array, missing) if times is None else times
+
+
+def _numbers_by_value(array: pa.DictionaryArray, kind: FeatureKind, missing: Sequence[object]) -> NumberColumn | None:
+    codes, values = encoded(array)
+    used, rows = np.unique(codes, return_inverse=True)  # a dictionary may hold words that no row has
+    known = used >= 0
+    each = converted_numbers(values.take(positions_array(used[known])), kind, missing)
+    if each is None or known.all():
+        return None if each is None else each.take(rows)
+    present = None if each.present is None else np.insert(each.present, 0, False)
+    return NumberColumn(np.insert(each.values, 0, np.nan), present).take(rows)
 
 
 def _parsed_times(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
@@ -179,6 +193,8 @@ def _without_words(array: pa.Array, missing: Sequence[object]) -> pa.Array | Non
 
 def parsed_numbers(array: pa.Array, missing: Sequence[object]) -> NumberColumn | None:
     """Numbers of a text column whose declared missing values are all that is not a number; else None."""
+    if types.is_dictionary(array.type):
+        return _numbers_by_value(array, FeatureKind.NUMERIC, missing)
     stated = _without_words(array, missing)
     try:
         numbers = None if stated is None else stated.cast(pa.float64())
@@ -209,13 +225,20 @@ def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Dictionary codes (a signed integer type, -1 for null) and the dictionary's values, of an array of any type."""
     array = plain(array)
     if types.is_nested(array.type):
-        array = names_array(None if value is None else repr(value) for value in listed(array))
+        array = names_array(_shown(array))
     if not types.is_dictionary(array.type):
         array = array.dictionary_encode()
     indices = array.indices
     if not types.is_signed_integer(indices.type):
         indices = indices.cast(pa.int64(), safe=False)
     return numpy_of(indices, -1), plain(array.dictionary)
+
+
+def _shown(array: pa.Array) -> Iterator[str | None]:
+    """Nested values as names, some rows at a time: many may hold the same long text."""
+    for start in range(0, len(array), _SHOWN_AT_ONCE):
+        for value in listed(array.slice(start, _SHOWN_AT_ONCE)):
+            yield None if value is None else short_name(repr(value))
 
 
 def level_names(values: pa.Array, *, boolean: bool = False) -> pa.Array | list[str | None]:
@@ -240,7 +263,7 @@ def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
     """Lengths and hashes of an array of any type."""
     array = plain(array)
     if types.is_dictionary(array.type):
-        array = without_dictionary(array)
+        return _text_by_value(array, missing)
     if not (types.is_string(array.type) or types.is_large_string(array.type)) or not _is_utf8(array):
         names = [None if value is None else _name(value, boolean=False) for value in python_values(array)]
         array = names_array(names)
@@ -249,6 +272,15 @@ def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
         present = present & ~numpy_of(pc.equal(array, name), False).astype(bool)
     lengths = numpy_of(pc.utf8_length(array), 0).astype(np.int64)
     return TextColumn(lengths, hash_strings(array), present)
+
+
+def _text_by_value(array: pa.DictionaryArray, missing: Sequence[object]) -> TextColumn:
+    """Each value once: a long one that stands in every row takes no room but its own."""
+    codes, values = encoded(array)
+    each = text_column(values, missing)
+    # The place at the end is that of the code -1.
+    lengths, hashes = np.append(each.lengths, 0), np.append(each.hashes, np.uint64(0))
+    return TextColumn(lengths[codes], hashes[codes], np.append(each.present, False)[codes])
 
 
 def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -122,10 +122,14 @@ class ParquetRows:
 
     def _large_columns(self, group: pq.RowGroupMetaData) -> dict[str, int]:
         """Bytes of the columns that are too large to be decoded at once."""
-        if group.total_byte_size <= self.column_bytes:
+        if group.total_byte_size <= self.column_bytes and not self._footer().fixed:
             return {}
         columns = (group.column(column) for column in range(group.num_columns))
-        sizes = ((column.path_in_schema, column.total_uncompressed_size) for column in columns)
+        fixed = self._footer().fixed
+        sizes = (
+            (column.path_in_schema, max(column.total_uncompressed_size, column.num_values * fixed.get(place, 0)))
+            for place, column in enumerate(columns)
+        )
         return {path: size for path, size in sizes if size > self.column_bytes}
 
     def _rows_at_once(self, rows: int, large: Mapping[str, int]) -> int:
@@ -143,7 +147,7 @@ class ParquetRows:
             chosen = inside[start : start + size]
             with self._told_of_damage():
                 table = file.read_row_group(group, columns=chosen, use_threads=False)
-                batch = _one_batch(table, self.column_bytes)
+                batch = _one_batch(table)
             yield self._with_constants(batch, columns) if start + size >= len(inside) else batch
 
     def group_loose(self, group: int, columns: Sequence[str]) -> Iterator[LooseColumn]:
@@ -191,7 +195,7 @@ class ParquetRows:
                 words = [column.name for column in file.schema_arrow if _is_words(column.type)]
                 if words:  # opened again as it will be read, dictionaries kept
                     file = pq.ParquetFile(self.source, read_dictionary=words, metadata=file.metadata)
-                known = _Footer(file.metadata, words, file.schema_arrow)
+                known = _Footer(file.metadata, words, file.schema_arrow, _fixed_widths(file.metadata.schema))
                 self._footers.clear()
                 self._footers[state] = known
             return known
@@ -213,13 +217,15 @@ class _Footer:
 
     Args:
         metadata: sizes of row groups and columns.
-        words: columns of text, whose dictionaries are kept.
+        words: columns of text and bytes, whose dictionaries are kept.
         schema: as the file is read.
+        fixed: bytes of a value by the place of the column, where all have so many: such dictionaries are not kept.
     """
 
     metadata: pq.FileMetaData
     words: list[str]
     schema: pa.Schema
+    fixed: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,18 +260,7 @@ class _RowGroup:
         return self.rows.group_portions(self.group, columns)
 
 
-_WIDE = {pa.binary(): pa.large_binary(), pa.string(): pa.large_string()}
-
-
-def _one_batch(table: pa.Table, column_bytes: int) -> pa.RecordBatch:
-    """The table in one piece; text of more bytes than 32-bit offsets surely reach gets 64-bit ones.
-
-    The footer does not foretell it where few long values are repeated: it says how many bytes the different ones take.
-    """
-    if table.nbytes > column_bytes:
-        fields = zip(table.schema, table.columns, strict=True)
-        wide = [f.with_type(_WIDE.get(f.type, f.type)) if c.nbytes > column_bytes else f for f, c in fields]
-        table = table.cast(pa.schema(wide))
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
     batch, *more = table.combine_chunks().to_batches()
     if more:  # the first alone would lose rows
         raise pa.ArrowCapacityError("the lists of a row group hold more than 2 GB")
@@ -325,8 +320,15 @@ def _refuse_bombs(file: pq.ParquetFile, name: str) -> None:
         )
 
 
+def _fixed_widths(schema: pq.ParquetSchema) -> dict[int, int]:
+    columns = enumerate(schema.column(place) for place in range(len(schema)))
+    return {place: column.length for place, column in columns if column.physical_type == "FIXED_LEN_BYTE_ARRAY"}
+
+
 def _is_words(data_type: pa.DataType) -> bool:
-    return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type))
+    """Whether values differ in length: a file may hold one long value once for all of its rows."""
+    is_text = pa.types.is_string(data_type) or pa.types.is_large_string(data_type)
+    return bool(is_text or pa.types.is_binary(data_type) or pa.types.is_large_binary(data_type))
 
 
 def _has_words(data_type: pa.DataType) -> bool:
