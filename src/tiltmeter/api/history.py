@@ -70,9 +70,12 @@ class TimeSlice:
         """Record batches in row order; empty ones are left out."""
         wanted = None if columns is None else [*columns, *({self.time} - set(columns))]
         for batch in self.rows.batches(wanted):
+            if self.time not in batch.schema.names:  # a file of a folder may lack columns
+                continue
             kept = batch.filter(pa.array(self._inside(epoch_seconds(batch.column(self.time)))))
             if kept.num_rows:
-                yield kept if columns is None else kept.select(list(columns))
+                there = set(kept.schema.names)
+                yield kept if columns is None else kept.select([name for name in columns if name in there])
 
     def _inside(self, seconds: np.ndarray) -> np.ndarray:
         inside = seconds != _NO_TIME

@@ -135,12 +135,13 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
         values, hashes = _decimals(array)
     elif _is_clock(data_type):
         values = _seconds(array)
+        hashes = _hashes_of_nanoseconds(array, values)
     else:
         raw = numpy_of(array)
         values = raw.astype(np.float64, copy=False)
         if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() >= 2.0**53:
             hashes = hash_integers(raw)
-    for value in _numbers_among(missing):
+    for value in _numbers_among(missing, data_type):
         keep = values != value
         present = keep if present is None else present & keep
     return NumberColumn(values, present, hashes, is_float32(data_type))
@@ -308,8 +309,9 @@ def _name(value: object, *, boolean: bool) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
         value = int(value)
     if isinstance(value, Decimal):
-        value = value.normalize() if value else 0
-        value = f"{value:f}"
+        # `normalize` rounds to 28 digits.
+        value = f"{value:f}" if value else "0"
+        value = value.rstrip("0").rstrip(".") if "." in value else value
     text = str(value)
     if boolean:
         text = {"1": "true", "0": "false"}.get(text, text.lower() if text.lower() in ("true", "false") else text)
@@ -327,13 +329,18 @@ def _names_of(values: Sequence[object], *, boolean: bool) -> list[str]:
     return [_name(value, boolean=boolean) for value in values]
 
 
-def _numbers_among(values: Sequence[object]) -> list[float]:
+def _numbers_among(values: Sequence[object], data_type: pa.DataType) -> list[float]:
+    """Those of the values that are numbers, as a column of the type holds them: 0.1 is another float32 than double."""
     numbers = []
+    short = np.float16 if types.is_float16(data_type) else np.float32 if types.is_float32(data_type) else np.float64
     for value in values:
         try:
-            numbers.append(float(value))  # type: ignore[arg-type]
+            with np.errstate(over="ignore"):
+                number, held = float(value), float(short(value))  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
             continue
+        if np.isinf(held) == np.isinf(number):  # else it is beyond what the column can hold
+            numbers.append(held)
     return numbers
 
 
@@ -371,6 +378,15 @@ def _seconds(array: pa.Array) -> np.ndarray:
     per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}["ms" if types.is_date64(array.type) else array.type.unit]
     width = np.int32 if types.is_time32(array.type) else np.int64
     return values_as(array, np.dtype(width)).astype(np.float64) / per_second
+
+
+def _hashes_of_nanoseconds(array: pa.Array, seconds: np.ndarray) -> np.ndarray | None:
+    """Hashes of moments that doubles do not tell apart: those between two microseconds; None where there are none."""
+    if getattr(array.type, "unit", "") != "ns":
+        return None
+    raw = values_as(array, np.dtype(np.int64))
+    between = raw % 1_000 != 0
+    return np.where(between, mixed(raw.view(np.uint64)), hash_doubles(seconds)) if between.any() else None
 
 
 def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:

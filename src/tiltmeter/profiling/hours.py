@@ -91,6 +91,8 @@ def profile_hours(
         # A profile that stands under two keys (an hour with one version) is added once and stays one object.
         added: dict[tuple[int, int], Profile] = {}
         kept_alive: list[Profile] = []
+        if time not in batch.schema.names:  # a file of a folder may lack it: its rows have no time
+            continue
         starts = calendar.starts_of(batch.column(time))
         for found, profile in _batch_states(batch, counter, starts, cuts, model, template):
             key = replace(found, grain=grain)
@@ -118,7 +120,8 @@ def _batch_states(
 ) -> Iterator[tuple[StateKey, Profile]]:
     plain_batch = counter.plain(batch)
     by_hour: dict[datetime, tuple[int, Profile]] = {}
-    for cut in sorted(cuts, key=lambda cut: not cut.is_version):
+    there = {"", *batch.schema.names}
+    for cut in sorted((cut for cut in cuts if cut.column in there), key=lambda cut: not cut.is_version):
         codes, names = _coded(batch.column(cut.column)) if cut.column else (np.zeros(batch.num_rows, np.int64), [""])
         groups = _grouped(hours, codes, names)
         ordered = plain_batch.take(groups.order)
@@ -158,8 +161,19 @@ class _Calendar:
     def _start(self, quarter: int) -> int:
         if quarter not in self._starts:
             moment = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, tz=UTC)
-            self._starts[quarter] = int(window_at(moment, self._grain, self._zone).start.timestamp())
+            self._starts[quarter] = self._start_of(moment)
         return self._starts[quarter]
+
+    def _start_of(self, moment: datetime) -> int:
+        try:
+            return int(window_at(moment, self._grain, self._zone).start.timestamp())
+        except OverflowError as error:
+            if self._grain is Grain.HOUR:  # of a service that goes on: such a row has no time
+                return NO_TIME
+            raise UsageError(
+                f"a row has the time {moment:%Y-%m-%d %H:%M}, whose {self._grain.value} no calendar holds",
+                hint="a day that stands for `none` is no time: leave it empty",
+            ) from error
 
 
 NO_TIME = np.iinfo(np.int64).min

@@ -102,6 +102,7 @@ class CsvRows:
     def _read(self) -> TableRows:
         if self._rows is None:
             table = self._table()
+            self._tell_of_commas(table)
             note = (lambda _: None) if self._text else self._note
             self._rows = TableRows(select_once(table, self.name, note), self.name)
         return self._rows
@@ -117,6 +118,15 @@ class CsvRows:
         self._dialect = replace(self._dialect, encoding="latin-1")
         self._note(f"{self._path}: {self._dialect}")
         return self._table()
+
+    def _tell_of_commas(self, table: pa.Table) -> None:
+        """Say which columns hold a decimal comma that the first lines did not show: they were read as text."""
+        if self._text or self._dialect.decimal == "," or self._dialect.separator == ",":
+            return
+        for field, column in zip(table.schema, table.columns, strict=True):
+            if pa.types.is_string(field.type) and column.null_count < len(column) and _is_with_commas(column):
+                said = "shows a decimal comma after its first lines and is read as text"
+                self._note(f'{self._path}: the column "{field.name}" {said}; write one decimal mark throughout')
 
     def _without_quoted_gaps(self, table: pa.Table) -> pa.Table:
         """The table with columns of quoted numbers and times as such, though some of their cells are `""`.
@@ -156,6 +166,14 @@ class CsvRows:
                     include_columns=with_gaps,
                 ),
             )
+
+
+def _is_with_commas(column: pa.ChunkedArray) -> bool:
+    """Whether all text of a column is numbers, some with a decimal comma."""
+    if not pc.any(pc.match_substring(column, ",")).as_py():
+        return False
+    numbers = pc.match_substring_regex(column, r"^\s*-?\d+([.,]\d+)?\s*$")
+    return bool(pc.all(numbers).as_py())
 
 
 def _holds_gaps(column: pa.ChunkedArray) -> bool:

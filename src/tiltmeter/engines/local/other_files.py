@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def json_rows(path: Path, note: Note) -> TableRows:
     try:
         with opened(path) as stream:
             content = stream.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UnreadableData(f"the file cannot be read: {error}", at=str(path), hint="is the file complete?") from error
     if not content.strip():
         raise UnreadableData("the file is empty", at=str(path), hint="it needs one JSON object a line")
