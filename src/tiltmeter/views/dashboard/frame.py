@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -12,6 +11,7 @@ import streamlit as st
 
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.severity import Severity
+from tiltmeter.views.dashboard import ranges
 from tiltmeter.views.dashboard.access import Visitor, admitted
 from tiltmeter.views.dashboard.installed import installation, world
 from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment, subjects
@@ -32,9 +32,6 @@ COLOURS = {Severity.NONE: "gray", Severity.INFO: "blue", Severity.WARNING: "oran
 _JOINER = "\u2060"
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MOST_LETTERS = 200
-
-STALE = timedelta(hours=3)
-"""Twice the hourly schedule with its waiting time: older numbers are shown as old."""
 
 _STYLE = """
 <style>
@@ -162,9 +159,23 @@ def _selectors(here: World, wanted: Sequence[str]) -> Scope:
         named = {f"{key} = {value}": (key, value) for key, value in segments}
         segment = named.get(choice("Segment", "segment", ["all", *named], default="all", width=190), ALL)
     if "span" in wanted:
-        span = choice("Time", "span", list(SPANS), default="30 d", width=100)
+        if ranges.is_named() and "choose-span" not in st.session_state:
+            st.query_params["span"] = ranges.CUSTOM
+        span = choice("Time", "span", [*SPANS, ranges.CUSTOM], default="30 d", width=110)
+    start, last = _span(span, end)
     st.markdown(_age(here, newest), width="content")
-    return Scope(place(), model, "" if version == "all" else version, segment, end - SPANS[span], end)
+    return Scope(place(), model, "" if version == "all" else version, segment, start, last)
+
+
+def _span(span: str, newest: datetime) -> tuple[datetime, datetime]:
+    """Start and end of what is shown: up to the newest data, or the days that were chosen."""
+    if span != ranges.CUSTOM:
+        ranges.forget()
+        return newest - SPANS[span], newest
+    start, end, unknown = ranges.custom_span(newest)
+    if unknown:
+        st.markdown(f":orange[▲ not here: {plain(unknown)}]", width="content")
+    return start, end
 
 
 def _age(here: World, newest: datetime | None) -> str:
@@ -176,7 +187,7 @@ def _age(here: World, newest: datetime | None) -> str:
 
 def is_old(here: World, newest: datetime) -> bool:
     """Whether the newest judged window is older than the schedule allows."""
-    return here.clock.now() - newest > STALE
+    return here.clock.now() - newest > ranges.old_after(installation().configuration.settings.schedule.hourly)
 
 
 def place() -> str:

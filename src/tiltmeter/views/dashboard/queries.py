@@ -225,7 +225,10 @@ def day_of(window: Window) -> str:
 def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:
     """Incidents of the model, newest first, that touch the shown span."""
     found = world.state.incidents(scope.model.name, open_only=open_only)
-    return [i for i in found if i.resolved_at is None or i.resolved_at >= scope.start]
+    # What opened after the newest judged hour belongs to a span that ends with it, not to one of days long gone.
+    is_past = world.clock.now() - scope.end > timedelta(days=1)
+    latest = scope.end if is_past else world.clock.now()
+    return [i for i in found if i.resolved_at is None or (i.resolved_at >= scope.start and i.opened_at <= latest)]
 
 
 @remembered
