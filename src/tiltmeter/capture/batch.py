@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 import uuid
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tiltmeter.capture.files import LOCAL_FILES
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 
 BATCH_FOLDER = "batch"
 PART_ROWS = 1_000_000
-"""Rows of one file: one commit of the shipper, some hundred megabytes of memory at 40 columns."""
+"""Rows of one file."""
+
+GROUP_ROWS = 20_000
+"""Rows of one row group: the shipper holds one of them in memory."""
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 1_048_576
@@ -59,7 +63,7 @@ class BatchJob:
         model_version: str,
         source: str,
         privacy: Privacy,
-        now: Callable[[], datetime],
+        now: Callable[[], datetime] | None,
     ) -> None:
         self.run_id = run.run_id
         self.records_in = self.records_scored = self.records_failed = 0
@@ -68,8 +72,9 @@ class BatchJob:
         self._model_version = model_version
         self._source = source
         self._privacy = privacy
-        self._now = now
-        self._started = now()
+        self._now = now or _wall_clock
+        self._started = self._now()
+        self._begun = time.monotonic() if now is None else None
         self._rows = 0
         self._parts: list[BatchPart] = []
         self._ignored: dict[str, None] = {}
@@ -133,7 +138,11 @@ class BatchJob:
                 # Dictionaries for text alone, and a light codec: the shipper reads the file once and writes it anew.
                 words = [name for name in completed.column_names if completed.schema.field(name).type == "string"]
                 pq.write_table(
-                    completed, file, compression="lz4", use_dictionary=[w for w in words if w not in _UNIQUE_COLUMNS]
+                    completed,
+                    file,
+                    compression="lz4",
+                    use_dictionary=[w for w in words if w not in _UNIQUE_COLUMNS],
+                    row_group_size=GROUP_ROWS,
                 )
                 file.flush()
                 os.fsync(file.fileno())
@@ -171,6 +180,12 @@ class BatchJob:
         arrays.update({name: table.column(name) for name in table.column_names})
         return pa.table(arrays)
 
+    def _ended(self) -> datetime:
+        """The present by the clock of the start: the wall clock may jump while the job runs."""
+        if self._begun is None:
+            return max(self._now(), self._started)
+        return self._started + timedelta(seconds=time.monotonic() - self._begun)
+
     def manifest(self, state: RunState, message: str) -> BatchManifest:
         """What the run wrote so far."""
         return BatchManifest(
@@ -180,7 +195,7 @@ class BatchJob:
             model=self._run.model,
             host=host_name(),
             started_us=micros(self._started),
-            ended_us=micros(self._now()),
+            ended_us=micros(self._ended()),
             state=state,
             message=message,
             records_in=self.records_in,
@@ -209,7 +224,7 @@ def batch_job(
     truncate: Mapping[str, int] | None = None,
     hash_key: str = HASH_KEY,
     source: str = "batch",
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    now: Callable[[], datetime] | None = None,
 ) -> Iterator[BatchJob]:
     """Record one run of a batch job; also when it raises, with the rows and counts it had until then.
 
@@ -228,7 +243,7 @@ def batch_job(
         truncate: column -> characters that are stored.
         hash_key: `env:NAME` or `file:PATH`.
         source: `batch`, or `api` for the history of a service.
-        now: gives the present, aware UTC.
+        now: gives the present, aware UTC; by default the clock, and the duration does not follow its jumps.
 
     Raises:
         UsageError: there is no model or job name.
@@ -260,6 +275,10 @@ def batch_job(
             _publish_failed(recorded.manifest(RunState.FAILED, type(error).__name__), folder, error)
             raise
         publish(recorded.manifest(RunState.SUCCESS, ""), folder)
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def _publish_failed(manifest: BatchManifest, folder: Path, error: BaseException) -> None:

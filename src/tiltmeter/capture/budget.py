@@ -18,7 +18,8 @@ class Budget:
     """Limits of a spool.
 
     Args:
-        max_bytes: of all segments and batch parts of all workers together.
+        max_bytes: of all segments of all workers together. Batch parts have no share in it: a back-fill that waits must
+            not stop the log of requests.
         min_free: share of the file system that must stay free, in [0, 1).
     """
 
@@ -36,11 +37,8 @@ class Budget:
 
 
 def used_bytes(files: Files, spool: Path) -> int:
-    """Bytes of all segments and batch parts in a spool."""
-    folders = slot_folders(files, spool)
-    batch = spool / "batch"
-    folders += [batch / name for name in files.names(batch)]
-    return sum(_size(files, folder / name) for folder in folders for name in files.names(folder))
+    """Bytes of all segments in a spool."""
+    return sum(_size(files, folder / name) for folder in slot_folders(files, spool) for name in files.names(folder))
 
 
 def _size(files: Files, path: Path) -> int:

@@ -58,7 +58,7 @@ MEANINGS = {
     "dashboard.port": "of the dashboard",
     "capture.spool.path": "folder of the spool",
     "capture.spool.durability": "`process` survives kill -9, `disk` power loss",
-    "capture.spool.max_bytes": "largest size of the spool",
+    "capture.spool.max_bytes": "largest size of the spool's segments",
     "capture.spool.min_free": "share of the disk that stays free",
     "capture.spool.on_full": "what happens to a record that finds no room",
     "capture.keep_raw": "which raw requests are kept beside the mapped columns",

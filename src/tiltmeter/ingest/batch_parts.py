@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from tiltmeter.ingest.columns import FeatureTypes
     from tiltmeter.store.delta import DeltaLog
 
-BATCH_ROWS = 100_000
-"""Rows of one commit."""
+BATCH_ROWS = 20_000
+"""Rows of one commit: of a part of 1,000,000 rows and 40 columns, 100,000 took the shipper's process to 713 MiB."""
 
 RIVAL_TRIES = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -338,6 +338,7 @@ def _with_rescued(before: pa.Array, rescued: Mapping[int, dict[str, Any]]) -> pa
 def run_row(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
     """The run as a row of `batch_runs`."""
     started, ended = _moment(manifest.started_us, now), _moment(manifest.ended_us, now)
+    run_ms = max(0, manifest.ended_us - manifest.started_us) // 1000  # of earlier releases after a clock was set back
     return {
         "workspace": manifest.run.workspace,
         "job_id": manifest.job,
@@ -348,8 +349,8 @@ def run_row(manifest: BatchManifest, now: datetime) -> dict[str, Any]:
         "start_date": started.date(),
         "start_time": started,
         "end_time": ended,
-        "run_ms": (manifest.ended_us - manifest.started_us) // 1000,
-        "execution_ms": (manifest.ended_us - manifest.started_us) // 1000,
+        "run_ms": run_ms,
+        "execution_ms": run_ms,
         "result_state": str(manifest.state),
         "life_cycle_state": "TERMINATED",
         "message": manifest.message or None,

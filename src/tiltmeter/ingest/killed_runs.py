@@ -135,12 +135,9 @@ def _as_found(folder: Path, started: BatchManifest) -> BatchManifest:
             predictions = pq.read_table(path, columns=["prediction"])
         except (OSError, pa.ArrowException):
             continue
-        data = path.read_bytes()
-        parts.append(
-            BatchPart(
-                file=path.name, rows=predictions.num_rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()
-            )
-        )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        parts.append(BatchPart(file=path.name, rows=predictions.num_rows, bytes=path.stat().st_size, sha256=digest))
         scored += predictions.num_rows - predictions.column(0).null_count
         ended_us = max(ended_us, path.stat().st_mtime_ns // 1000)
     rows = sum(part.rows for part in parts)

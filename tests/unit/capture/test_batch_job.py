@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tiltmeter.capture.batch import batch_job
+from tiltmeter.capture.batch import PART_ROWS, batch_job
 from tiltmeter.domain.batch_run import BatchRun, RunState, decode_manifest
 from tiltmeter.domain.errors import UsageError
 
@@ -256,3 +256,38 @@ def test_scores_that_are_no_number_are_kept_without_a_prediction(tmp_path, libra
     assert (manifest.records_scored, manifest.records_failed) == (1, 3)
     assert table["prediction"].to_pylist() == [0.1, None, None, None]
     assert table["_rescued_data"].to_pylist() == [None, '{"prediction": "inf"}', None, '{"prediction": "-inf"}']
+
+
+def test_a_clock_that_is_set_back_makes_no_negative_duration(tmp_path):
+    times = iter([NOW, *[NOW - timedelta(hours=1)] * 9])
+    with job(tmp_path, now=lambda: next(times)) as run:
+        run.log(pd.DataFrame(COLUMNS), score="score")
+    _, manifest, _ = the_run(tmp_path)
+    assert manifest.ended_us == manifest.started_us
+
+
+def test_a_frame_of_more_rows_than_a_part_holds_is_cut_and_ids_go_on(tmp_path):
+    rows = PART_ROWS + 3
+    with job(tmp_path, run_id="r1") as run:
+        run.log(pa.table({"score": pa.repeat(0.5, rows)}), score="score")
+    _, manifest, (first, second) = the_run(tmp_path)
+    assert [part.rows for part in manifest.parts] == [PART_ROWS, 3]
+    ids = [table["event_id"] for table in (first, second)]
+    assert (ids[0][-1].as_py(), ids[1][0].as_py()) == (
+        f"job/lead-scoring/nightly/r1-{PART_ROWS - 1}",
+        f"job/lead-scoring/nightly/r1-{PART_ROWS}",
+    )
+    assert manifest.records_scored == rows
+
+
+def test_categories_that_differ_from_chunk_to_chunk_keep_their_words(tmp_path):
+    chunks = [pa.array(["web", "ad", None]).dictionary_encode(), pa.array(["mail", "web"]).dictionary_encode()]
+    table = pa.table({"score": [0.1] * 5, "lead_source": pa.chunked_array(chunks)})
+    halves = [pd.DataFrame({"lead_source": pd.Categorical(words)}) for words in (["a", "b"], ["c", "a"])]
+    with job(tmp_path) as run:
+        run.log(table, score="score")
+        for half in halves:
+            run.log(half.assign(score=0.5), score="score")
+    _, _, parts = the_run(tmp_path)
+    words = [part["f_lead_source"].to_pylist() for part in parts]
+    assert words == [["web", "ad", None, "mail", "web"], ["a", "b"], ["c", "a"]]

@@ -5,10 +5,12 @@ import json
 import threading
 from math import inf
 
+import pyarrow as pa
 import pytest
 
 from faults.simulated_files import NoLuck, SimulatedFiles, path
 from spools import acknowledged
+from tiltmeter.capture.batch import batch_job
 from tiltmeter.capture.budget import Budget, used_bytes
 from tiltmeter.capture.counters import NAMES, read_counters, read_forms
 from tiltmeter.capture.files import LOCAL_FILES, LocalFiles
@@ -398,3 +400,12 @@ def test_an_unwritable_spool_is_refused_and_tried_again_later(tmp_path):
     writer.put(b"x")
     writer.close()
     assert all_payloads(blocked) == [b"x"]
+
+
+def test_batch_runs_that_wait_do_not_use_up_the_budget_of_requests(tmp_path):
+    with batch_job(model="m", job="backfill", spool=tmp_path) as run:
+        run.log(pa.table({"score": [0.1] * 10_000, "size": list(range(10_000))}), score="score")
+    writer = SpoolWriter(tmp_path, budget=Budget(max_bytes=20_000, min_free=0.0), threaded=False)
+    assert writer.start()
+    writer.put(b"record")
+    writer.close()

@@ -14,8 +14,6 @@ import pytest
 
 from tables import FakeClock
 from tiltmeter.capture.batch import batch_job
-from tiltmeter.capture.budget import used_bytes
-from tiltmeter.capture.files import LOCAL_FILES
 from tiltmeter.domain.batch_run import BatchRun
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.ingest.batch_parts import BatchShipper
@@ -95,7 +93,6 @@ def test_a_run_that_was_cut_off_at_its_end_arrives_with_all_rows(spool, log, shi
     assert ship() == 6
     assert states(log) == [(state, 6)]
     assert left(spool) == []
-    assert used_bytes(LOCAL_FILES, spool) == 0
 
 
 def test_rows_of_which_nothing_tells_whose_they_are_are_set_aside_and_an_empty_folder_is_removed(
