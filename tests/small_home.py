@@ -52,6 +52,7 @@ def build(
     canary="14",
     newer="",
     level_every=4,
+    missed_nights=(),
 ):
     """Write configuration and tables, judge every window of the past five days.
 
@@ -68,6 +69,7 @@ def build(
         slow_ms: latency of every fifteenth request of the last day.
         canary: version that scored the leads of the new level and answered the failed requests.
         level_every: every such lead of the last day has the new level.
+        missed_nights: how many days ago the job did not run.
 
     Returns:
         Path of its configuration.
@@ -86,7 +88,7 @@ def build(
         "predictions", _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every)
     )
     log.append("traffic", _traffic(model, end, slow_ms, canary, newer))
-    log.append("batch_runs", _nights(end))
+    log.append("batch_runs", _nights(end, missed_nights))
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     observe(world.models[model], world)
     _judge_all(world, world.models[model], clock, end)
@@ -142,9 +144,11 @@ def _traffic(model, end, slow_ms, canary, newer):
     return pa.Table.from_pylist(rows, schema=TRAFFIC.columns)
 
 
-def _nights(end):
+def _nights(end, missed):
     rows = []
     for day in range(DAYS):
+        if day in missed:
+            continue
         at = end - timedelta(days=day, hours=22)
         rows.append(
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiltmeter.alerting.hearing import heard_words
-from tiltmeter.alerting.limits import OVERALL_PSI, P95, limits_of, named, psi_limits
+from tiltmeter.alerting.limits import OVERALL_PSI, P95, limit_words, limits_of, named, psi_limits
 from tiltmeter.api.as_json import DEFINITION
 from tiltmeter.api.period import OUTCOMES
 from tiltmeter.api.period_story import not_judged, outcome_text, period_sentence, period_title, step_name
@@ -24,7 +24,7 @@ from tiltmeter.views.report.rules import heatmap_key, rule_words
 from tiltmeter.views.report.shell import BROAD, answer, badge, box, fitting, grid, legend, page, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tiltmeter.api.period import Period
@@ -126,10 +126,11 @@ def _drift(found: Period, names: Sequence[str]) -> Markup | None:
     if not found.psi:
         return None
     order = sorted(found.psi, key=lambda name: (-max((v or 0.0 for v in found.psi[name]), default=0.0), name))
+    limits = limits_of(found.rules, OVERALL_PSI, Subject(found.model.name))
     line = fitting(
         lambda width: timeline(
-            found.overall_psi, names, label="Overall PSI by step", width=width, height=150,
-            limits=named(limits_of(found.rules, OVERALL_PSI, Subject(found.model.name))),
+            found.overall_psi, names, label=f"Overall PSI by step, {limit_words(limits)}", width=width, height=150,
+            limits=named(limits),
         )
     )  # fmt: skip
     rows = {name: list(zip(found.psi[name], found.psi_steps[name], strict=True)) for name in order[:_MOST_ROWS]}
@@ -143,9 +144,18 @@ def _drift(found: Period, names: Sequence[str]) -> Markup | None:
     more = element("p", f"{left} further features stayed below these.", class_="faint") if left > 0 else None
     return joined(
         [
-            element("h2", "Overall PSI"), line, element("h2", "PSI by feature"), key, heat, more,
+            element("h2", "Overall PSI"), element("p", _basis(found, limits), class_="faint"), line,
+            element("h2", "PSI by feature"), key, heat, more,
         ]
     )  # fmt: skip
+
+
+def _basis(found: Period, limits: Mapping[Severity, float]) -> str:
+    result = found.against_baseline
+    parts = [limit_words(limits)]
+    if result is not None:
+        parts = [f"n = {result.comparison.rows_current:,}", f"baseline {_baseline_words(result)}", *parts]
+    return " · ".join(parts)
 
 
 def _moved(found: Period) -> Markup | None:
@@ -193,9 +203,11 @@ def _service(found: Period, names: Sequence[str]) -> Markup:
     target_ms = found.model.latency_target.total_seconds() * 1000
     ruled = named(limits_of(found.rules, P95, Subject(found.model.name)))
     limits = {"target": target_ms, **{word: limit for word, limit in ruled.items() if limit != target_ms}}
+    dashed = ", ".join(f"{word} {limit:g} ms" for word, limit in limits.items())
     line = fitting(
         lambda width: timeline(
-            [step.p95_ms for step in found.service], names, label="P95 latency by step", limits=limits, width=width,
+            [step.p95_ms for step in found.service], names, label=f"P95 latency by step, {dashed}", limits=limits,
+            width=width,
             height=140, write="{:,.0f} ms".format,
         )
     )  # fmt: skip
@@ -207,7 +219,8 @@ def _service(found: Period, names: Sequence[str]) -> Markup:
     titles = ("", "requests", "P95", "errors", f"within {target_ms:g} ms")
     return joined(
         [
-            heading, line,
+            heading,
+            element("p", f"n = {found.service_total.requests:,} requests; dashed: {dashed}", class_="faint"), line,
             grid(titles, rows, numbers=titles[1:]),
             _errors(found),
         ]

@@ -165,13 +165,15 @@ def _one(against: Reference, found: Comparison, current: Mapping[str, FeaturePro
     before = against.profile.features.get(name)
     table = distribution(against, name, before, current.get(name)) if before is not None else None
     st.markdown(f"**A (grey) and B (blue): {plain(shown)}**")
+    said = f"A n = {found.rows_reference:,}, B n = {found.rows_current:,}"
+    st.caption(said)
     if table is None or not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are compared above.")
     elif table["right"].any() or table["left"].any():
-        st.altair_chart(pictures.overlay(table, title=shown), width="stretch", alt=f"{shown} in both windows")
+        st.altair_chart(pictures.overlay(table, title=shown), width="stretch", alt=f"{shown} in both windows: {said}")
     else:
         chart = pictures.paired_bars(table, sides=("A", "B"))
-        st.altair_chart(chart, width="stretch", alt=f"Levels of {shown} in both windows")
+        st.altair_chart(chart, width="stretch", alt=f"Levels of {shown} in both windows: {said}")
 
 
 _page()

@@ -13,7 +13,7 @@ from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import NOT_JUDGED
-from tiltmeter.views.dashboard import charts, comparing, pictures, queries
+from tiltmeter.views.dashboard import basis, charts, comparing, pictures, queries
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC, distribution, sides
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS, PAGES_FOLDER, badge, choice, header, learning_note, plain
 from tiltmeter.views.dashboard.installed import world
@@ -165,8 +165,7 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
         st.altair_chart(pictures.paired_bars(table), width="stretch", alt=f"Levels of {feature}")
     rows_now = f"{now.rows:,}" if now else "0, no stored profile of this span"
     scale = " · the scale is logarithmic" if table.attrs.get(LOGARITHMIC) else ""
-    spoken = f"{window.start:%d %b %H:%M} to {window.end:%d %b %H:%M} UTC"
-    st.caption(f"baseline {plain(reference.name)}: n = {before.rows:,} · shown: n = {rows_now}, {spoken}{scale}")
+    st.caption(f"{basis.baseline_words(world(), scope)} · shown: n = {rows_now}, {basis.window_words(window)}{scale}")
 
 
 def _drift(scope: queries.Scope, feature: str) -> None:
@@ -178,7 +177,9 @@ def _drift(scope: queries.Scope, feature: str) -> None:
     marks = queries.marks(world(), scope, feature=feature)
     limits = _limits(scope, feature)
     chart = charts.metric_line(table, title="PSI", limits=named(limits), marks=marks, form=".2~f", height=250)
+    said = f"{basis.newest_words(table, 'day')} · {basis.baseline_words(world(), scope)} · {limit_words(limits)}"
     st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature}: {limit_words(limits)}")
+    st.caption(f"{basis.window_words(scope.window)} · {said}")
     fired = int((marks["severity"] != charts.VERSION).sum())
     st.caption(f"dotted red: an alert fired ({fired})" if fired else "no alert of this feature in the span")
 
@@ -241,8 +242,13 @@ def _history(scope: queries.Scope, feature: str) -> None:
             with column:
                 st.markdown(f"**{title} by {word}**")
                 if len(table.dropna(subset=["value"])):
-                    chart = charts.metric_line(table, title="", form=form, height=150, marks=marks)
-                    st.altair_chart(chart, width="stretch", alt=f"{title} of {feature} by {word}")
+                    limits = queries.limits_for(here, scope, metric, feature=feature)
+                    chart = charts.metric_line(
+                        table, title="", form=form, height=150, marks=marks, limits=named(limits)
+                    )
+                    said = basis.newest_words(table, word) + (f", {limit_words(limits)}" if limits else "")
+                    st.altair_chart(chart, width="stretch", alt=f"{title} of {feature} by {word}: {said}")
+                    st.caption(said)
                 else:
                     st.caption("No such numbers were kept in this span.")
 

@@ -12,7 +12,7 @@ from tiltmeter.alerting.hearing import STATUS_WORDS, heard_words, who_heard
 from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.domain.message import TAKEN
 from tiltmeter.domain.severity import Severity
-from tiltmeter.views.dashboard import actions, charts, queries
+from tiltmeter.views.dashboard import actions, basis, charts, queries
 from tiltmeter.views.dashboard.access import Right, Visitor
 from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, entrance, live, place, plain
 from tiltmeter.views.dashboard.incident_story import (
@@ -150,9 +150,14 @@ def _chart(found: Incident, members: list[Alert]) -> None:
     late = story.scope.model.outcomes.mature_after if is_late else timedelta(0)
     marks["time"] = pd.to_datetime(marks["time"], utc=True) - late
     chart = charts.metric_line(table, title="", limits=story.limits, marks=marks, height=170)
-    st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident with its thresholds")
+    said = [basis.window_words(story.scope.window), basis.newest_words(table, story.grain.value)]
+    if story.metric.startswith(("drift.", "features.")):
+        said.append(basis.baseline_words(world(), story.scope))
+    said.append(", ".join(f"{word} {limit:g}" for word, limit in story.limits.items()) or "its rule is gone")
+    st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident: {said[-1]}")
     what = "the cohort with which the incident opened" if is_late else "the incident opened"
-    st.caption(f"dotted red: {what}" + (", and was resolved" if found.resolved_at else ""))
+    said.append(f"dotted red: {what}" + (", and was resolved" if found.resolved_at else ""))
+    st.caption(" · ".join(said))
 
 
 def _alerts(found: Incident, members: list[Alert]) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
+from tiltmeter.views.dashboard.basis import window_words
 from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, choice, header, learning_note
 from tiltmeter.views.dashboard.incident_story import incident_table
 from tiltmeter.views.dashboard.installed import world
@@ -37,7 +38,10 @@ def _page() -> None:
         _silences()
         return
     table = incident_table(found, scope, now=world().clock.now())
-    st.altair_chart(charts.incident_times(table), width="stretch", alt="Incidents over time by the worst they reached")
+    said = f"n = {len(table):,} incidents, {window_words(scope.window)}"
+    alt = f"Incidents over time by the worst they reached: {said}"
+    st.altair_chart(charts.incident_times(table), width="stretch", alt=alt)
+    st.caption(said)
     chosen = st.dataframe(
         table[["severity_shown", "state", "title", "opened", "lasted", "alerts", "by", "id"]],
         hide_index=True, width="stretch", height="auto" if len(table) < MOST_UNSCROLLED else 560, key="incident-table",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from tiltmeter.alerting.limits import named
 from tiltmeter.domain.metric import Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, left_out
-from tiltmeter.views.dashboard import charts, cohorts, pictures, queries
+from tiltmeter.views.dashboard import basis, charts, cohorts, pictures, queries
 from tiltmeter.views.dashboard.frame import badge, header, plain
 from tiltmeter.views.dashboard.installed import world
 
@@ -172,7 +173,10 @@ def _numbers(scope: queries.Scope, found: cohorts.Cohorts) -> None:
 def _funnel(scope: queries.Scope, found: cohorts.Cohorts) -> None:
     st.markdown("**From lead to customer**")
     table = cohorts.funnel_table(found, scope.model.threshold)
-    st.altair_chart(pictures.funnel(table), width="stretch", alt="Leads, predicted customers, customers, both")
+    n = found.newest[cohorts.RATE].n_current or 0
+    st.altair_chart(
+        pictures.funnel(table), width="stretch", alt=f"Leads, predicted customers, customers, both; n = {n:,}"
+    )
     if not found.earlier:
         st.caption("There is no cohort a week earlier to hold the steps against yet.")
 
@@ -200,7 +204,8 @@ def _weeks(scope: queries.Scope) -> None:
         with column:
             st.markdown(f"**{title}**")
             mine = table[table["metric"] == metric]
-            st.altair_chart(pictures.weeks(mine, title=title), width="stretch", alt=f"{title} by week of scoring")
+            said = f"{title} by week of scoring, {basis.window_words(scope.window)}"
+            st.altair_chart(pictures.weeks(mine, title=title), width="stretch", alt=said)
             st.caption(meaning)
     st.caption(
         "k is the tenth of each week's leads with the highest scores; equal scores stay together. Lines are 95 % "
@@ -214,11 +219,14 @@ def _line(scope: queries.Scope, line: Line) -> None:
     if not len(table.dropna(subset=["value"])):
         st.caption("Cannot be computed on these cohorts.")
         return
+    limits = {**(line.limits or {}), **named(queries.limits_for(world(), scope, line.metric))}
     chart = charts.metric_line(
-        table, title="", form=line.form, limits=line.limits, height=150, band=True, from_zero=line.from_zero,
+        table, title="", form=line.form, limits=limits, height=150, band=True, from_zero=line.from_zero,
         marks=queries.marks(world(), scope, metrics="outcomes."), maturing_until=pd.Timestamp(scope.end),
     )  # fmt: skip
-    st.altair_chart(chart, width="stretch", alt=f"{line.title} by weekly cohort")
+    said = f"{basis.newest_words(table, 'cohort')}, {basis.rule_words(world(), scope, line.metric)}"
+    st.altair_chart(chart, width="stretch", alt=f"{line.title} by weekly cohort: {said}")
+    st.caption(said)
 
 
 def _segments(scope: queries.Scope) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from tiltmeter.alerting.limits import PSI, psi_words
 from tiltmeter.views.dashboard import cards, charts, jobs, pictures, queries, traffic
+from tiltmeter.views.dashboard.basis import baseline_words, failure_words, latency_words, window_words
 from tiltmeter.views.dashboard.frame import PAGES_FOLDER, header, learning_note, live
 from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.verdict import incident_list, verdict
@@ -65,14 +66,18 @@ def _service(scope: queries.Scope) -> None:
             target = scope.model.latency_target.total_seconds() * 1000
             limits = traffic.latency_limits(world(), scope, service)
             chart = charts.latency(service, target_ms=target, limits=limits, marks=marks)
-            st.altair_chart(chart, width="stretch", alt="Latency percentiles over time with target and threshold")
+            said = latency_words(world(), scope, service)
+            st.altair_chart(chart, width="stretch", alt=f"Latency percentiles over time: {said}")
+            st.caption(said)
         else:
             st.info("No request log connected: latency appears with captured requests.")
     with right:
         st.markdown("**Throughput and errors**")
         if len(service):
             chart = charts.throughput(service, marks=marks)
-            st.altair_chart(chart, width="stretch", alt="Requests per second and failed requests over time")
+            said = failure_words(world(), scope, service)
+            st.altair_chart(chart, width="stretch", alt=f"Requests per second and failed requests over time: {said}")
+            st.caption(said)
         else:
             st.info("No request log connected: throughput appears with captured requests.")
 
@@ -84,13 +89,17 @@ def _drift(scope: queries.Scope) -> None:
     if not len(heat):
         st.info("No day was judged in this span.")
         return
+    newest = heat[heat["end"] == heat["end"].max()]
     st.caption(
-        f"The {shown} that moved most · {psi_words(queries.limits_for(world(), scope, PSI, feature='any'))} · "
+        f"The {shown} that moved most · {window_words(scope.window)} · newest day n = {int(newest['rows'].max()):,} · "
+        f"{baseline_words(world(), scope)} · {psi_words(queries.limits_for(world(), scope, PSI, feature='any'))} · "
         f"a click opens the feature"
     )  # fmt: skip
     chosen = st.altair_chart(
         pictures.heatmap(heat, limit=shown), width="stretch", key="drift-heatmap", on_select="rerun",
-        selection_mode="picked", alt="PSI of the features that moved most, by day",
+        selection_mode="picked",
+        alt=f"PSI of the features that moved most by day: "
+        f"{psi_words(queries.limits_for(world(), scope, PSI, feature='any'))}",
     )  # fmt: skip
     picked = chosen.get("selection", {}).get("picked", [])
     if picked:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words, reading
+from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words, named, reading
 from tiltmeter.api.summary import percent
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
-from tiltmeter.views.dashboard import cards, charts, errors, jobs, pictures, queries, traffic
+from tiltmeter.views.dashboard import basis, cards, charts, errors, jobs, pictures, queries, traffic
 from tiltmeter.views.dashboard.frame import header, live, plain
 from tiltmeter.views.dashboard.installed import world
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tiltmeter.alerting.limits import Reading
     from tiltmeter.domain.metric import Metric
 
+WITHIN = "serving.share_within_target"
 _RUNS_SEEN, _RUNS_HEIGHT = 8, 281
 """Runs that the table shows at once, and its pixels: none of them is cut in two."""
 
@@ -44,7 +45,7 @@ def _page() -> None:
             _latency(scope, service, marks)
             _within(scope, service)
         with right:
-            _throughput(service, marks)
+            _throughput(scope, service, marks)
             _heat(scope)
         _routes(scope)
         errors.draw(scope)
@@ -100,17 +101,21 @@ def _stored(title: str, metric: Metric | None, note: str) -> cards.Card:
 def _latency(scope: queries.Scope, service: pd.DataFrame, marks: pd.DataFrame) -> None:
     st.markdown("**Latency**")
     target = scope.model.latency_target.total_seconds() * 1000
+    said = basis.latency_words(world(), scope, service)
     st.altair_chart(
         charts.latency(service, target_ms=target, limits=traffic.latency_limits(world(), scope, service), marks=marks),
         width="stretch",
-        alt="Latency percentiles over time with target and threshold",
+        alt=f"Latency percentiles over time: {said}",
     )  # fmt: skip
+    st.caption(said)
 
 
-def _throughput(service: pd.DataFrame, marks: pd.DataFrame) -> None:
+def _throughput(scope: queries.Scope, service: pd.DataFrame, marks: pd.DataFrame) -> None:
     st.markdown("**Throughput and errors**")
     chart = charts.throughput(service, marks=marks)
-    st.altair_chart(chart, width="stretch", alt="Requests per second and failed requests over time")
+    said = basis.failure_words(world(), scope, service)
+    st.altair_chart(chart, width="stretch", alt=f"Requests per second and failed requests over time: {said}")
+    st.caption(said)
 
 
 def _within(scope: queries.Scope, service: pd.DataFrame) -> None:
@@ -121,8 +126,14 @@ def _within(scope: queries.Scope, service: pd.DataFrame) -> None:
     if not len(table):
         st.caption("No requests in this span.")
         return
-    chart = charts.metric_line(table, title="share of requests", form=".1%", height=190)
-    st.altair_chart(chart, width="stretch", alt="Share of requests answered within the target")
+    limits = named(queries.limits_for(world(), scope, WITHIN))
+    chart = charts.metric_line(table, title="share of requests", form=".1%", height=190, limits=limits)
+    said = (
+        f"{basis.window_words(scope.window)} · {basis.requests_words(service)} · "
+        f"{basis.rule_words(world(), scope, WITHIN, write=percent)}"
+    )
+    st.altair_chart(chart, width="stretch", alt=f"Share of requests answered within {target:g} ms: {said}")
+    st.caption(said)
 
 
 def _heat(scope: queries.Scope) -> None:
@@ -130,7 +141,9 @@ def _heat(scope: queries.Scope) -> None:
     table = traffic.latency_heat(world(), scope)
     if len(table):
         chart = pictures.latency_heat(table, traffic.latency_bands())
-        st.altair_chart(chart, width="stretch", alt="Requests by half hour and latency class")
+        said = f"n = {int(table['requests'].sum()):,} requests, all versions, to {scope.end:%d %b %H:%M} UTC"
+        st.altair_chart(chart, width="stretch", alt=f"Requests by half hour and latency class: {said}")
+        st.caption(said)
     else:
         st.caption("No requests in the newest 24 hours.")
 
@@ -164,7 +177,9 @@ def _jobs(scope: queries.Scope) -> None:
         with column:
             st.markdown(f"**{title}**")
             chart = pictures.job_runs(table, column=name)
-            st.altair_chart(chart, width="stretch", alt=f"{title}, with the usual number as a line")
+            said = f"n = {len(table):,} runs, {basis.window_words(scope.window)} · dashed: the usual number of each job"
+            st.altair_chart(chart, width="stretch", alt=f"{title}: {said}")
+            st.caption(said)
     height = _RUNS_HEIGHT if len(table) > _RUNS_SEEN else "auto"
     st.dataframe(
         table.sort_values("start", ascending=False), hide_index=True, width="stretch", height=height,

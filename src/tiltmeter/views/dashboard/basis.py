@@ -1,0 +1,70 @@
+"""What a chart rests on, in one line below it: window, n, baseline, thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words
+from tiltmeter.api.summary import percent
+from tiltmeter.views.dashboard.frame import plain
+from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, remembered
+from tiltmeter.views.dashboard.traffic import OF_ALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from tiltmeter.domain.window import Window
+    from tiltmeter.ports import World
+
+
+def window_words(window: Window) -> str:
+    """`08 Mar 00:00 to 09 Mar 00:00 UTC`."""
+    return f"{window.start:%d %b %H:%M} to {window.end:%d %b %H:%M} UTC"
+
+
+@remembered
+def baseline_words(_world: World, scope: Scope) -> str:
+    """`baseline training (d68c5957), n = 2,000`, its name as plain text."""
+    reference = _world.baselines.judging(scope.model, scope.window)
+    if reference is None:
+        return "no baseline yet"
+    name = plain(reference.name)
+    return f"baseline {name} ({plain(reference.baseline_id[:8])}), n = {reference.profile.rows:,}"
+
+
+def newest_words(table: pd.DataFrame, what: str) -> str:
+    """`newest day n = 960`."""
+    known = table.dropna(subset=["value"]) if "value" in table else table
+    return f"newest {what} n = {int(known['rows'].iloc[-1]):,}" if len(known) else f"no {what}"
+
+
+def requests_words(service: pd.DataFrame) -> str:
+    """`n = 8,640 requests`."""
+    return f"n = {int(service['requests'].fillna(0).sum()):,} requests"
+
+
+def rule_words(
+    here: World, scope: Scope, metric: str, *, feature: str = "", write: Callable[[float], str] = "{:g}".format
+) -> str:
+    """Thresholds of a metric by the rules that judge what is shown; says so where none does."""
+    return limit_words(limits_for(here, scope, metric, feature=feature), write=write)
+
+
+def latency_words(here: World, scope: Scope, service: pd.DataFrame) -> str:
+    """What the chart of latency rests on."""
+    limits = rule_words(here, _of(scope, service), P95, write="{:g} ms".format)
+    return f"{window_words(scope.window)} · {requests_words(service)} · P95: {limits}"
+
+
+def failure_words(here: World, scope: Scope, service: pd.DataFrame) -> str:
+    """What the chart of requests and failures rests on."""
+    limits = rule_words(here, _of(scope, service), ERROR_RATE, write=percent)
+    return f"{window_words(scope.window)} · {requests_words(service)} · failed: {limits}"
+
+
+def _of(scope: Scope, service: pd.DataFrame) -> Scope:
+    """Whose requests a table holds: all versions together or one."""
+    return replace(scope, segment=ALL, version="" if service.attrs.get(OF_ALL) else scope.version)
