@@ -71,6 +71,14 @@ def test_numbers_are_those_of_the_day(day):
     assert len(day.steps) == len(day.service) == 24
 
 
+def test_failures_of_unknown_kinds_are_not_called_none(day):
+    page = day.to_html()
+    assert "No request was answered with 4xx or 5xx" not in page
+    assert "counted without their kind" in page
+    calm = replace(day, service_total=replace(day.service_total, error_rate=0.0)).to_html()
+    assert "No request was answered with 4xx or 5xx" in calm
+
+
 def test_a_week_is_drawn_by_days_and_held_against_the_week_before(world):
     week = period_of(world, world.models["lead-scoring"], WEEK)
     assert len(week.steps) == 7

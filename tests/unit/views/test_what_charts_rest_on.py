@@ -48,7 +48,7 @@ NUMBERS = {
         "n = 8,640 requests, all versions, to 09 Mar 00:00 UTC",
         f"n = 5 runs, {SPAN} · dashed: the usual number of each job",
     ],
-    "incidents": [f"n = 1 incidents, {SPAN}"],
+    "incidents": [f"n = 1, {SPAN}"],
     "compare": ["A n = "],
 }
 

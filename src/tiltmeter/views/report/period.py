@@ -230,7 +230,9 @@ def _service(found: Period, names: Sequence[str]) -> Markup:
 def _errors(found: Period) -> Markup:
     heading = element("h2", "Errors by route and exception")
     if not found.errors:
-        return joined([heading, element("p", "No request was answered with 4xx or 5xx.")])
+        unknown = "Failed requests were counted without their kind, which older hours do not know."
+        said = unknown if found.service_total.error_rate else "No request was answered with 4xx or 5xx."
+        return joined([heading, element("p", said)])
     rows = [
         [answer_name(kind.status), shortened(kind.exception) or "–", shortened(route), f"{requests:,}"]
         for route, kind, requests in found.errors[:_MOST_ERRORS]

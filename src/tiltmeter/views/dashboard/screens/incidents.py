@@ -38,7 +38,7 @@ def _page() -> None:
         _silences()
         return
     table = incident_table(found, scope, now=world().clock.now())
-    said = f"n = {len(table):,} incidents, {window_words(scope.window)}"
+    said = f"n = {len(table):,}, {window_words(scope.window)}"
     alt = f"Incidents over time by the worst they reached: {said}"
     st.altair_chart(charts.incident_times(table), width="stretch", alt=alt)
     st.caption(said)
