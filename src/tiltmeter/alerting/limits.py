@@ -41,7 +41,7 @@ class Reading:
     why: str = ""
 
 
-_UNRULED = Reading()
+_UNRULED, _FINE = Reading(), Reading(is_ruled=True, is_judged=True)
 
 
 def rules_about(rules: Iterable[Rule], metric: str, subject: Subject) -> list[Rule]:
@@ -126,6 +126,9 @@ def readings(metrics: Sequence[Metric], rules: Iterable[Rule]) -> list[Reading]:
                 continue
             place = by_subject[verdict.metric.name, verdict.subject]
             known = found[place]
+            if known is _UNRULED and verdict.judged and not verdict.severity and not verdict.why:
+                found[place] = _FINE  # nearly all of a heatmap
+                continue
             found[place] = Reading(
                 max(known.severity, verdict.severity), is_ruled=True, is_judged=known.is_judged or verdict.judged,
                 why=known.why or verdict.why,
@@ -146,14 +149,15 @@ def psi_steps(metrics: Sequence[Metric], rules: Sequence[Rule]) -> list[str]:
         rules: any; those about other metrics and subjects do not count.
     """
     judged = [metric if metric.subject.feature else replace(metric, name=OVERALL_PSI) for metric in metrics]
-    kinds: dict[Subject, dict[Severity, float]] = {}
+    watches: dict[tuple[str, str, bool, str, str], float | None] = {}
     steps = []
     for metric, read in zip(judged, readings(judged, rules), strict=True):
         one = metric.subject
-        kind = replace(one, feature="x" if one.feature else "")  # no rule names a feature: all have the same limits
-        if kind not in kinds:
-            kinds[kind] = psi_limits(rules, kind)
+        # No rule names a feature: all have the same limits.
+        kind = one.model, one.model_version, bool(one.feature), one.segment_key, one.segment_value
+        if kind not in watches:
+            watches[kind] = watch_of(psi_limits(rules, one))
         is_known = read.is_judged if read.is_ruled else metric.status is Status.OK
         severity = read.severity if read.is_ruled else None
-        steps.append(step_of(metric.value if is_known else None, severity, watch=watch_of(kinds[kind])))
+        steps.append(step_of(metric.value if is_known else None, severity, watch=watches[kind]))
     return steps
