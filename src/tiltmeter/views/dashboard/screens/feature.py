@@ -157,12 +157,15 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
     reference, current = found
     now = current.features.get(name) if current else None
     table = distribution(reference, name, before, now)
+    said = f"baseline n = {before.rows:,}, shown n = {now.rows if now else 0:,}, {basis.window_words(window)}"
     if not len(table):
         st.info("Free text and identifiers have no distribution; missing and distinct values are watched.")
     elif table["right"].any() or table["left"].any():
-        st.altair_chart(pictures.overlay(table, title=feature), width="stretch", alt=f"Distribution of {feature}")
+        st.altair_chart(
+            pictures.overlay(table, title=feature), width="stretch", alt=f"Distribution of {feature}: {said}"
+        )
     else:
-        st.altair_chart(pictures.paired_bars(table), width="stretch", alt=f"Levels of {feature}")
+        st.altair_chart(pictures.paired_bars(table), width="stretch", alt=f"Levels of {feature}: {said}")
     rows_now = f"{now.rows:,}" if now else "0, no stored profile of this span"
     scale = " · the scale is logarithmic" if table.attrs.get(LOGARITHMIC) else ""
     st.caption(f"{basis.baseline_words(world(), scope)} · shown: n = {rows_now}, {basis.window_words(window)}{scale}")
