@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from tiltmeter.store.delta import DeltaLog
 
 BATCH_ROWS = 20_000
-"""Rows of one commit: with 100,000 a part of 1,000,000 rows and 28 columns takes 200 MiB more (ADR 30)."""
+"""Rows of one commit: with 100,000 a part of 1,000,000 rows and 28 columns takes 200 MiB more (ADR 32)."""
 
 RIVAL_TRIES = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
