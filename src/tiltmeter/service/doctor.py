@@ -161,7 +161,7 @@ def _mlflow(configuration: Configuration, world: World) -> Iterator[Finding]:
     for about, error in troubles.items():
         yield Finding("mlflow", State.WRONG, f"{about}: {error}", "mend it; `serve` tries again by itself")
     if not troubles:
-        yield Finding("mlflow", State.OK, f"nothing that was tried failed at {without_password(settings.tracking_uri)}")
+        yield Finding("mlflow", State.OK, f"no failure at {without_password(settings.tracking_uri)}")
 
 
 def _service(world: World) -> Iterator[Finding]:

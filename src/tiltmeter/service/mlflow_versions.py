@@ -91,10 +91,9 @@ def version_days(world: World, found: Period, result: Result) -> list[VersionDay
         found: the day.
         result: the day beside the judging baseline.
     """
-    model, window = found.model, found.window
-    rows = _profiles(world, found, result, window)
+    rows = _profiles(world, found, result, found.window)
     traffic: dict[str, list[TrafficState]] = defaultdict(list)
-    for state in world.log.traffic(model.name, window):
+    for state in world.log.traffic(found.model.name, found.window):
         traffic[state.model_version].append(state)
     serving = sorted({version for version in (*rows, *traffic) if version})
     outcomes = _outcomes(world, found, result)
@@ -102,28 +101,38 @@ def version_days(world: World, found: Period, result: Result) -> list[VersionDay
         alone = serving[0] if serving else ""
         service = found.service_total if found.service else None
         about = _alerts(world, found, {"", alone})
-        days = [
-            VersionDay(
-                alone, result.comparison, service, outcomes.pop(alone, {}), about, found.is_judged, is_alone=True
-            )
-        ]
+        own = outcomes.pop(alone, {})
+        days = [VersionDay(alone, result.comparison, service, own, about, found.is_judged, is_alone=True)]
     else:
-        days = []
-        for version in serving:
-            comparison, is_judged = None, False
-            if version in rows:
-                own = compare(result.reference, rows[version], weights=model.weights, now=window.end)
-                comparison, is_judged = _judged(found, result, own)
-            service = _service(found, traffic[version]) if traffic[version] else None
-            about = _alerts(world, found, {version})
-            days.append(
-                VersionDay(version, comparison, service, outcomes.pop(version, {}), about, is_judged, is_alone=False)
+        days = [
+            _one_of_several(
+                world, found, result, version, rows.get(version), traffic[version], outcomes.pop(version, {})
             )
+            for version in serving
+        ]
     outcomes.pop("", None)  # of rows without a version, beside versions that served
     retired = [
         VersionDay(version, None, None, own, {}, is_judged=False, is_alone=False) for version, own in outcomes.items()
     ]
     return sorted([*days, *retired], key=lambda day: day.version)
+
+
+def _one_of_several(
+    world: World,
+    found: Period,
+    result: Result,
+    version: str,
+    profile: Profile | None,
+    traffic: Sequence[TrafficState],
+    outcomes: Mapping[str, Metric],
+) -> VersionDay:
+    comparison, is_judged = None, False
+    if profile is not None:
+        own = compare(result.reference, profile, weights=found.model.weights, now=found.window.end)
+        comparison, is_judged = _judged(found, result, own)
+    service = _service(found, traffic) if traffic else None
+    about = _alerts(world, found, {version})
+    return VersionDay(version, comparison, service, outcomes, about, is_judged, is_alone=False)
 
 
 def _profiles(world: World, found: Period, result: Result, window: Window) -> dict[str, Profile]:
