@@ -160,7 +160,7 @@ def test_a_damaged_run_is_set_aside_with_a_reason_and_the_others_are_shipped(
     assert ship() == 6
     assert [path.name for path in (tmp_path / "damaged").iterdir()] == [f"batch-{RUN.folder}"]
     assert counters["segments_set_aside"] == 1
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())  # where events go is a matter of the command
     assert "segment_set_aside" in said
     assert reason in said
     assert left(spool) == []

@@ -38,7 +38,15 @@ def home(tmp_path, monkeypatch):
         world = build_world(load_settings(path), with_channels=False)
         now = datetime.now(UTC)
         incident = Incident(
-            "inc_1", "churn", IncidentState.OPEN, Severity.WARNING, now, now, title="age drifts", alerts=("alr_1",)
+            "inc_1",
+            "churn",
+            IncidentState.OPEN,
+            Severity.WARNING,
+            now,
+            now,
+            title="age drifts",
+            alerts=("alr_1",),
+            told=Severity.WARNING,  # the first turn of the service has nothing to tell, and puts nothing on a ladder
         )
         alert = Alert(
             "alr_1", "f", "feature_psi", Subject("churn", "", "age"), AlertState.FIRING, Severity.WARNING,

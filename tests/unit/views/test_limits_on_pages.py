@@ -102,7 +102,7 @@ def test_one_number_reads_the_same_on_every_page_and_in_the_report(page, homes, 
         assert f"{severity} (above {limit})" in written
     severity = found.against_baseline.comparison.features["source"].severity
     assert severity.word == (step if lines else "none")
-    assert ("no rule judges it" in written) is not bool(lines)
+    assert ("shades of its size: no rule judges it" in written) is not bool(lines)
 
 
 def test_cards_of_the_service_follow_the_rules(page, homes):

@@ -1,12 +1,15 @@
 """Every chart says in words what it rests on: window, n, baseline, thresholds; and a job that did not run is seen."""
 
 import html
+import json
 
+import pandas as pd
 import pytest
 
 import small_home
 from page_reading import words
 from tiltmeter.config.load import load_settings
+from tiltmeter.views.dashboard import charts
 from tiltmeter.wiring import build_world
 
 pytestmark = pytest.mark.slow  # builds homes
@@ -79,3 +82,14 @@ def test_a_night_without_a_run_is_an_absent_square(page, tmp_path):
     shown = page("overview", small_home.build(tmp_path / "home", missed_nights=(1,)))
     (strip,) = [caption.value for caption in shown.caption if "nightly" in caption.value]
     assert strip.startswith("nightly: 3 done, 1 failed, 1 absent;")
+
+
+def test_a_line_without_one_value_still_draws_its_limits():
+    table = pd.DataFrame(
+        {
+            "time": pd.to_datetime(["2026-03-08", "2026-03-09"], utc=True), "value": [None, None], "rows": [12, 12],
+            "status": ["too_few_rows"] * 2,
+        }
+    ).astype({"value": float})  # fmt: skip
+    drawn = charts.metric_line(table, title="PSI", limits={"warning": 0.25, "critical": 0.5}, form=".2~f")
+    assert "warning 0.25" in json.dumps(drawn.to_dict())

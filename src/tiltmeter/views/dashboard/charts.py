@@ -257,7 +257,8 @@ def _limits(
         # Side by side above the upper of them, so that two limits that lie close do not write over each other.
         place = place + 1 if layers and gap(below, value) < _LABEL_HEIGHT else 0
         below = value
-        over = [other for other in values if other >= value and gap(value, other) < _LABEL_HEIGHT]
+        # Without any value there is no gap either; a limit stands at least at itself.
+        over = [value, *(other for other in values if other >= value and gap(value, other) < _LABEL_HEIGHT)]
         ink = _INK.get(word, QUIET)
         data = pd.DataFrame({"value": [value], "over": [max(over)], "label": [f"{word} {form.format(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")

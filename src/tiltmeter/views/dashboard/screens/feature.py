@@ -174,7 +174,7 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
 def _drift(scope: queries.Scope, feature: str) -> None:
     st.markdown("**PSI by day**")
     table = queries.series(world(), scope, "drift.psi", grain=Grain.DAY, feature=feature)
-    if not len(table):
+    if not len(table.dropna(subset=["value"])):
         st.info("No day was judged in this span.")
         return
     marks = queries.marks(world(), scope, feature=feature)
