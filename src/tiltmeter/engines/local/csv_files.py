@@ -11,8 +11,9 @@ import tempfile
 import zlib
 from codecs import getincrementaldecoder
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -201,22 +202,23 @@ def opened(path: Path, *, free_bytes: int = FREE_GZIP_BYTES) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_CappedGzip(path, free_bytes), 2**20))
 
 
-def _whole(path: Path) -> IO[bytes]:
-    """The file's bytes, of a packed one inflated before anybody parses them.
+@contextmanager
+def _whole(path: Path) -> Iterator[pa.NativeFile]:
+    """The file for Arrow to read by itself; a packed one is inflated first.
 
-    Where a stream fails midway, Arrow leaves work behind that nobody does, and waits for it when the process ends.
+    A file of Python's would be read by threads of Arrow, which may still hold it when the interpreter ends. And where a
+    stream fails midway, Arrow leaves work behind that nobody does, and waits for it when the process ends.
     """
     if path.suffix.lower() != ".gz":
-        return path.open("rb")
-    plain = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever reads it
-    try:
+        with pa.OSFile(str(path), "rb") as file:
+            yield file
+        return
+    with tempfile.NamedTemporaryFile(suffix=".csv") as plain:
         with opened(path) as packed:
             shutil.copyfileobj(packed, plain, 2**20)
-    except BaseException:
-        plain.close()
-        raise
-    plain.seek(0)
-    return plain
+        plain.flush()
+        with pa.OSFile(plain.name, "rb") as file:
+            yield file
 
 
 class _CappedGzip(io.RawIOBase):
