@@ -128,9 +128,10 @@ def test_a_post_of_thousands_that_a_kill_cut_in_the_middle_is_whole_when_it_came
     home.kill()
     lost.join()
     home.serve()
-    status, answer = home.post(body)
-    assert (status, answer) == (202, {"accepted": MANY})
-    assert home.post(body) == (202, {"accepted": 0})
+    # Where the kill came so late that all had been kept and marked, nothing is left to accept: the table tells.
+    answers = [home.post(body), home.post(body)]
+    assert answers in ([(202, {"accepted": MANY}), (202, {"accepted": 0})], [(202, {"accepted": 0})] * 2)
+    assert killed_from > 1 or answers[0][1] == {"accepted": MANY}
     until(lambda: len(set(home.ids_in_table())) == MANY, what="an acknowledged outcome never reached the table")
 
 
