@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiltmeter.domain.errors import ConfigError, StoreError, UsageError
+from tiltmeter.ingest.mlflow_errors import in_our_words
 from tiltmeter.ingest.mlflow_limits import (
+    CALL_LIMITS,
     batches,
     clean_names,
     data_name,
@@ -40,26 +42,7 @@ T = TypeVar("T")
 RUN_KEY = "tiltmeter.key"
 """Tag that holds a hash of what a run is about."""
 
-_LIMITS = {
-    # The library's own defaults retry for minutes.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 _ADDRESS = re.compile(r"models:/(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>[0-9]+))")
-_PASSWORD = re.compile(r"://[^/@\s]*@")
-_SERVER_HINT = "is the server up, and does `mlflow.tracking_uri` name it?"
-_REFUSED = "the server answers and refuses it: make, correct or restore there what it names"
-_HINTS = {
-    "RESOURCE_DOES_NOT_EXIST": _REFUSED,
-    "INVALID_PARAMETER_VALUE": _REFUSED,
-    "INVALID_STATE": _REFUSED,
-    "PERMISSION_DENIED": "let the user of MLFLOW_TRACKING_USERNAME or MLFLOW_TRACKING_TOKEN do this",
-}
-"""What to do about an error that the server itself names."""
-
 _PLAIN = re.compile(r"[\w\-. :/@+]+")
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
@@ -354,7 +337,7 @@ class Tracking:
 
     def _ask(self) -> Any:  # noqa: ANN401 - an MlflowClient
         if self._client is None:
-            for name, value in _LIMITS.items():
+            for name, value in CALL_LIMITS.items():
                 os.environ.setdefault(name, value)
             try:
                 from mlflow import MlflowClient
@@ -376,36 +359,12 @@ class Tracking:
 
     @contextmanager
     def _errors(self, at: str) -> Iterator[None]:
-        """Errors of the client and its transport as one StoreError.
-
-        Raises:
-            StoreError: whatever went wrong on the way to the server.
-        """
         try:
-            yield
-        except (StoreError, ConfigError):
-            raise
-        except Exception as error:
+            with in_our_words(at):
+                yield
+        except StoreError:
             self._experiments.clear()  # one may have been deleted and made anew
-            kinds = {kind.__name__ for kind in type(error).__mro__}
-            if not kinds & {"MlflowException", "RequestException", "OSError", "ValueError"}:
-                raise
-            text = without_password((str(error).splitlines() or [""])[0])[:200]
-            raise StoreError(
-                f"MLflow did not do it ({type(error).__name__}: {text})", at=without_password(at),
-                hint=_hint(error), retryable=True,
-            ) from error  # fmt: skip
-
-
-def _hint(error: Exception) -> str:
-    if "Invalid Host header" in str(error):
-        return "name the host and port of `mlflow.tracking_uri` in the server's `--allowed-hosts`"
-    return _HINTS.get(getattr(error, "error_code", ""), _SERVER_HINT)
-
-
-def without_password(text: str) -> str:
-    """A text whose addresses name no user and password."""
-    return _PASSWORD.sub("://", text)
+            raise
 
 
 def model_name(address: str) -> str:

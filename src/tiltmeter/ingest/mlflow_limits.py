@@ -1,4 +1,4 @@
-"""What an MLflow server takes, and the databases behind it: lengths, characters, sizes."""
+"""What an MLflow server takes, and the databases behind it: lengths, characters, sizes; and its client's patience."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+CALL_LIMITS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""Environment of the client: its own defaults retry for minutes."""
 
 BATCH_ENTITIES = 1000
 """Metrics and tags of one request; the server refuses more."""

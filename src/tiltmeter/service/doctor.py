@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tiltmeter import __version__
 from tiltmeter.capture.swift import FORM
 from tiltmeter.domain.errors import StoreError, TiltmeterError
-from tiltmeter.ingest.mlflow import without_password
+from tiltmeter.ingest.mlflow_errors import without_password
 from tiltmeter.service.capture_findings import spool_findings, table_findings
 from tiltmeter.service.findings import Finding, State
 from tiltmeter.service.mlflow_troubles import kept_troubles

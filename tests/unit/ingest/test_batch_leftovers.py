@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import socket
-from collections import Counter
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Thread
@@ -16,10 +15,7 @@ from tables import FakeClock
 from tiltmeter.capture.batch import batch_job
 from tiltmeter.domain.batch_run import BatchRun
 from tiltmeter.domain.errors import StoreError
-from tiltmeter.ingest.batch_parts import BatchShipper
-from tiltmeter.ingest.columns import FeatureTypes
 from tiltmeter.ingest.shipper import Shipper
-from tiltmeter.store.delta import DeltaLog
 
 NOW = datetime.now(UTC)
 FRAME = pl.DataFrame({"lead_id": ["a", "b", "c"], "score": [0.1, 0.2, 0.3], "size": [1, 2, 3]})
@@ -32,21 +28,13 @@ def spool(tmp_path):
 
 
 @pytest.fixture
-def log(tmp_path):
-    return DeltaLog(tmp_path / "tables", FakeClock(NOW))
+def log(batch_log):
+    return batch_log
 
 
 @pytest.fixture
-def counters():
-    return Counter()
-
-
-@pytest.fixture
-def ship(tmp_path, log, counters):
-    def ship(now=NOW):
-        return BatchShipper(tmp_path / "spool", log, FeatureTypes(), tmp_path / "damaged", counters).ship(now)
-
-    return ship
+def ship(batch_shipper):
+    return lambda now=NOW: batch_shipper.ship(now)
 
 
 def record(spool, run_id="r1", parts=2):

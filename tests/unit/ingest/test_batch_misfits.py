@@ -1,7 +1,6 @@
 """Rows of a batch job that do not fit the table: kept whole, under a sane date, with what did not fit beside them."""
 
 import json
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,10 +13,7 @@ from tables import FakeClock, prediction_rows
 from tiltmeter.capture.batch import batch_job
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.ingest.batch_parts import BatchShipper
-from tiltmeter.ingest.columns import FeatureTypes
 from tiltmeter.service.rescued_findings import rescued_findings
-from tiltmeter.store.delta import DeltaLog
 from tiltmeter.store.erase import erase_entity
 from tiltmeter.store.states import DeltaProfileStates
 
@@ -26,21 +22,16 @@ DAY = Window(datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC
 
 
 @pytest.fixture
-def log(tmp_path):
-    return DeltaLog(tmp_path / "tables", FakeClock(NOW))
+def log(batch_log):
+    return batch_log
 
 
 @pytest.fixture
-def counters():
-    return Counter()
-
-
-@pytest.fixture
-def ship(tmp_path, log, counters):
+def ship(tmp_path, batch_shipper):
     def ship(frame, now=NOW, **columns):
         with batch_job(model="m", job="nightly", spool=tmp_path / "spool", now=lambda: now) as run:
             run.log(frame, score="score", **columns)
-        return BatchShipper(tmp_path / "spool", log, FeatureTypes(), tmp_path / "damaged", counters).ship(NOW)
+        return batch_shipper.ship(NOW)
 
     return ship
 

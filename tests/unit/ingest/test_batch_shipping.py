@@ -3,20 +3,15 @@
 import signal
 import subprocess
 import sys
-from collections import Counter
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 
-from tables import FakeClock
 from tiltmeter.capture.batch import batch_job
 from tiltmeter.domain.batch_run import BatchRun
 from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
-from tiltmeter.ingest.batch_parts import BatchShipper
-from tiltmeter.ingest.columns import FeatureTypes
-from tiltmeter.store.delta import DeltaLog
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = Window(datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC), Grain.DAY)
@@ -24,14 +19,13 @@ FRAME = pl.DataFrame({"lead_id": ["a", "b", "c"], "score": [0.1, 0.2, None], "si
 
 
 @pytest.fixture
-def log(tmp_path):
-    return DeltaLog(tmp_path / "tables", FakeClock(NOW))
+def log(batch_log):
+    return batch_log
 
 
 @pytest.fixture
-def ship(tmp_path, log):
-    shipper = BatchShipper(tmp_path / "spool", log, FeatureTypes(), tmp_path / "damaged", Counter())
-    return lambda: shipper.ship(NOW)
+def ship(batch_shipper):
+    return lambda: batch_shipper.ship(NOW)
 
 
 def record(spool, *, fail=False, **more):

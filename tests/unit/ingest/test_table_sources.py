@@ -158,14 +158,21 @@ def test_a_table_that_was_made_anew_replaces_the_old_one(table, tmp_path, worlds
     assert encode_profile(seen(world, model)) == encode_profile(from_scratch(tmp_path, table, worlds))
 
 
-def test_a_log_that_forgot_its_versions_is_read_again(table, tmp_path, worlds):
+@pytest.fixture
+def grown(table, tmp_path, worlds):
+    """A model that was observed, whose table grew by two days since, and the log entry of the first of them."""
     world, model = installation(tmp_path, table)
     worlds.append(world)
     observe(model, world)
     write_deltalake(table, scores(5), mode="append")
     DeltaTable(table).create_checkpoint()
     write_deltalake(table, scores(6), mode="append")
-    (table / "_delta_log" / f"{5:020d}.json").unlink()
+    return world, model, table / "_delta_log" / f"{5:020d}.json"
+
+
+def test_a_log_that_forgot_its_versions_is_read_again(grown, table, tmp_path, worlds):
+    world, model, entry = grown
+    entry.unlink()
     observe(model, world)
     assert encode_profile(seen(world, model)) == encode_profile(from_scratch(tmp_path, table, worlds))
 
@@ -318,14 +325,8 @@ def test_a_single_file_is_a_source_too(tmp_path, worlds):
         world.log.new_rows(model, 1)
 
 
-def test_an_entry_that_cannot_be_read_just_now_costs_nothing_that_was_counted(table, tmp_path, worlds):
-    world, model = installation(tmp_path, table)
-    worlds.append(world)
-    observe(model, world)
-    write_deltalake(table, scores(5), mode="append")
-    DeltaTable(table).create_checkpoint()
-    write_deltalake(table, scores(6), mode="append")
-    entry = table / "_delta_log" / f"{5:020d}.json"
+def test_an_entry_that_cannot_be_read_just_now_costs_nothing_that_was_counted(grown, table, tmp_path, worlds):
+    world, model, entry = grown
     held = entry.read_bytes()
     entry.unlink()
     entry.mkdir()  # reading it fails, and not because it is gone
