@@ -17,7 +17,7 @@ from pyarrow import types
 
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import FeatureBins, LevelBins, NumericBins
-from tiltmeter.profiling.buffers import names_array, numpy_of, positions_array, values_as
+from tiltmeter.profiling.buffers import longest_text, names_array, numpy_of, positions_array, values_as
 from tiltmeter.profiling.columns import LevelColumn, NumberColumn, TextColumn, WrongType
 from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names, hash_strings, mixed
 from tiltmeter.profiling.plain_arrays import listed, plain, without_dictionary
@@ -351,8 +351,7 @@ def _positions(names: pa.Array, name: str) -> np.ndarray:
 def _is_short_text(values: pa.Array) -> bool:
     if not (types.is_string(values.type) or types.is_large_string(values.type)):
         return False
-    longest = pc.max(pc.binary_length(values)).as_py()
-    return (longest is None or longest <= NAME_CHARACTERS) and _is_utf8(values)
+    return longest_text(values) <= NAME_CHARACTERS and _is_utf8(values)
 
 
 def _is_utf8(values: pa.Array) -> bool:

@@ -59,6 +59,15 @@ def values_as(array: pa.Array, dtype: np.dtype) -> np.ndarray:
     return raw[array.offset : array.offset + len(array)]
 
 
+def longest_text(values: pa.Array) -> int:
+    """Bytes of the longest text (strings or large strings), or of a longer gap; by the offsets alone."""
+    if len(values) == 0:
+        return 0
+    width = np.int64 if pa.types.is_large_string(values.type) else np.int32
+    offsets = np.frombuffer(values.buffers()[1], width)[values.offset : values.offset + len(values) + 1]
+    return int(np.diff(offsets).max())
+
+
 def positions_array(positions: np.ndarray) -> pa.Int64Array:
     """Integers as an Arrow array, to take rows by."""
     return pa.Int64Array.from_buffers(

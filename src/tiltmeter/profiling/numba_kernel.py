@@ -6,6 +6,7 @@ disk half a second.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -56,7 +57,7 @@ def count_numbers(column: NumberColumn, cells: NumericCells, lookup: Lookup, res
         (lookup.starts, lookup.edges),
         (cells.bins.center, inverse_scale),
         (cells.minimum, cells.maximum),
-        (_readonly(cells.low_limits()), _readonly(cells.high_limits())),
+        _tail_limits(cells),
         (resolution.cap, resolution.precision),
         counts,
         tails,
@@ -86,9 +87,9 @@ def count_numbers(column: NumberColumn, cells: NumericCells, lookup: Lookup, res
 
 def count_codes(codes: np.ndarray, size: int) -> np.ndarray:
     """Rows per code, shape (size + 1,), the missing ones (-1) in front."""
-    counts = np.zeros((2, size + 1), dtype=np.int64)
+    counts = np.zeros((4, size + 1), dtype=np.int64)
     _count_codes(_readonly(codes), counts)
-    total: np.ndarray = counts[0] + counts[1]
+    total: np.ndarray = counts.sum(axis=0)
     return total
 
 
@@ -101,6 +102,12 @@ def _readonly(values: np.ndarray) -> np.ndarray:
     view = np.ascontiguousarray(values).view()
     view.flags.writeable = False
     return view
+
+
+@lru_cache(maxsize=256)
+def _tail_limits(cells: NumericCells) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the log bins on both sides, kept for as many features as are mostly counted by turns."""
+    return _readonly(cells.low_limits()), _readonly(cells.high_limits())
 
 
 def _table(cap: int, *, known_to_be_more: bool) -> np.ndarray:
@@ -169,14 +176,15 @@ def _count(  # noqa: PLR0917 - compiled code takes plain arguments
             loops.add_any_sums(block, size, center, inverse_scale, counters)
         loops.add_extremes(block, size, ends, counters, extremes)
         loops.find_cells(block, size, rule, cells)
-        loops.add_bins(block, cells, size, lookup[0], lookup[1], counts)
+        loops.find_bins(block, size, cells, lookup[0], lookup[1])
+        loops.add_bins(cells, size, counts)
         if ends[0] <= within[0]:
             loops.add_low_tail(block, size, missing, first, within[0], limits[0], tails[0])
         if ends[1] > within[1]:
             loops.add_high_tail(block, size, missing, first, within[1], limits[1], tails[1])
         if missing:
             loops.take_sums(block[first], missing, center, inverse_scale, counters)
-            loops.take_bin(block[first], missing, cells[first], lookup[0], lookup[1], counts)
+            counts[0, cells[first]] -= missing
         if hashes.size == 0:
             loops.hash_words(bits, size, words)
         loops.add_words(words, size, resolution, table, registers, scratch)
@@ -201,13 +209,16 @@ def _surely_more(values: np.ndarray, present: np.ndarray, cap: int) -> np.bool:
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _count_codes(codes: np.ndarray, counts: np.ndarray) -> None:
-    # By turns, as `loops.add_bins`.
-    even, odd = counts[0], counts[1]
-    for i in range(0, codes.size - 1, 2):
-        even[codes[i] + 1] += 1
-        odd[codes[i + 1] + 1] += 1
-    if codes.size & 1:
-        even[codes[codes.size - 1] + 1] += 1
+    # By turns, as `loops.add_bins`. An index without a sign is not asked whether it counts from the end.
+    first, second, third, fourth = counts[0], counts[1], counts[2], counts[3]
+    end = codes.size - codes.size % 4
+    for i in range(0, end, 4):
+        first[np.uint32(codes[i] + 1)] += 1
+        second[np.uint32(codes[i + 1] + 1)] += 1
+        third[np.uint32(codes[i + 2] + 1)] += 1
+        fourth[np.uint32(codes[i + 3] + 1)] += 1
+    for i in range(end, codes.size):
+        first[np.uint32(codes[i] + 1)] += 1
 
 
 __all__ = ["count_codes", "count_numbers", "lookup_of"]

@@ -196,42 +196,33 @@ def find_cells(block: np.ndarray, size: int, rule: tuple[int, float, np.uint64, 
             cells[i] = np.int32(place)
 
 
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _bin_of(x: float, entry: np.int32, edges: np.ndarray) -> np.uint64:
-    position = np.uint64(entry & _ENTRY)
-    position += np.uint64(edges[position] < x)
-    if entry > _ENTRY:
-        while edges[position] < x:
-            position += np.uint64(1)
-    return position
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def find_bins(block: np.ndarray, size: int, cells: np.ndarray, starts: np.ndarray, edges: np.ndarray) -> None:
+    """The bin of each value, in the place of its cell, by the entries of the look-up table.
+
+    The edges are ascending, with an infinity behind the last.
+    """
+    crowded = np.int32(0)
+    for i in range(size):
+        entry = starts[np.uint32(cells[i])]
+        crowded |= entry
+        place = entry & _ENTRY
+        cells[i] = place + np.int32(edges[np.uint32(place)] < block[i])
+    if crowded > _ENTRY:
+        for i in range(size):
+            while edges[np.uint32(cells[i])] < block[i]:
+                cells[i] += np.int32(1)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def add_bins(
-    block: np.ndarray, cells: np.ndarray, size: int, starts: np.ndarray, edges: np.ndarray, counts: np.ndarray
-) -> None:
-    """Rows per bin, in two sets of counters by turns: one counter that is raised twice in a row would wait for itself.
-
-    Args:
-        block: values.
-        cells: of the values.
-        size: how many.
-        starts: of the look-up table.
-        edges: ascending, with an infinity behind the last.
-        counts: shape (2, bins).
-    """
+def add_bins(bins: np.ndarray, size: int, counts: np.ndarray) -> None:
+    """Rows per bin, in two sets of counters by turns: one counter that is raised twice would wait for itself."""
     even, odd = counts[0], counts[1]
     for i in range(0, size - 1, 2):
-        even[_bin_of(block[i], starts[cells[i]], edges)] += 1
-        odd[_bin_of(block[i + 1], starts[cells[i + 1]], edges)] += 1
+        even[np.uint32(bins[i])] += 1
+        odd[np.uint32(bins[i + 1])] += 1
     if size & 1:
-        even[_bin_of(block[size - 1], starts[cells[size - 1]], edges)] += 1
-
-
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def take_bin(x: float, times: int, cell: np.int32, starts: np.ndarray, edges: np.ndarray, counts: np.ndarray) -> None:
-    """Take one value, which `add_bins` has added so many times, out of its bin."""
-    counts[0, _bin_of(x, starts[cell], edges)] -= times
+        even[np.uint32(bins[size - 1])] += 1
 
 
 @njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.domain.feature import ColumnRoles
-from tiltmeter.engines.local import LocalEngine, open_rows
+from tiltmeter.engines.local import LocalEngine, open_rows, page_headers, page_values
 from tiltmeter.engines.local.page_headers import pages_of
 from tiltmeter.engines.local.parquet_pages import PageReader
 from tiltmeter.engines.local.tables import TableRows
@@ -284,3 +284,37 @@ def test_a_run_longer_than_its_page_reads_nothing_outside_it():
         [sys.executable, "-c", READS_HOSTILE_RUNS], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def packed_page(codes, width):
+    """A data page of codes that are packed in eights, as the format's description writes them; every row holds one."""
+    bits = "".join(f"{code:0{width}b}"[::-1] for code in codes) if width else ""
+    eighths = -(-len(codes) // 8)
+    stream = bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8)).ljust(eighths * width, b"\0")
+    raw = np.frombuffer(bytes([width, eighths << 1 | 1]) + stream, dtype=np.uint8)
+    raw.flags.writeable = False
+    return raw
+
+
+@pytest.mark.parametrize("width", range(33))
+@pytest.mark.parametrize("rows", [1, 7, 40, 61])
+def test_codes_of_every_width_are_read(width, rows):
+    rng = np.random.default_rng(width)
+    codes = rng.integers(0, min(2**width, 2**31), rows)
+    codes[-1] = min(2**width, 2**31) - 1
+    page, found = packed_page(codes.tolist(), width), np.full(rows, -7, dtype=np.int32)
+    levels = np.frombuffer(bytes([rows << 1, 1]), dtype=np.uint8)  # a run of ones, before the values
+    whole = np.concatenate([levels, page])
+    whole.flags.writeable = False
+    head = (page_headers.DATA_V2, rows, levels.size)
+    assert page_values.take_codes(whole, head, 2**31, found) == rows
+    assert found.tolist() == codes.tolist()
+    assert page_values.take_codes(whole, head, int(codes[-1]), found) == -1
+
+
+def test_a_code_beyond_31_bits_is_refused_and_not_taken_for_a_missing_one():
+    levels = np.frombuffer(bytes([9 << 1, 1]), dtype=np.uint8)
+    whole = np.concatenate([levels, packed_page([2**32 - 1] + [0] * 8, 32)])
+    whole.flags.writeable = False
+    found = np.empty(9, dtype=np.int32)
+    assert page_values.take_codes(whole, (page_headers.DATA_V2, 9, levels.size), 2**31, found) == -1
