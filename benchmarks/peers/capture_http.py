@@ -3,11 +3,12 @@
 Needs `wrk` and, in an environment of its own: tiltmeter, fastapi, uvicorn, uvloop, httptools, scikit-learn,
 prometheus-fastapi-instrumentator, opentelemetry-instrumentation-fastapi, opentelemetry-sdk.
 
-    python benchmarks/peers/capture_http.py [--rounds 10] [--part plain|model] [--json]
+    python benchmarks/peers/capture_http.py [--generations 6] [--rounds 4] [--part plain|model] [--json]
 
-Every server runs all the time, one uvicorn worker each; one-second bursts of eight connections go to them in shuffled
-order, and each is compared with the bare server's burst of the same round. CPU is the server process's own, as the
-kernel counts it. A second part puts a scikit-learn pipeline of about a millisecond behind the route.
+One uvicorn worker each; one-second bursts of eight connections go to the servers in shuffled order, each compared with
+the bare server of the same generation. There are several, for the same server started twice differs by some percent:
+where its memory lies decides how well the model's own code runs. CPU is the server process's own, as the kernel counts
+it. A second part puts a scikit-learn pipeline behind the route, of as many trees as take a millisecond.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ import time
 from pathlib import Path
 
 CONNECTIONS = 8
+PREDICT_US = 1_000
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 VARIANTS = ("bare", "tiltmeter", "tiltmeter, reduced", "prometheus", "opentelemetry")
 MODEL_VARIANTS = ("bare", "tiltmeter", "prometheus")
 MOST_OF_PROMETHEUS, MOST_OF_OPENTELEMETRY, LEAST_WITH_MODEL = 0.5, 0.1, 0.96
 
 
-def serve(variant, port, has_model):
-    """One server, until it is killed."""
+def serve(variant, port, trees):
+    """One server, until it is killed; without a model for no trees."""
     import uvicorn
 
     import capture as apps
 
-    predict = model() if has_model else None
+    predict = model(trees) if trees else None
     made = {
         "bare": lambda: apps.service(predict),
         "tiltmeter": lambda: apps.captured(predict),
@@ -49,8 +52,8 @@ def serve(variant, port, has_model):
     uvicorn.run(made[variant](), port=port, log_level="critical", access_log=False)
 
 
-def model():
-    """A pipeline whose prediction of one row takes about a millisecond."""
+def model(trees):
+    """A pipeline that predicts one row with so many trees."""
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.pipeline import make_pipeline
@@ -58,7 +61,7 @@ def model():
 
     rng = np.random.default_rng(7)
     rows = rng.normal(size=(5000, 16))
-    fitted = make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=100))
+    fitted = make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=trees))
     fitted.fit(rows, rows[:, 0] + rng.normal(size=5000) > 0)
     names = [f"number_{n}" for n in range(16)]
 
@@ -68,14 +71,35 @@ def model():
     return predict
 
 
-def started(variant, has_model, folder):
+def trees_of_a_millisecond():
+    """How many trees predict one row in `PREDICT_US` on this machine, between two numbers that were timed."""
+    import capture as apps
+
+    lead = apps.Lead(**apps.NUMBERS, **apps.WORDS)
+    few, many = 50, 400
+    least = {trees: predict_us(model(trees), lead) for trees in (few, many)}
+    return max(1, round(few + (PREDICT_US - least[few]) * (many - few) / (least[many] - least[few])))
+
+
+def predict_us(predict, lead, rounds=7, calls=200):
+    """CPU microseconds of one prediction, the least of several rounds."""
+    found = []
+    for _ in range(rounds):
+        began = time.process_time()
+        for _ in range(calls):
+            predict(lead)
+        found.append((time.process_time() - began) / calls * 1e6)
+    return min(found)
+
+
+def started(variant, trees, folder):
     """A running server: its process and port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     command = [sys.executable, __file__, "--serve", variant, "--port", str(port)]
-    command += ["--model"] if has_model else []
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": folder}
+    command += ["--trees", str(trees)]
+    environment = os.environ | ONE_THREAD | {"TMPDIR": folder}
     process = subprocess.Popen(command, env=environment)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
@@ -110,9 +134,19 @@ def burst(process, port, script, seconds):
     return rate, cpu / requests * 1e6, p99
 
 
-def measured(variants, has_model, rounds, folder, script):
+def measured(variants, trees, times, folder, script):
+    """Medians of (rate, CPU, P99) of every variant, by generation of servers."""
+    found = {variant: [] for variant in variants}
+    for _ in range(times.generations):
+        bursts = of_generation(variants, trees, times.rounds, folder, script)
+        for variant, made in bursts.items():
+            found[variant].append(tuple(map(statistics.median, zip(*made, strict=True))))
+    return found
+
+
+def of_generation(variants, trees, rounds, folder, script):
     """(rate, CPU, P99) of every burst by variant, in rounds."""
-    servers = {variant: started(variant, has_model, folder) for variant in variants}
+    servers = {variant: started(variant, trees, folder) for variant in variants}
     found = {variant: [] for variant in variants}
     try:
         for server in servers.values():
@@ -134,10 +168,10 @@ def median_of(values, samples=2000):
 
 
 def compared(found):
-    """What each variant adds to the bare server, paired by round."""
+    """What each variant adds to the bare server, paired by generation."""
     bare = found["bare"]
     rows = {}
-    for variant, bursts in found.items():
+    for variant, bursts in found.items():  # a burst stands for a generation
         pairs = list(zip(bursts, bare, strict=True))
         rows[variant] = {
             "requests_per_second": statistics.median(one[0] for one in bursts),
@@ -164,15 +198,16 @@ def shown(title, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--generations", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=4, help="bursts of each server of a generation")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--part", choices=["plain", "model"], help="one of the two parts; both by default")
     parser.add_argument("--serve", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--model", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--trees", type=int, default=0, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(asked.serve, asked.port, asked.model)
+        serve(asked.serve, asked.port, asked.trees)
         return 0
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed: apt-get install wrk")
@@ -187,10 +222,13 @@ def main():
             f"wrk.method = 'POST'\nwrk.body = '{body}'\nwrk.headers['Content-Type'] = 'application/json'\n"
         )
         plain = with_model = None
+        trees = 0
         if asked.part != "model":
-            plain = compared(measured(VARIANTS, False, asked.rounds, folder, str(script)))
+            plain = compared(measured(VARIANTS, 0, asked, folder, str(script)))
         if asked.part != "plain":
-            with_model = compared(measured(MODEL_VARIANTS, True, 2 * asked.rounds, folder, str(script)))
+            os.environ |= ONE_THREAD  # as the servers, and before scikit-learn is loaded
+            trees = trees_of_a_millisecond()
+            with_model = compared(measured(MODEL_VARIANTS, trees, asked, folder, str(script)))
     limits = judged(plain, with_model)
     if asked.json:
         print(json.dumps({"form": FORM, "plain": plain, "model": with_model, "limits": limits}, indent=1))
@@ -199,7 +237,7 @@ def main():
         if plain:
             shown("without a model", plain)
         if with_model:
-            shown("with a model of about a millisecond", with_model)
+            shown(f"with a model of {PREDICT_US:,} us ({trees} trees)", with_model)
         for name, (found, limit, is_kept) in limits.items():
             print(f"{name} {found:.3f}, limit {limit}{'' if is_kept else ': missed'}")
     return 0 if all(is_kept for _, _, is_kept in limits.values()) else 1
