@@ -11,6 +11,7 @@ from tiltmeter.api.collecting import without_collection
 from tiltmeter.api.files import write_text
 from tiltmeter.api.summary import sentence
 from tiltmeter.domain.errors import UsageError
+from tiltmeter.domain.severity import Severity
 from tiltmeter.registry import Registry, did_you_mean
 
 if TYPE_CHECKING:
@@ -112,6 +113,12 @@ class Result:
     def drifted(self) -> list[str]:
         """Names of the features at warning or above, worst first."""
         return self.comparison.drifted
+
+    @property
+    def worst(self) -> Severity:
+        """The worst severity of the features, the score and the whole."""
+        severities = (feature.severity for feature in self.comparison.features.values())
+        return max(self.overall.severity, max(severities, default=Severity.NONE))
 
     @property
     def sentence(self) -> str:

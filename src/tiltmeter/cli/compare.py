@@ -83,7 +83,7 @@ def compare(  # noqa: PLR0917 - an option each
         with shown_progress():
             result = compare_rows(sides, columns.roles(known), weights=weighted, engine=engine.value)
         _told(result, as_json=as_json, html=html)
-    if fail_on is not None and _worst(result) >= _severity(fail_on):
+    if fail_on is not None and result.worst >= _severity(fail_on):
         raise typer.Exit(3)
 
 
@@ -98,11 +98,6 @@ def _told(result: Result, *, as_json: bool, html: Path | None) -> None:
         _print(result)
     if html is not None:
         remark(f"written: {html}")
-
-
-def _worst(result: Result) -> int:
-    severities = [feature.severity for feature in result.features.values()]
-    return max((*severities, result.overall.severity))
 
 
 def _severity(fail_on: FailOn) -> int:

@@ -200,3 +200,15 @@ def test_a_notebook_of_another_theme_changes_neither_colour_nor_order_of_a_table
     # A notebook's own rules hold for one class and an element; these weigh three.
     assert ".tm.tm.tm table{table-layout:auto;margin:0;color:inherit}" in text
     assert ".tm.tm.tm .r{text-align:right}" in text
+
+
+@pytest.mark.parametrize("now", [lambda rng: rng.normal(3, 1, 2000), None], ids=["moved", "gone"])
+def test_the_answer_is_as_loud_as_the_score_where_no_feature_moved(now):
+    rng = np.random.default_rng(5)
+    age, score = rng.normal(40, 9, 4000), rng.normal(0, 1, 2000)
+    after = {"age": age[2000:]} if now is None else {"age": age[2000:], "score": now(rng)}
+    found = tiltmeter.compare({"age": age[:2000], "score": score}, after, score="score")
+    assert found["age"].severity == 0
+    assert found.worst == found.overall.severity == 3
+    for text in (found.to_html(), found._repr_html_()):
+        assert ("class", "answer a3") in read(text).attributes

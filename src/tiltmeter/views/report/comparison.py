@@ -41,7 +41,7 @@ def comparison_page(result: Result) -> str:
     return page(
         f"Tiltmeter: {before} and {after}",
         element("h1", f"{before} → {after}"),
-        answer(sentence(comparison), _worst(result)),
+        answer(sentence(comparison), result.worst),
         tiles(_facts(result)),
         element("h2", "What moved most"),
         _table(result, first_rows(comparison), places),
@@ -59,18 +59,12 @@ def notebook_view(result: Result) -> str:
     shown = first_rows(comparison)
     hidden = len(comparison.features) - len(shown)
     more = element("p", f"{hidden} more features: to_frame(), to_html()", class_="faint") if hidden > 0 else None
-    return fragment(
-        answer(sentence(comparison), _worst(result)), _table(result, shown, {}), more, _shift(comparison, {})
-    )
+    return fragment(answer(sentence(comparison), result.worst), _table(result, shown, {}), more, _shift(comparison, {}))
 
 
 def _short_place(name: str) -> str:
     """The last two parts of a path."""
     return "/".join(name.rstrip("/").split("/")[-2:])
-
-
-def _worst(result: Result) -> Severity:
-    return max((feature.severity for feature in result.comparison.features.values()), default=Severity.NONE)
 
 
 def _facts(result: Result) -> list[tuple[str, str]]:
