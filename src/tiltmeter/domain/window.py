@@ -9,10 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from zoneinfo import ZoneInfo
 
 _MICROSECOND = timedelta(microseconds=1)
+
+CLOCK_CHANGE = timedelta(hours=2)
+"""Windows end at local midnight: across a clock change, days apart are up to so much more or less than whole days."""
 
 
 class Grain(StrEnum):
@@ -131,6 +134,17 @@ def windows_between(start: datetime, end: datetime, grain: Grain, zone: ZoneInfo
         window = window_at(moment, grain, zone)
         yield window
         moment = window.end
+
+
+def nearest(moments: Iterable[datetime], wanted: datetime) -> datetime | None:
+    """That of the moments which lies nearest to the wanted one, at most a clock change away; None where none does.
+
+    Args:
+        moments: ends of windows, aware.
+        wanted: where a window would end if all days were equally long, aware.
+    """
+    found = min(moments, key=lambda known: abs(known - wanted), default=None)
+    return found if found is not None and abs(found - wanted) <= CLOCK_CHANGE else None
 
 
 def hours_of(window: Window, zone: ZoneInfo) -> list[datetime]:

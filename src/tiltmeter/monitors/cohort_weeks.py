@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tiltmeter.domain.window import CLOCK_CHANGE, nearest
 from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 WEEK = timedelta(days=7)
 MOST_WEEKS = 12
 """Matured weeks that are shown at most."""
-
-_CLOCK_CHANGE = timedelta(hours=2)
-"""Cohorts end at local midnight: across a clock change a week is an hour longer or shorter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +59,7 @@ def cohort_weeks(metrics: Iterable[Metric], *, since: datetime, until: datetime)
         return []
     newest = max(by_end)
     ends = [newest - place * WEEK for place in range(MOST_WEEKS)]
-    matured = [_week(end, _nearest(by_end, end)) for end in ends if end > max(since, min(by_end) - _CLOCK_CHANGE)]
+    matured = [_week(end, _nearest(by_end, end)) for end in ends if end > max(since, min(by_end) - CLOCK_CHANGE)]
     opened = [
         CohortWeek(newest + place * WEEK, newest + (place + 1) * WEEK, is_mature=False) for place in range(MOST_WEEKS)
     ]
@@ -69,8 +67,8 @@ def cohort_weeks(metrics: Iterable[Metric], *, since: datetime, until: datetime)
 
 
 def _nearest(by_end: Mapping[datetime, Mapping[str, Metric]], end: datetime) -> Mapping[str, Metric]:
-    found = min(by_end, key=lambda known: abs(known - end))
-    return by_end[found] if abs(found - end) <= _CLOCK_CHANGE else {}
+    found = nearest(by_end, end)
+    return by_end[found] if found is not None else {}
 
 
 def _week(end: datetime, found: Mapping[str, Metric]) -> CohortWeek:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tiltmeter.domain.metric import Metric, Status, Subject
+from tiltmeter.domain.window import CLOCK_CHANGE
 from tiltmeter.monitors.outcomes import outcome_metrics
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ MOST_PARTS = 50
 
 
 def cohort_span(
-    model: Model, start: datetime, end: datetime, *, before: timedelta = COHORT
+    model: Model, start: datetime, end: datetime, *, before: timedelta = COHORT + CLOCK_CHANGE
 ) -> tuple[datetime, datetime]:
     """Between which moments the cohorts end that the days from `start` to `end` judged: what to ask the store for.
 

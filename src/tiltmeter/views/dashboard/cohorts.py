@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tiltmeter.domain.metric import Metric, Subject
-from tiltmeter.domain.window import Grain, Window
+from tiltmeter.domain.window import CLOCK_CHANGE, Grain, Window, nearest
 from tiltmeter.monitors.cohort_weeks import cohort_weeks
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, deciles_kept
 from tiltmeter.ports import MetricQuery
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 RATE = "outcomes.conversion_rate"
 PRECISION = "outcomes.precision"
 EARLIER = timedelta(days=7)
-"""A cohort of a week ends every day: the one that ends seven days earlier shares no lead with the newest."""
+"""A cohort of a week ends every day: the one that ends seven days earlier shares no lead with the newest, or
+those of an hour where clocks were moved between them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,8 @@ def cohorts(_world: World, scope: Scope) -> Cohorts:
     if not known:
         leads = [found[RATE].n_current or 0 for found in by_end.values() if RATE in found]
         return Cohorts({}, {}, untold=max(leads, default=0))
-    return Cohorts(by_end[max(known)], by_end.get(max(known) - EARLIER, {}))
+    earlier = nearest(by_end, max(known) - EARLIER)
+    return Cohorts(by_end[max(known)], by_end[earlier] if earlier is not None else {})
 
 
 def funnel_table(found: Cohorts, threshold: float) -> pd.DataFrame:
@@ -183,8 +185,8 @@ def segment_table(_world: World, scope: Scope) -> pd.DataFrame:
     for name, column in named.items():
         since, until = asked_span(scope, name)
         query = MetricQuery(
-            model=scope.model.name, metric=name, since=min(since, scope.start - EARLIER), until=until, grain=Grain.DAY,
-            version="", feature="",
+            model=scope.model.name, metric=name, since=min(since, scope.start - EARLIER - CLOCK_CHANGE), until=until,
+            grain=Grain.DAY, version="", feature="",
         )  # fmt: skip
         for metric in _world.state.metrics(query):
             subject = metric.subject
@@ -212,10 +214,11 @@ def _segment_row(
 ) -> tuple[int, float, *tuple[float | None, ...]]:
     rates = numbers["conversion"]
     end = max(rates)
-    before, rate, all_leads = rates.get(end - EARLIER), rates[end].value or 0.0, overall.get(end)
+    rate, all_leads = rates[end].value or 0.0, overall.get(end)
+    _, before = _now_and_before(rates)
     revenue, _ = _now_and_before(numbers.get("revenue", {}))
     return (
-        rates[end].n_current or 0, rate, before.value if before else None, rate / all_leads if all_leads else None,
+        rates[end].n_current or 0, rate, before, rate / all_leads if all_leads else None,
         revenue, *_now_and_before(numbers.get("psi", {})),
     )  # fmt: skip
 
@@ -224,5 +227,5 @@ def _now_and_before(found: Mapping[datetime, Metric]) -> tuple[float | None, flo
     if not found:
         return None, None
     end = max(found)
-    earlier = found.get(end - EARLIER)
-    return found[end].value, None if earlier is None else earlier.value
+    earlier = nearest(found, end - EARLIER)
+    return found[end].value, None if earlier is None else found[earlier].value

@@ -14,7 +14,7 @@ from tiltmeter.api.judging import judge
 from tiltmeter.api.summary import effect, number, p_value, percent, value_text
 from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
-from tiltmeter.domain.window import Grain, Window
+from tiltmeter.domain.window import CLOCK_CHANGE, Grain, Window, nearest
 from tiltmeter.monitors.drift import drift_metrics
 from tiltmeter.ports import MetricQuery
 from tiltmeter.statistics.cells import OTHER
@@ -247,12 +247,13 @@ def by_segment(_world: World, scope: Scope, end: datetime, feature: str) -> pd.D
     """
     query = MetricQuery(
         model=scope.model.name, metric="drift.score_psi" if feature == SCORE else "drift.psi", version="",
-        since=end - _A_WEEK - _A_DAY, until=end, grain=Grain.DAY,
+        since=end - _A_WEEK - _A_DAY - CLOCK_CHANGE, until=end, grain=Grain.DAY,
         feature="" if feature == SCORE else feature,
     )  # fmt: skip
     found = [m for m in _world.state.metrics(query) if m.subject.segment_key in scope.model.segments]
     newest = max((m.window.end for m in found if m.window.end > end - _A_DAY), default=end)
-    earlier = {m.subject: m.value for m in found if m.window.end == newest - _A_WEEK}
+    then = nearest({m.window.end for m in found}, newest - _A_WEEK)
+    earlier = {m.subject: m.value for m in found if m.window.end == then}
     rows = [
         (f"{m.subject.segment_key} = {m.subject.segment_value}", m.value, earlier.get(m.subject), m.n_current or 0)
         for m in found
