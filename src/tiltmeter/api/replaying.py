@@ -70,6 +70,15 @@ class History:
         """Whether the baseline was frozen before, with its own column roles."""
         return self.baseline is not None and self.baseline.endswith(BASELINE_SUFFIX)
 
+    def reference_columns(self) -> list[str]:
+        """Columns of the side that the baseline is made from; of a saved baseline, those it was frozen with."""
+        if self.baseline is None:
+            return list(self.rows.schema.names)
+        if self.is_saved:
+            bins = Baseline.load(self.baseline).bins
+            return [*bins.features, *bins.others]
+        return list(open_rows(self.baseline).schema.names)
+
     def frozen(self, roles: ColumnRoles, *, engine: str, weights: Mapping[str, float] | None = None) -> Baseline:
         """The baseline.
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiltmeter.cli.configured_columns import (
+    configured_model,
+    configured_weights,
+    is_configured,
+    taken,
+    with_configured,
+)
 from tiltmeter.cli.loading import loading
 from tiltmeter.cli.options import (
     Columns,
@@ -29,11 +35,13 @@ from tiltmeter.cli.output import checked_output, console, print_json, read_weigh
 from tiltmeter.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from tiltmeter.api.backtest import Backtest
     from tiltmeter.api.judged_windows import Episode, JudgedWindow
+    from tiltmeter.api.replaying import History
+    from tiltmeter.domain.feature import ColumnRoles
     from tiltmeter.domain.rule import RuleSet
 
 BESIDE = "tiltmeter.rules-backtest/1"
@@ -106,9 +114,8 @@ def backtest(  # noqa: PLR0917 - an option each
     until = moment_of(baseline_until, zone) if baseline_until is not None else None
     history = History.of(data, time=time_column, until=until, baseline=baseline)
     columns = Columns(features, ignore, kind, missing, score, label, entity)
-    if not history.is_saved:  # a saved baseline knows its columns
-        columns = _completed(columns, data)
-    roles = columns.roles(list(history.rows.schema.names), time=time_column)
+    typed = columns.roles(list(history.rows.schema.names), time=time_column)
+    roles, weighted = _with_configuration(history, data, typed, weighted, model)
     with shown_progress():
         replayed = backtests_beside(
             history, roles, [one for _, one in tried],
@@ -134,34 +141,22 @@ def show(found: Sequence[tuple[str, Backtest]], *, html: Path | None, as_json: b
         remark(f"written: {html}")
 
 
-def _completed(given: Columns, data: str) -> Columns:
-    """The options; what was not said is taken from `tiltmeter.yaml` where it names the same table."""
-    if not _is_configured():
-        return given
-    from tiltmeter.config.load import load_settings
-
-    place = Path(data.partition("@")[0] if not Path(data).exists() else data).resolve()
-    models = load_settings().models.values()
-    model = next((m for m in models if m.source is not None and Path(m.source.table).resolve() == place), None)
-    if model is None or model.source is None:
-        return given
-    columns = dict(model.source.columns)
-    score, label = given.score or columns.get("prediction"), given.label or columns.get("label")
-    entity = given.entity or columns.get("entity_id")
-    version = [columns["model_version"]] if "model_version" in columns else []
-    kinds = [f"{feature}={kind}" for feature, kind in model.kinds.items()]
-    if (score, label, entity) != (given.score, given.label, given.entity):
-        named = {"score": score, "label": label, "entity": entity}
-        said = ", ".join(f"{role} {column}" for role, column in named.items() if column)
-        remark(f"columns of {model.name} from the configuration: {said}")
-    return Columns(
-        given.features, [*(given.ignore or ()), *model.ignore, *version], [*kinds, *(given.kinds or ())], given.missing,
-        score, label, entity,
-    )  # fmt: skip
-
-
-def _is_configured() -> bool:
-    return bool(os.environ.get("TILTMETER_CONFIG")) or Path("tiltmeter.yaml").exists()
+def _with_configuration(
+    history: History, data: str, roles: ColumnRoles, weights: Mapping[str, float], model: str
+) -> tuple[ColumnRoles, dict[str, float]]:
+    """The roles and weights; what was not said is taken from `tiltmeter.yaml` where it names the same table."""
+    found = configured_model(data, model)
+    if found is None:
+        return roles, dict(weights)
+    reference, current = history.reference_columns(), history.rows.schema.names
+    weighted = configured_weights(weights, found, {*reference, *current})
+    # A saved baseline knows its columns; weights it has none.
+    chosen = roles if history.is_saved else with_configured(roles, found, reference=reference, current=current)
+    added = ", ".join(name for name in weighted if name not in weights)
+    said = [part for part in (taken(roles, chosen), f"weights of {added}" if added else "") if part]
+    if said:
+        remark(f"columns of {found.name} from the configuration: {', '.join(said)}")
+    return chosen, weighted
 
 
 def _zone(name: str | None) -> ZoneInfo:
@@ -175,7 +170,7 @@ def _zone(name: str | None) -> ZoneInfo:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise UsageError(f'there is no time zone "{name}"', hint="for example Europe/Berlin") from error
-    if _is_configured():
+    if is_configured():
         from tiltmeter.config.load import load_settings
 
         return load_settings().zone
