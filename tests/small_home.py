@@ -11,7 +11,7 @@ from tables import FakeClock
 from tiltmeter.config.load import load_settings
 from tiltmeter.domain.traffic import latency_bin
 from tiltmeter.domain.window import Grain, windows_between
-from tiltmeter.monitors.registered import MONITORS, SCHEDULE
+from tiltmeter.monitors.registered import MONITORS, SCHEDULE, judged_mark
 from tiltmeter.pipeline import judge, observe
 from tiltmeter.store.schema import BATCH_RUNS, PREDICTIONS, TRAFFIC
 from tiltmeter.wiring import build_world, stored_log
@@ -94,6 +94,12 @@ def build(
     _judge_all(world, world.models[model], clock, end)
     world.state.close()
     return path
+
+
+def mark_judged(world, model, grain, end=END, *, monitors=None):
+    """Keep the marks that the scheduler leaves when it is done with a grain; or only those of some monitors."""
+    for monitor in monitors or SCHEDULE[grain]:
+        world.state.set_watermark(judged_mark(monitor, model, grain), end.isoformat())
 
 
 def _judge_all(world, model, clock, end):

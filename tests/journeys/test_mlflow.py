@@ -19,7 +19,6 @@ from tiltmeter.domain.errors import StoreError, UsageError
 from tiltmeter.domain.window import Grain
 from tiltmeter.ingest.mlflow import Tracking, reference_of
 from tiltmeter.ingest.mlflow_limits import clean_names
-from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.mlflow_runs import LEASE_TIME, MlflowRuns
 from tiltmeter.service.running import Service
 from tiltmeter.wiring import build_world
@@ -48,7 +47,7 @@ def world(home):
 
 def world_of(path, model=MODEL):
     world = build_world(load_settings(path, environ={}), clock=FakeClock(small_home.END), with_channels=False)
-    world.state.set_watermark(judged_mark("drift", model, Grain.DAY), small_home.END.isoformat())
+    small_home.mark_judged(world, model, Grain.DAY)
     return world
 
 
@@ -285,7 +284,7 @@ def test_a_running_service_publishes_and_its_successor_publishes_nothing_twice(u
     mark = f"mlflow:day:{model}"
     for begin in (None, end - timedelta(days=3)):  # the second finds a mark as a crash would have left it
         world = build_world(configuration, with_channels=False)
-        world.state.set_watermark(judged_mark("drift", model, Grain.DAY), end.isoformat())
+        small_home.mark_judged(world, model, Grain.DAY, end)
         if begin is not None:
             world.state.set_watermark(mark, begin.isoformat())
         service = Service(configuration, port=0)

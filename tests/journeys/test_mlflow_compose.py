@@ -14,7 +14,6 @@ from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.window import Grain
 from tiltmeter.ingest.mlflow import Tracking
-from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.mlflow_runs import MlflowRuns
 from tiltmeter.wiring import build_world
 
@@ -49,7 +48,7 @@ def as_in_the_network(composed, monkeypatch):
 def test_tiltmeter_publishes_to_the_server_of_the_composition(as_in_the_network, tmp_path):
     path = small_home.build(tmp_path / "home")
     world = build_world(load_settings(path, environ={}), clock=FakeClock(small_home.END), with_channels=False)
-    world.state.set_watermark(judged_mark("drift", "lead-scoring", Grain.DAY), small_home.END.isoformat())
+    small_home.mark_judged(world, "lead-scoring", Grain.DAY)
     assert MlflowRuns(world, Tracking(as_in_the_network)).turn(small_home.END) == 5
     assert world.state.watermark("mlflow:troubles") in (None, "{}")
     world.state.close()

@@ -13,7 +13,6 @@ from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.mlflow import RUN_KEY, Tracking
 from tiltmeter.ingest.mlflow_limits import BATCH_BYTES, clean_names
-from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.mlflow_runs import MlflowRuns
 from tiltmeter.wiring import build_world
 
@@ -63,7 +62,7 @@ def test_a_summary_of_a_hostile_name_is_there_once_after_a_crash(uri, client, tm
     model = 'O\'Brien "the" 100%\\ 🦊\n' + "m" * 300
     path = small_home.build(tmp_path / "home", model=model)
     world = build_world(load_settings(path, environ={}), clock=FakeClock(small_home.END), with_channels=False)
-    world.state.set_watermark(judged_mark("drift", model, Grain.DAY), small_home.END.isoformat())
+    small_home.mark_judged(world, model, Grain.DAY)
     assert MlflowRuns(world, Tracking(uri)).turn(small_home.END) == 5
     world.state.set_watermark(f"mlflow:day:{model}", (small_home.END - timedelta(days=3)).isoformat())
     assert MlflowRuns(world, Tracking(uri)).turn(small_home.END) == 0

@@ -11,7 +11,6 @@ from tiltmeter.config.load import load_settings
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.window import Grain
 from tiltmeter.ingest.mlflow import Tracking
-from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.doctor import examine
 from tiltmeter.service.findings import State
 from tiltmeter.service.mlflow_runs import MlflowRuns
@@ -33,7 +32,7 @@ def home_of(folder, model, uri, *, more=""):
 def world_of(configuration, *models):
     world = build_world(configuration, clock=FakeClock(small_home.END), with_channels=False)
     for model in models:
-        world.state.set_watermark(judged_mark("drift", model, Grain.DAY), small_home.END.isoformat())
+        small_home.mark_judged(world, model, Grain.DAY)
     return world
 
 

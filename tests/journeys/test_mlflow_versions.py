@@ -15,7 +15,6 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.ingest.mlflow import Tracking
 from tiltmeter.monitors.cohorts import COHORT
-from tiltmeter.monitors.registered import judged_mark
 from tiltmeter.service.mlflow_runs import MlflowRuns
 from tiltmeter.wiring import build_world
 
@@ -36,7 +35,7 @@ def register(client, name, versions):
 def opened(folder, model, **planted):
     path = small_home.build(folder, model=model, **planted)
     world = build_world(load_settings(path, environ={}), clock=FakeClock(small_home.END), with_channels=False)
-    world.state.set_watermark(judged_mark("drift", model, Grain.DAY), small_home.END.isoformat())
+    small_home.mark_judged(world, model, Grain.DAY)
     return world
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from tiltmeter.domain.window import Grain
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.metric import Metric
     from tiltmeter.domain.model import Model
     from tiltmeter.domain.window import Window
-    from tiltmeter.ports import World
+    from tiltmeter.ports import StateStore, World
 
 
 class Monitor(Protocol):
@@ -50,3 +51,14 @@ SCHEDULE: dict[Grain, tuple[str, ...]] = {
 def judged_mark(monitor: str, model: str, grain: Grain) -> str:
     """Name of the watermark that holds the end of the newest window a monitor judged."""
     return f"judged:{monitor}:{grain}:{model}"
+
+
+def judged_until(state: StateStore, model: str, grain: Grain) -> datetime | None:
+    """End of the newest window that every monitor of the grain is done with; None while one of them is not.
+
+    The monitors judge one after the other, and what is published is published for good: a day whose drift is known
+    waits until its outcomes are. A monitor that finds nothing to measure is done as well.
+    """
+    found = [state.watermark(judged_mark(monitor, model, grain)) for monitor in SCHEDULE[grain]]
+    ends = [datetime.fromisoformat(text) for text in found if text is not None]
+    return min(ends) if len(ends) == len(found) else None

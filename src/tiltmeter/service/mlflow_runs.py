@@ -27,7 +27,7 @@ from tiltmeter.domain.window import Grain, windows_between
 from tiltmeter.drawing.style import NOT_JUDGED, SEVERITY_MARKS
 from tiltmeter.ingest.mlflow import RunData, model_name
 from tiltmeter.monitors.effects import shortened
-from tiltmeter.monitors.registered import judged_mark
+from tiltmeter.monitors.registered import judged_until
 from tiltmeter.profiling.codec import encode_baseline
 from tiltmeter.service.mlflow_numbers import feature_numbers, feature_table, overview
 from tiltmeter.service.mlflow_troubles import EVERY, Troubles
@@ -192,7 +192,7 @@ class MlflowRuns:
 
     def _due(self, model: Model, grain: Grain, now: datetime) -> Iterator[Window]:
         newest = newest_complete(now, grain, self.world.zone)
-        judged = self._until(judged_mark("drift", model.name, grain))
+        judged = judged_until(self.world.state, model.name, grain)
         if judged is None:
             return
         horizon = newest.end - timedelta(days=CATCH_UP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -18,10 +18,11 @@ from tiltmeter.api.summary import effect, moved, number
 from tiltmeter.domain.errors import TiltmeterError
 from tiltmeter.domain.message import Content, Message, MessageKind, Row
 from tiltmeter.domain.window import Grain
-from tiltmeter.monitors.registered import judged_mark
+from tiltmeter.monitors.registered import judged_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
     from threading import Event
 
@@ -106,8 +107,8 @@ class Reports:
         return written
 
     def _was_judged(self, model: Model, window: Window) -> bool:
-        text = self.world.state.watermark(judged_mark("drift", model.name, window.grain))
-        return text is not None and datetime.fromisoformat(text) >= window.end
+        until = judged_until(self.world.state, model.name, window.grain)
+        return until is not None and until >= window.end
 
     def _write(self, model: Model, window: Window, path: Path, channels: Sequence[str]) -> None:
         found = period_of(self.world, model, window)

@@ -25,8 +25,10 @@ from tiltmeter.domain.model import Model
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at
 from tiltmeter.monitors.outcomes import outcome_metrics
-from tiltmeter.monitors.registered import judged_mark
+from tiltmeter.monitors.registered import judged_until
+from tiltmeter.service.checkup import calendar_of
 from tiltmeter.service.reports import Reports, report_messages, report_name
+from tiltmeter.service.scheduler import Scheduler
 from tiltmeter.wiring import build_world
 
 HOSTILE = '<script>alert(1)</script> & "x"'
@@ -131,13 +133,27 @@ def test_a_report_is_written_once_when_its_window_was_judged(tmp_path):
     folder = tmp_path / "reports"
     receivers = {"weekly": ["mail", "chat"]}
     assert Reports(world, folder, receivers).turn(small_home.END) == []
-    world.state.set_watermark(judged_mark("drift", "lead-scoring", Grain.WEEK), WEEK.end.isoformat())
+    small_home.mark_judged(world, "lead-scoring", Grain.WEEK, WEEK.end, monitors=["drift"])
+    assert Reports(world, folder, receivers).turn(small_home.END) == []  # its outcomes are judged only now
+    small_home.mark_judged(world, "lead-scoring", Grain.WEEK, WEEK.end)
     assert [path.name for path in Reports(world, folder, receivers).turn(small_home.END)] == ["2026-W10.html"]
     assert Reports(world, folder, receivers).turn(small_home.END) == []
     (folder / "2026-W10.html").unlink()  # as if the crash had come between the messages and the file
     Reports(world, folder, receivers).turn(small_home.END)
     sent = [d.message for d in world.state.deliveries() if d.message.kind is MessageKind.REPORT]
     assert sorted(message.channel for message in sent) == ["chat", "mail"]
+    world.state.close()
+
+
+def test_a_day_is_published_though_no_outcome_was_ever_told(tmp_path):
+    path = small_home.build(tmp_path / "home")
+    monday = small_home.END + timedelta(days=7, hours=12)  # every window was due, the newest has no rows
+    world = build_world(load_settings(path, environ={}), clock=FakeClock(monday), with_channels=False)
+    Scheduler(world, calendar_of(load_settings(path, environ={}))).turn(monday)
+    for grain in (Grain.DAY, Grain.WEEK):
+        assert judged_until(world.state, "lead-scoring", grain) == small_home.END + timedelta(days=7)
+    written = Reports(world, tmp_path / "reports", {}).turn(monday)
+    assert sorted(path.name for path in written) == ["2026-03-15.html", "2026-W11.html"]
     world.state.close()
 
 
