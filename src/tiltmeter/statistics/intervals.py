@@ -34,6 +34,35 @@ def wilson(successes: float, trials: float, *, confidence: float = 0.95) -> tupl
     return lower, upper
 
 
+def difference(
+    successes: float, trials: float, before: float, before_trials: float, *, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Interval of the difference of two independent shares, the first less the second.
+
+    Two intervals that overlap say little: shares may differ by 1.4 times what chance explains and still overlap.
+
+    Args:
+        successes: of the first share, between 0 and trials.
+        trials: observations of the first share.
+        before: successes of the second share.
+        before_trials: observations of the second share.
+        confidence: in (0, 1).
+
+    Returns:
+        Lower and upper end, both in [-1, 1]; None where a side has no observations.
+
+    Source: Newcombe 1998, Statistics in Medicine 17, 873-890, method 10 (from Wilson's intervals of both).
+    """
+    now, then = wilson(successes, trials, confidence=confidence), wilson(before, before_trials, confidence=confidence)
+    if now is None or then is None:
+        return None
+    first, second = successes / trials, before / before_trials
+    return (
+        first - second - math.hypot(first - now[0], then[1] - second),
+        first - second + math.hypot(now[1] - first, second - then[0]),
+    )
+
+
 def rise_p_value(before: float, before_trials: float, after: float, after_trials: float) -> float | None:
     """Chance of at least this rise of a share if nothing changed: the one-sided pooled two-proportion z test.
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiltmeter.statistics.detectable import minimum_detectable
-from tiltmeter.statistics.intervals import at_least_p_value, rise_p_value, wilson
+from tiltmeter.statistics.intervals import at_least_p_value, difference, rise_p_value, wilson
 from tiltmeter.statistics.multiplicity import q_values
 
 
@@ -42,6 +42,40 @@ def test_wilson_holds_the_share_and_stays_within_zero_and_one(trials, data):
     successes = data.draw(st.integers(0, trials))
     low, high = wilson(successes, trials)
     assert 0.0 <= low <= successes / trials <= high <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ends"),
+    [
+        ((56, 70), (48, 80), (0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.1705, 0.8090)),
+        ((6, 7), (2, 7), (0.0582, 0.8062)),
+        ((5, 56), (0, 29), (-0.0381, 0.1926)),
+        ((0, 10), (0, 20), (-0.1611, 0.2775)),
+        ((0, 10), (0, 10), (-0.2775, 0.2775)),
+        ((10, 10), (0, 20), (0.6791, 1.0000)),
+        ((10, 10), (0, 10), (0.6075, 1.0000)),
+    ],
+)
+def test_the_interval_of_a_difference_is_that_of_the_paper(first, second, ends):
+    # Newcombe 1998, table II, method 10.
+    assert difference(*first, *second) == pytest.approx(ends, abs=5e-5)
+
+
+def test_shares_whose_intervals_overlap_may_differ_by_more_than_chance():
+    now, then = wilson(335, 5_000), wilson(400, 5_000)
+    assert now[1] > then[0]
+    assert scipy.stats.chi2_contingency([[335, 4_665], [400, 4_600]], correction=False).pvalue < 0.02
+    assert difference(335, 5_000, 400, 5_000)[1] < 0.0
+    assert difference(1, 0, 1, 2) is None
+
+
+@given(n=st.integers(1, 10**6), m=st.integers(1, 10**6), data=st.data())
+def test_the_interval_of_a_difference_holds_it_and_turns_with_its_sides(n, m, data):
+    a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
+    low, high = difference(a, n, b, m)
+    assert -1.0 - 1e-12 <= low <= a / n - b / m <= high <= 1.0 + 1e-12
+    assert difference(b, m, a, n) == pytest.approx((-high, -low))
 
 
 def test_rise_equals_the_pooled_z_test_by_hand():

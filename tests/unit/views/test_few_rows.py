@@ -115,7 +115,7 @@ def test_cohorts_of_few_leads_neither_rose_nor_fell(page, tmp_path, leads, title
     first = first_line(page("outcomes", home))
     assert title in first
     assert ("more than chance" in first) is (title == "Conversion fell")
-    assert ("▲" in first) is (title == "Conversion fell")
+    assert ("●" in first) is (title == "Conversion fell")
 
 
 def test_an_outcome_of_few_leads_says_so(day):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from tiltmeter.alerting.limits import ERROR_RATE, P95, PSI, reading
-from tiltmeter.domain.metric import Metric, Subject
+from tiltmeter.domain.metric import Metric, Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import NOT_JUDGED
+from tiltmeter.monitors.cohorts import COHORT
+from tiltmeter.views.dashboard.conversion_verdict import severity_of
 from tiltmeter.views.dashboard.frame import COLOURS, ICONS, plain
-from tiltmeter.views.dashboard.queries import ALL, SCORE, drift_heatmap, limits_for, newest, series, whole
+from tiltmeter.views.dashboard.queries import ALL, SCORE, drift_heatmap, limits_for, newest, series, subject_of, whole
 from tiltmeter.views.dashboard.traffic import OF_ALL, service_series
 
 if TYPE_CHECKING:
-    import pandas as pd
     import streamlit as st
 
     from tiltmeter.alerting.limits import Reading
@@ -160,7 +163,19 @@ def _conversion(here: World, scope: Scope) -> Card:
     note = f"n = {int(newest['rows']):,}, " + ("matured" if newest["status"] == "ok" else "not judged")
     if scope != whole(scope) and not is_apart:
         note += ", all leads"
-    return Card("Conversion", f"{newest['value']:.1%}", note, Severity.NONE, tuple(table["value"].tolist()))
+    shown = scope if is_apart else whole(scope)
+    severity = severity_of(here, shown, _metric_of(shown, newest))
+    return Card("Conversion", f"{newest['value']:.1%}", note, severity, tuple(table["value"].tolist()))
+
+
+def _metric_of(scope: Scope, row: pd.Series[Any]) -> Metric:
+    """The conversion rate that a row of `series` was made of."""
+    end = row["time"].to_pydatetime()
+    lower, upper = (None if pd.isna(row[name]) else float(row[name]) for name in ("lower", "upper"))
+    return Metric(
+        "outcomes.conversion_rate", subject_of(scope), Window(end - COHORT, end, Grain.DAY), float(row["value"]),
+        Status(row["status"]), lower=lower, upper=upper, n_current=int(row["rows"]),
+    )  # fmt: skip
 
 
 def _drifting(here: World, scope: Scope) -> Card:

@@ -10,16 +10,17 @@ import pandas as pd
 import streamlit as st
 
 from tiltmeter.alerting.limits import named
-from tiltmeter.domain.metric import Status
-from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, left_out
 from tiltmeter.views.dashboard import basis, charts, cohorts, pictures, queries
-from tiltmeter.views.dashboard.frame import badge, header, plain
+from tiltmeter.views.dashboard.conversion_verdict import conversion_standing, open_incidents
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, header, plain
 from tiltmeter.views.dashboard.installed import world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tiltmeter.domain.metric import Metric
 
 _REVENUE = "outcomes.revenue_per_lead"
 _NUMBERS = (
@@ -58,6 +59,7 @@ _AT_K = (
     (RECALL_AT_K, "Recall at k", "Of all customers, the share that stood in the best tenth; n customers."),
 )
 _IN_A_ROW = 4
+_MOST_INCIDENTS = 3
 _FEWEST_GROUPS = 2
 """One group of equal scores shows nothing."""
 
@@ -73,9 +75,10 @@ def _page() -> None:
         scope = queries.whole(scope)
         found = cohorts.cohorts(world(), scope)
     if found.rate is None:
+        _open_incidents(scope)
         _waiting(scope, found.untold)
         return
-    _verdict(found)
+    _verdict(scope, found.rate, found.earlier.get(cohorts.RATE))
     _numbers(scope, found)
     left, right = st.columns([2, 3], gap="medium")
     with left:
@@ -106,40 +109,22 @@ def _waiting(scope: queries.Scope, untold: int) -> None:
     )
 
 
-def _verdict(found: cohorts.Cohorts) -> None:
-    """Did leads get worse? The newest cohort beside the one a week earlier, with what chance alone would do."""
-    now, before = found.rate, found.earlier.get(cohorts.RATE)
-    if now is None or now.value is None:
-        return
-    few = next((m for m in (now, before) if m is not None and m.status is not Status.OK), None)
-    if few is not None:
-        which = "newest" if few is now else "earlier"
-        words = (
-            f"**{now.value:.1%}** of the newest leads became customers; n = {few.n_current or 0:,} in the {which} week"
-        )
-        _said(Severity.NONE, "Not judged", f"{words}, too few to say whether that changed")
-        return
-    if before is None or before.value is None:
-        words = f"**{now.value:.1%}** of the newest leads became customers; there is no cohort a week earlier yet"
-        _said(Severity.NONE, "Conversion", words)
-        return
-    points = 100 * (now.value - before.value)
-    is_apart = (now.lower or 0.0) > (before.upper or 1.0) or (now.upper or 1.0) < (before.lower or 0.0)
-    word = "higher" if points > 0 else "lower"
-    much = f"{abs(points):.1f} points {word} than the week before ({before.value:.1%})"
-    chance = (
-        "more than chance explains: the 95 % intervals do not overlap"
-        if is_apart
-        else "within chance: the 95 % intervals overlap"
-    )
-    severity = Severity.WARNING if is_apart and points < 0 else Severity.NONE
-    title = "Conversion fell" if severity else "Conversion rose" if is_apart else "Conversion is steady"
-    _said(severity, title, f"**{now.value:.1%}** of the newest leads became customers, {much}; {chance}")
+def _verdict(scope: queries.Scope, now: Metric, before: Metric | None) -> None:
+    """Did leads get worse? What the rules say, what is open, and the newest cohort beside the one a week earlier."""
+    stands = conversion_standing(world(), scope, now, before)
+    with st.container(key=f"verdict-{stands.severity.word}"):
+        st.markdown(f"{badge(stands.severity, stands.title)} · {stands.words}")
+    _open_incidents(scope)
 
 
-def _said(severity: Severity, title: str, words: str) -> None:
-    with st.container(key=f"verdict-{severity.word}"):
-        st.markdown(f"{badge(severity, title)} · {words}")
+def _open_incidents(scope: queries.Scope) -> None:
+    """Incidents about outcomes that are open, whatever the newest cohort says."""
+    for incident in open_incidents(world(), scope)[:_MOST_INCIDENTS]:
+        st.page_link(
+            PAGES_FOLDER / "incident.py", query_params={"id": incident.id},
+            label=f"{badge(incident.severity)} {plain(incident.title)} · "
+            f"since {incident.opened_at:%a %d %b %H:%M} UTC · Open the incident →",
+        )  # fmt: skip
 
 
 def _numbers(scope: queries.Scope, found: cohorts.Cohorts) -> None:
