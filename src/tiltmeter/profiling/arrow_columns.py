@@ -223,15 +223,16 @@ def level_column(
 
 
 def encoded(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Dictionary codes (a signed integer type, -1 for null) and the dictionary's values, of an array of any type."""
+    """Dictionary codes (int32 or int64, -1 for null) and the dictionary's values, of an array of any type."""
     array = plain(array)
     if types.is_nested(array.type):
         array = names_array(_shown(array))
     if not types.is_dictionary(array.type):
         array = array.dictionary_encode()
     indices = array.indices
-    if not types.is_signed_integer(indices.type):
-        indices = indices.cast(pa.int64(), safe=False)
+    narrow = indices.type.bit_width < 32  # a full one has no room for the place in front that takes missing rows
+    if narrow or not types.is_signed_integer(indices.type):
+        indices = indices.cast(pa.int32() if narrow else pa.int64(), safe=False)
     return numpy_of(indices, -1), plain(array.dictionary)
 
 
@@ -297,7 +298,7 @@ def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 def label_flags(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Whether each row is converted (true, 1, yes, y in any case), and whether it has a label."""
     codes, values = encoded(array)
-    names = [None if value is None else _name(value, boolean=False) for value in python_values(values)]
+    names = [None if one is None else _name(one, boolean=False) for one in python_values(values)]
     converted = np.array([name is not None and name.strip().lower() in _CONVERTED for name in names] + [False])
     labelled = np.array([name is not None for name in names] + [False])
     return converted[codes], labelled[codes]

@@ -141,13 +141,13 @@ def _column(batch: pa.RecordBatch, name: str, schema: pa.Schema) -> pa.Array:
     return pa.nulls(batch.num_rows, schema.field(name).type) if position < 0 else plain(batch.column(position))
 
 
-def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str) -> pa.Array:
+def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str, kind: FeatureKind | None) -> pa.Array:
     if not chunks:
         return pa.nulls(0, schema.field(name).type)
     if len(chunks) == 1:
         return chunks[0]
     if len({chunk.type for chunk in chunks}) > 1:
-        chunks = _of_one_type(chunks, schema.field(name).type)
+        chunks = _of_one_type(chunks, schema.field(name).type, kind)
     joined = pa.chunked_array(chunks)
     if not pa.types.is_dictionary(joined.type):
         return combined(joined)
@@ -157,14 +157,24 @@ def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str) -> pa.Array:
         return combined(pa.chunked_array([chunk.dictionary_decode() for chunk in chunks]))
 
 
-def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType) -> list[pa.Array]:
-    """Files of one data set may disagree: the data set's type where all fit, else text."""
+def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType, kind: FeatureKind | None) -> list[pa.Array]:
+    """Files of one data set may disagree: the data set's type where all fit, else doubles of numbers, else text."""
     decoded = [chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
     try:
         return [chunk.cast(data_type) for chunk in decoded]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # Integers beyond 2^53 are no doubles to the last digit; counting takes the nearest, so the cells do as well.
+        if (kind is None or kind.is_binned) and {family(chunk.type) for chunk in decoded} <= {"numeric", "any"}:
+            return [_doubles(chunk) for chunk in decoded]
         named = [level_names(chunk) for chunk in decoded]
         return [one if isinstance(one, pa.Array) else names_array(one) for one in named]
+
+
+def _doubles(chunk: pa.Array) -> pa.Array:
+    if family(chunk.type) == "any":
+        return pa.nulls(len(chunk), pa.float64())
+    column = number_column(chunk)
+    return pa.array(column.values, pa.float64(), mask=~column.is_known())
 
 
 def _all_features(
@@ -207,7 +217,7 @@ def _feature_bins(
     missing = _missing(name, roles)
     if _plainly_numeric(name, chunks, roles):
         return FeatureBins(name, FeatureKind.NUMERIC, _number_cells(chunks, missing), missing)
-    array = plain(_joined(chunks, schema, name))
+    array = plain(_joined(chunks, schema, name, roles.kinds.get(name)))
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         array = array.dictionary_encode()  # once, for kind and levels
     kind = roles.kinds.get(name) or _inferred(name, array, missing, roles)
@@ -216,6 +226,9 @@ def _feature_bins(
         cells = _numeric_cells(name, array, kind, missing)
     elif kind.has_levels:
         cells = _level_cells(array, missing, level_cap, boolean=kind is FeatureKind.BOOLEAN)
+        families = {family(chunk.type) for chunk in chunks} - {"any"}
+        if cells.source != "any" and len(families) == 1:  # that names were joined does not make text of numbers
+            cells = replace(cells, source=families.pop())
     else:
         cells = TextBins()
     return FeatureBins(name, kind, cells, missing)

@@ -20,6 +20,7 @@ from tiltmeter.config.rules import load_rules
 from tiltmeter.domain.errors import UnreadableData, UsageError
 from tiltmeter.domain.window import Grain
 from tiltmeter.engines.local import open_rows
+from tiltmeter.profiling.hours import profile_hours
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 
@@ -108,3 +109,43 @@ def test_a_decimal_comma_that_shows_late_is_told(tmp_path):
     quiet = []
     open_rows(tmp_path / "words.csv", note=quiet.append).count()
     assert not any("decimal comma" in line and "column" in line for line in quiet)
+
+
+@pytest.mark.parametrize(
+    ("index", "levels"), [(pa.int8(), 128), (pa.uint8(), 256), (pa.int16(), 32_768), (pa.uint16(), 65_536)]
+)
+@pytest.mark.parametrize("kind", [None, "categorical", "text"])
+def test_levels_that_fill_a_narrow_index_are_counted(index, levels, kind):
+    names = pa.array([f"level-{number}" for number in range(levels)])
+    rows = 8 * levels
+    codes = pa.array(np.arange(rows) % levels, mask=np.arange(rows) < 3).cast(index)
+    table = pa.table({"plan": pa.DictionaryArray.from_arrays(codes, names)})
+    found = compare(table, table, kinds={"plan": kind} if kind else {})["plan"]
+    assert (found.current.count, found.current.missing, found.severity.word) == (rows, 3, "none")
+    assert found.current.distinct == pytest.approx(levels, rel=0.05)
+
+
+def test_a_version_that_fills_a_narrow_index_cuts_the_hours():
+    names = pa.array([f"v{number}" for number in range(128)])
+    version = pa.DictionaryArray.from_arrays(pa.array([127, None] * 2, pa.int8()), names)
+    times = pa.array([START] * 4)
+    rows = open_rows(pa.table({"x": [1.0, 2.0, 3.0, 4.0], "version": version, "at": times}))
+    baseline = Baseline.fit(pa.table({"x": [1.0, 2.0, 3.0, 4.0]}))
+    states = profile_hours(
+        rows, baseline.bins, model="m", time="at", version="version", segments=(), zone=ZoneInfo("UTC")
+    )
+    assert {key.model_version: profile.rows for key, profile in states.items()} == {"": 4, "v127": 2}
+
+
+@pytest.mark.parametrize("other", [pa.float64(), pa.uint64(), pa.decimal128(30, 2), pa.null()])
+@pytest.mark.parametrize("kind", [None, "numeric", "categorical"])
+def test_files_of_integers_beyond_doubles_and_of_other_numbers_are_numbers(tmp_path, other, kind):
+    large = [2**53 + 1 + number for number in range(300)]
+    theirs = [None] * 300 if other == pa.null() else [0, *range(1, 299), 2**63 if other == pa.uint64() else 7]
+    pq.write_table(pa.table({"x": pa.array(large, pa.int64())}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": pa.array(theirs, other)}), tmp_path / "b.parquet")
+    found = compare(tmp_path, tmp_path, kinds={"x": kind} if kind else {})["x"]
+    assert (found.kind.value, found.status.value, found.severity.word) == (kind or "numeric", "ok", "none")
+    assert (found.current.count, found.psi or 0.0) == (600, 0.0)
+    if kind != "categorical" and other != pa.null():
+        assert (found.current.min, found.current.max) == (0.0, float(max(*large, *theirs)))
