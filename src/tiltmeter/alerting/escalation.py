@@ -43,6 +43,7 @@ def acknowledge(situation: Situation, incident_id: str, *, by: str, note: str = 
         next_step_at=None,
         repeat_at=None,
         ack_expires_at=expires if incident.severity is Severity.CRITICAL else None,
+        acknowledged_untold=incident.severity if incident.told is Severity.NONE else Severity.NONE,
     )
     incident = desk.put_incident(incident)
     desk.note(incident, "alert_acknowledged", {"by": incident.acknowledged_by, "note": note})

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tiltmeter.domain.severity import Severity
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tiltmeter.domain.alert import Incident
     from tiltmeter.domain.rule import Escalation, Route, RuleSet
-    from tiltmeter.domain.severity import Severity
 
 
 def route_for(rules: RuleSet, severity: Severity) -> Route | None:
@@ -61,6 +62,34 @@ def on_the_ladder(incident: Incident, rules: RuleSet, severity: Severity, now: d
         acknowledged_at=None,
         ack_expires_at=None,
         note="",
+        acknowledged_untold=Severity.NONE,
+    )
+
+
+def taken_before_told(incident: Incident, told: Incident, now: datetime) -> Incident:
+    """The incident as it goes to people for the first time, still in the hands of whoever took it before.
+
+    Args:
+        incident: as it was acknowledged.
+        told: the same at the foot of its ladder.
+        now: an acknowledgement that ended before is void.
+    """
+    at, ladder = incident.acknowledged_at, told.escalation
+    if not incident.acknowledged_by or at is None:
+        return told
+    ends = None if ladder is None or ladder.ack_expires is None else at + ladder.ack_expires
+    if told.severity is not Severity.CRITICAL:
+        ends = None
+    if ends is not None and ends <= now:
+        return told
+    return replace(
+        told,
+        acknowledged_by=incident.acknowledged_by,
+        acknowledged_at=at,
+        note=incident.note,
+        next_step_at=None,
+        repeat_at=None,
+        ack_expires_at=ends,
     )
 
 

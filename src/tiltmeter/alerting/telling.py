@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tiltmeter.alerting import storm
-from tiltmeter.alerting.routing import channels_for, on_the_ladder
+from tiltmeter.alerting.routing import channels_for, on_the_ladder, taken_before_told
 from tiltmeter.domain.alert import AlertState, IncidentState
 from tiltmeter.domain.message import MessageKind
 from tiltmeter.domain.severity import Severity
@@ -93,8 +93,11 @@ def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequen
         return
     rules = desk.situation.rules
     if level > incident.told:
-        void = incident.acknowledged_by
-        incident = on_the_ladder(incident, rules, level, desk.now)
+        before = incident
+        incident = on_the_ladder(before, rules, level, desk.now)
+        if before.told is Severity.NONE and level <= before.acknowledged_untold:
+            incident = taken_before_told(before, incident, desk.now)
+        void = "" if incident.acknowledged_by else before.acknowledged_by
         if void:
             desk.note(incident, "alert_escalated", {"acknowledgement": "void", "by": void})
         channels = channels_for(rules, level, incident.escalation)
@@ -106,7 +109,11 @@ def _tell(desk: Desk, incident: Incident, audible: Sequence[Alert], news: Sequen
     told = tuple(dict.fromkeys((*incident.told_alerts, *(alert.id for alert in audible))))
     incident = replace(incident, told=level, told_alerts=told)
     content = desk.words(kind, incident, news=news)
-    desk.say(incident, kind, channels, content, severity=level)
+    is_taken = incident.acknowledged_by and kind is MessageKind.FIRED
+    incident = desk.say(incident, kind, channels, content, severity=level)
+    if is_taken:  # a pager would go on calling, for it did not hear of the acknowledgement
+        words = desk.words(MessageKind.ACKNOWLEDGED, incident)
+        desk.say(incident, MessageKind.ACKNOWLEDGED, channels, words)
 
 
 def _kind(incident: Incident, level: Severity, news: Sequence[AlertEvent], *, is_new: bool) -> MessageKind | None:
@@ -132,6 +139,7 @@ def _finish(desk: Desk, incident: Incident, members: Sequence[Alert]) -> None:
         next_step_at=None,
         repeat_at=None,
         ack_expires_at=None,
+        acknowledged_untold=Severity.NONE,
         storm="",
     )
     if incident.told > Severity.NONE:

@@ -149,6 +149,7 @@ class Incident:
         heard: channels that had a message, in order; later messages go to them.
         escalated_at: when the ladder was (re)started; steps count from here.
         ack_expires_at: when an acknowledgement ends by itself.
+        acknowledged_untold: how bad it was when somebody took it before any channel was told; NONE otherwise.
         quiet: what keeps some of its alerts from being told (silence, mute timing, inhibition), in words.
         revision: raised by the store at every write; writing an older revision is refused, so that an acknowledgement
             and a window judged at the same moment cannot undo each other.
@@ -181,6 +182,7 @@ class Incident:
     heard: tuple[str, ...] = ()
     escalated_at: datetime | None = None
     ack_expires_at: datetime | None = None
+    acknowledged_untold: Severity = Severity.NONE
     quiet: str = ""
     revision: int = field(default=0, compare=False)
 
