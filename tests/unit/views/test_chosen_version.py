@@ -1,5 +1,6 @@
 """A version that was chosen: what was stored of it apart, and what was stored of all rows while it scored alone."""
 
+import html
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,21 @@ def test_the_service_of_a_version_is_its_own(page, relay, span):
     }
     hours = {"24 h": (24, 12), "7 d": (12, 12)}[span]  # hours are judged from noon on
     assert answered == {version: 12 * 30 * n for version, n in zip(("14", "15"), hours, strict=True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "whose", "hours"), [("14", "version 14", 24), ("15", "version 15", 12)])
+def test_the_latency_by_half_hour_says_whose_it_is(page, relay, version, whose, hours):
+    answered = f"n = {12 * 30 * hours:,} requests, {whose}, to 09 Mar 00:00 UTC"
+    assert answered in words(page("service", relay, version=version))
+
+
+@pytest.mark.slow
+def test_the_latency_by_half_hour_is_of_all_versions_where_the_chosen_one_answered_nothing(page, relay):
+    morning = {"from": "2026-03-08T00:00", "to": "2026-03-08T06:00"}
+    said = words(page("service", relay, version="15", span="custom", **morning))
+    assert "Version 15 answered nothing in this span" in html.unescape(said)
+    assert f"n = {12 * 30 * 6:,} requests, all versions, to 08 Mar 06:00 UTC" in said
 
 
 @pytest.mark.slow

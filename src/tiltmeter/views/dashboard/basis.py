@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words
 from tiltmeter.api.summary import percent
 from tiltmeter.views.dashboard.frame import plain
-from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, remembered
+from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, read_span, remembered
 from tiltmeter.views.dashboard.traffic import OF_ALL
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def rule_words(
 def latency_words(here: World, scope: Scope, service: pd.DataFrame) -> str:
     """What the chart of latency rests on."""
     limits = rule_words(here, _of(scope, service), P95, write="{:g} ms".format)
-    return f"{window_words(scope.window)} · {requests_words(service)} · P95: {limits}"
+    return f"{window_words(read_span(here, scope))} · {requests_words(service)} · P95: {limits}"
 
 
 def failure_words(here: World, scope: Scope, service: pd.DataFrame) -> str:
     """What the chart of requests and failures rests on."""
     limits = rule_words(here, _of(scope, service), ERROR_RATE, write=percent)
-    return f"{window_words(scope.window)} · {requests_words(service)} · failed: {limits}"
+    return f"{window_words(read_span(here, scope))} · {requests_words(service)} · failed: {limits}"
 
 
 def _of(scope: Scope, service: pd.DataFrame) -> Scope:

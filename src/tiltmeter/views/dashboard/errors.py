@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from tiltmeter.domain.request import answer_name, method_name
-from tiltmeter.domain.window import Grain
+from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.traffic import ERROR_ANSWERS, error_kinds_kept
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.charts import FINE_PERCENT
 from tiltmeter.views.dashboard.frame import choice
 from tiltmeter.views.dashboard.installed import world
-from tiltmeter.views.dashboard.queries import Scope, remembered, whole
+from tiltmeter.views.dashboard.queries import Scope, reach, read_span, remembered, whole
 from tiltmeter.views.dashboard.rows import sample_button
 from tiltmeter.views.dashboard.traffic import SHORT_SPAN, service_series
 
@@ -32,15 +33,15 @@ ANSWERS = {"all": (400, 600), "failed (5xx)": (500, 600), "refused (4xx)": (400,
 
 COLUMNS = ["answer", "exception", "route", "requests", "share", "last", "trend", "status", "words"]
 _BARS = 30
+_LEAST_BAR = timedelta(minutes=10)
 _LIVE_STEP = timedelta(seconds=10)
 
 
-@remembered
-def error_table(_world: World, scope: Scope, requests: float) -> pd.DataFrame:
+def error_table(world: World, scope: Scope, requests: float) -> pd.DataFrame:
     """One row an error, the most frequent first.
 
     Args:
-        _world: what is read.
+        world: what is read.
         scope: what is shown; a span over 25 hours shows all versions together.
         requests: all requests of the span, of which `share` is a share.
 
@@ -49,12 +50,17 @@ def error_table(_world: World, scope: Scope, requests: float) -> pd.DataFrame:
         newest step with one), `trend` (requests in each of up to 30 equal parts of the span), `status`, and `words`
         that name the error.
     """
+    return _table(world, scope, requests, reach(world, scope))
+
+
+@remembered
+def _table(_world: World, scope: Scope, requests: float, until: datetime) -> pd.DataFrame:
     found: dict[tuple[str, ErrorKind], _Seen] = defaultdict(_Seen)
-    part = max((scope.end - scope.start) / _BARS, timedelta(minutes=10))
-    for route, at, kinds in _steps(_world, scope):
+    bars = min(_BARS, max(1, ceil((until - scope.start) / _LEAST_BAR)))
+    part = (until - scope.start) / bars
+    for route, at, kinds in _steps(_world, scope, until):
         for kind, number in kinds.items():
-            found[route, kind].add(number, at, int((at - scope.start - timedelta(seconds=1)) / part))
-    bars = max(1, int((scope.end - scope.start) / part))
+            found[route, kind].add(number, at, min(bars - 1, int((at - scope.start - timedelta(seconds=1)) / part)))
     rows = [
         (
             answer_name(kind.status), kind.exception or None, route, seen.requests, seen.requests / max(requests, 1.0),
@@ -81,18 +87,25 @@ class _Seen:
         self.parts[max(part, 0)] += requests
 
 
-def _steps(world: World, scope: Scope) -> Iterator[tuple[str, datetime, Mapping[ErrorKind, int]]]:
-    """Route, end of a step, and its errors by kind: ten-second states of a short span, hours of a long one."""
-    if scope.end - scope.start <= SHORT_SPAN:
-        for state in world.log.traffic(scope.model.name, scope.window):
-            if state.error_kinds and (not scope.version or state.model_version == scope.version):
-                yield state.http_route, state.window_start + _LIVE_STEP, state.error_kinds
+def _steps(world: World, scope: Scope, until: datetime) -> Iterator[tuple[str, datetime, Mapping[ErrorKind, int]]]:
+    """Route, end of a step, and its errors by kind: of ten seconds in a short span, of hours in a long one.
+
+    Of a long one, what came after its newest judged hour is read by ten seconds too.
+    """
+    is_short = scope.end - scope.start <= SHORT_SPAN
+    since = scope.start if is_short else scope.end
+    if not is_short:
+        query = MetricQuery(
+            model=scope.model.name, metric=ERROR_ANSWERS, since=scope.start, until=scope.end, grain=Grain.HOUR,
+            version="",
+        )  # fmt: skip
+        for metric in world.state.metrics(query):
+            yield metric.subject.segment_value, metric.window.end, error_kinds_kept(metric)
+    if until <= since:
         return
-    query = MetricQuery(
-        model=scope.model.name, metric=ERROR_ANSWERS, since=scope.start, until=scope.end, grain=Grain.HOUR, version="",
-    )  # fmt: skip
-    for metric in world.state.metrics(query):
-        yield metric.subject.segment_value, metric.window.end, error_kinds_kept(metric)
+    for state in world.log.traffic(scope.model.name, Window(since, until, Grain.LIVE)):
+        if state.error_kinds and (not scope.version or state.model_version == scope.version):
+            yield state.http_route, state.window_start + _LIVE_STEP, state.error_kinds
 
 
 def draw(scope: Scope) -> None:
@@ -116,7 +129,13 @@ def draw(scope: Scope) -> None:
     if untold > 0:
         st.caption(f"{untold:,} further errors were counted without their kind, which older hours do not know.")
     if len(shown) == 1:
-        sample_button(scope, scope.window, _row_filter(shown.iloc[0]), label="Show 20 of these requests", key="failed")
+        sample_button(
+            scope,
+            read_span(world(), scope),
+            _row_filter(shown.iloc[0]),
+            label="Show 20 of these requests",
+            key="failed",
+        )
     elif len(shown):
         st.caption("Choose one error above to look at its requests.")
 

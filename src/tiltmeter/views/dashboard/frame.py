@@ -14,7 +14,7 @@ from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import ranges
 from tiltmeter.views.dashboard.access import Visitor, admitted
 from tiltmeter.views.dashboard.installed import installation, world
-from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment, subjects
+from tiltmeter.views.dashboard.queries import ALL, SPANS, Scope, newest_moment, reach, subjects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,7 +210,8 @@ def live(draw: _Panel) -> _Panel:
     """Draws a part of a page anew every ten seconds, by itself; what goes wrong in it stays in it.
 
     Where the part shows a scope and something was judged, became old, or changed about an incident since the page was
-    drawn, the whole page is drawn again: nothing beside the part stays behind on a screen that nobody touches.
+    drawn, the whole page is drawn again, and every five minutes while it shows what is not judged yet: nothing beside
+    the part stays behind on a screen that nobody touches.
     """
 
     @wraps(draw)
@@ -239,7 +240,13 @@ def _stand(given: tuple[object, ...]) -> tuple[object, ...]:
     newest = newest_moment(here, model)
     open_now = here.state.incidents(model.name, open_only=True)
     told = tuple((i.id, i.severity, i.title, i.acknowledged_by) for i in open_now)
-    return newest, newest is not None and is_old(here, newest), told
+    return newest, newest is not None and is_old(here, newest), told, _tick(here, given[0])
+
+
+def _tick(here: World, scope: Scope) -> datetime:
+    """Moves every five minutes where the page shows what is not judged yet."""
+    until = reach(here, scope)
+    return until if until == scope.end else until.replace(minute=until.minute // 5 * 5)
 
 
 def learning_note(here: World, model: Model) -> None:

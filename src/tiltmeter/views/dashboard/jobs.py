@@ -9,7 +9,7 @@ import streamlit as st
 
 from tiltmeter.domain.job_state import is_good
 from tiltmeter.views.dashboard.frame import plain
-from tiltmeter.views.dashboard.queries import Scope, remembered
+from tiltmeter.views.dashboard.queries import Scope, reach, remembered
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,14 +23,18 @@ SHOWN_RUNS = 30
 COLOURS = {"done": "#64748b", "failed": "#b91c1c", "absent": "#f59e0b", "running": "#56B4E9"}
 
 
-@remembered
-def runs(_world: World, scope: Scope) -> pd.DataFrame:
+def runs(world: World, scope: Scope) -> pd.DataFrame:
     """Runs of the span, newest last, with state, minutes and records."""
+    return _runs(world, scope, reach(world, scope))
+
+
+@remembered
+def _runs(_world: World, scope: Scope, until: datetime) -> pd.DataFrame:
     names = {job.name for job in scope.model.jobs}
     found = [
         run
         for run in _world.log.batch_runs(scope.start)
-        if not run.get("task_key") and run["start_time"] <= scope.end and (not names or run["job_name"] in names)
+        if not run.get("task_key") and run["start_time"] <= until and (not names or run["job_name"] in names)
     ]
     found.sort(key=lambda run: run["start_time"])
     return pd.DataFrame(
@@ -79,7 +83,7 @@ def strip(here: World, scope: Scope) -> None:
     st.markdown("**Batch jobs**")
     table = runs(here, scope)
     for job in scope.model.jobs:
-        cells = expected(table, job, scope.end)
+        cells = expected(table, job, reach(here, scope))
         if not cells:
             st.caption(f"{plain(job.name)}: no run in this span.")
             continue

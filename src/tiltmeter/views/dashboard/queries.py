@@ -97,6 +97,31 @@ def newest_moment(world: World, model: Model) -> datetime | None:
     return max(found, default=None)
 
 
+_A_DAY = timedelta(days=1)
+
+
+def is_newest(world: World, scope: Scope) -> bool:
+    """Whether the shown span ends with the newest data, and not with a day that was chosen before them."""
+    newest = newest_moment(world, scope.model)
+    return newest is None or scope.end >= newest
+
+
+def reach(world: World, scope: Scope) -> datetime:
+    """Up to which moment requests and alerts of the shown span are read: now, by the minute, or its end.
+
+    What came after the newest judged hour belongs to a span that ends with it. Where nothing was judged for a day the
+    span ends as it says: the pages tell that its data are old.
+    """
+    now = world.clock.now().replace(second=0, microsecond=0)
+    is_current = scope.end < now <= scope.end + _A_DAY and is_newest(world, scope)
+    return now if is_current else scope.end
+
+
+def read_span(world: World, scope: Scope) -> Window:
+    """The shown span as requests and alerts are read of it: up to now where it ends with the newest data."""
+    return Window(scope.start, reach(world, scope), Grain.LIVE)
+
+
 def subjects(world: World, place: str, model: Model, end: datetime) -> tuple[list[str], list[tuple[str, str]]]:
     """Versions and segments (key, value) that a model has profiles of, kept until its next judged window."""
     found: tuple[list[str], list[tuple[str, str]]] = _subjects(world, place, model.name, end)
@@ -231,12 +256,11 @@ def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:
     return [i for i in found if i.resolved_at is None or (i.resolved_at >= scope.start and i.opened_at <= latest)]
 
 
-@remembered
-def marks(_world: World, scope: Scope, *, metrics: str = "", feature: str = "") -> pd.DataFrame:
+def marks(world: World, scope: Scope, *, metrics: str = "", feature: str = "") -> pd.DataFrame:
     """Moments worth a line in a chart of the shown span: columns `time`, `words`, `severity`.
 
     Args:
-        _world: what is read.
+        world: what is read.
         scope: what is shown.
         metrics: of the alerts, only those whose metric begins so.
         feature: of the alerts, only those of this feature.
@@ -245,12 +269,17 @@ def marks(_world: World, scope: Scope, *, metrics: str = "", feature: str = "") 
         Alerts that fired, and model versions that appeared (severity `VERSION`). Of outcomes, an alert stands at the
         end of the cohort that it fired for.
     """
+    return _marks(world, scope, reach(world, scope), metrics, feature)
+
+
+@remembered
+def _marks(_world: World, scope: Scope, until: datetime, metrics: str, feature: str) -> pd.DataFrame:
     late = scope.model.outcomes.mature_after if metrics.startswith(OUTCOMES) else timedelta(0)
     drawn = replace(scope, start=scope.start - late)
     rows = [(at, f"v {version}", VERSION) for version, at in version_starts(_world, drawn).items()]
     for alert in _world.state.alerts(scope.model.name, open_only=False).values():
         fired = alert.fired_at
-        if fired is None or not scope.start <= fired <= scope.end or not _is_about(alert, feature):
+        if fired is None or not scope.start <= fired <= until or not _is_about(alert, feature):
             continue
         if metrics and (alert.metric is None or not alert.metric.name.startswith(metrics)):
             continue

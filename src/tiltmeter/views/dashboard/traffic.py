@@ -17,7 +17,7 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.traffic import ROUTE, traffic_metrics
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.by_version import of_version
-from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, remembered, whole
+from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, reach, remembered, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tiltmeter.ports import World
 
 SHORT_SPAN = timedelta(hours=25)
-"""Up to here charts show steps of five minutes, beyond it hours."""
+"""Up to here charts show steps of five minutes, beyond it hours; what is not judged yet, always five minutes."""
 
 _STEP = timedelta(minutes=5)
 LIVE_SPAN = timedelta(minutes=5)
@@ -48,19 +48,21 @@ OF_ALL = "of_all"
 COLUMNS = ["time", *_NAMES.values()]
 
 
-@remembered
-def service_series(_world: World, scope: Scope) -> pd.DataFrame:
+def service_series(world: World, scope: Scope) -> pd.DataFrame:
     """One row a step: latency percentiles, requests per second, shares of errors, client errors and fast answers.
 
     Of all versions together where the chosen one answered nothing (attribute `OF_ALL`); segments are not kept apart.
     """
-    is_short = scope.end - scope.start <= SHORT_SPAN
+    return _series(world, scope, reach(world, scope))
+
+
+@remembered
+def _series(_world: World, scope: Scope, until: datetime) -> pd.DataFrame:
     shown = replace(scope, segment=ALL)
-    by_step = (is_short and _short(_world, shown)) or _hourly(_world, shown)
+    by_step = _steps(_world, shown, until)
     is_whole = not by_step and bool(scope.version)
     if is_whole:
-        shown = whole(scope)
-        by_step = (is_short and _short(_world, shown)) or _hourly(_world, shown)
+        by_step = _steps(_world, whole(scope), until)
     rows = [{"time": end, **numbers} for end, numbers in sorted(by_step.items())]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["time"] = pd.to_datetime(table["time"], utc=True)
@@ -69,26 +71,32 @@ def service_series(_world: World, scope: Scope) -> pd.DataFrame:
     return table
 
 
+def _steps(world: World, scope: Scope, until: datetime) -> dict[datetime, dict[str, float | None]]:
+    """Numbers by the end of their step."""
+    if scope.end - scope.start <= SHORT_SPAN and (found := _short(world, scope, scope.start, until)):
+        return found
+    return _hourly(world, scope) | (_short(world, scope, scope.end, until) if until > scope.end else {})
+
+
 def latency_limits(world: World, scope: Scope, service: pd.DataFrame) -> dict[str, float]:
     """Word -> threshold in milliseconds of the P95 that a table holds: of all versions together or of one."""
     shown = replace(scope, version="", segment=ALL) if service.attrs.get(OF_ALL) else replace(scope, segment=ALL)
     return named(limits_for(world, shown, P95))
 
 
-def _short(world: World, scope: Scope) -> dict[datetime, dict[str, float | None]]:
+def _short(world: World, scope: Scope, since: datetime, until: datetime) -> dict[datetime, dict[str, float | None]]:
+    """Numbers by the end of their five minutes, counted back from the end: the newest step is a whole one."""
     parts: dict[datetime, list[TrafficState]] = defaultdict(list)
-    for state in world.log.traffic(scope.model.name, scope.window):
+    for state in world.log.traffic(scope.model.name, Window(since, until, Grain.LIVE)):
         if not scope.version or state.model_version == scope.version:
-            parts[scope.start + (state.window_start - scope.start) // _STEP * _STEP].append(state)
+            back = -((state.window_start - until) // _STEP)
+            parts[until - back * _STEP].append(state)
     target = scope.model.latency_target
-    return {
-        start + _STEP: _totals(
-            traffic_metrics(
-                part, model=scope.model.name, window=Window(start, start + _STEP, Grain.LIVE), latency_target=target
-            )
-        )
-        for start, part in parts.items()
-    }
+    found = {}
+    for start, part in parts.items():
+        window = Window(max(start, since), start + _STEP, Grain.LIVE)
+        found[window.end] = _totals(traffic_metrics(part, model=scope.model.name, window=window, latency_target=target))
+    return found
 
 
 def _hourly(world: World, scope: Scope) -> dict[datetime, dict[str, float | None]]:
@@ -192,13 +200,17 @@ LATENCY_CLASSES_MS = (10.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2500.0)
 _HALF_HOUR = timedelta(minutes=30)
 
 
-@remembered
-def latency_heat(_world: World, scope: Scope) -> pd.DataFrame:
+def latency_heat(world: World, scope: Scope) -> pd.DataFrame:
     """Requests of the newest 24 hours by half hour and latency class: columns `time`, `until`, `band`, `requests`."""
-    start = scope.end - timedelta(hours=24)
+    return _heat(world, scope, reach(world, scope))
+
+
+@remembered
+def _heat(_world: World, scope: Scope, until: datetime) -> pd.DataFrame:
+    start = scope.end - (scope.end - until) // _HALF_HOUR * _HALF_HOUR - timedelta(hours=24)
     limits = [latency_bin(limit) for limit in LATENCY_CLASSES_MS]
     counts: Counter[tuple[datetime, int]] = Counter()
-    for state in _world.log.traffic(scope.model.name, Window(start, scope.end, Grain.LIVE)):
+    for state in _world.log.traffic(scope.model.name, Window(start, until, Grain.LIVE)):
         if scope.version and state.model_version != scope.version:
             continue
         step = start + (state.window_start - start) // _HALF_HOUR * _HALF_HOUR

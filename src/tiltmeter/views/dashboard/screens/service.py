@@ -46,7 +46,7 @@ def _page() -> None:
             _within(scope, service)
         with right:
             _throughput(scope, service, marks)
-            _heat(scope)
+            _heat(queries.whole(scope) if service.attrs.get(traffic.OF_ALL) else scope)
         _routes(scope)
         errors.draw(scope)
     _jobs(scope)
@@ -129,7 +129,7 @@ def _within(scope: queries.Scope, service: pd.DataFrame) -> None:
     limits = named(queries.limits_for(world(), scope, WITHIN))
     chart = charts.metric_line(table, title="share of requests", form=".1%", height=190, limits=limits)
     said = (
-        f"{basis.window_words(scope.window)} · {basis.requests_words(service)} · "
+        f"{basis.window_words(queries.read_span(world(), scope))} · {basis.requests_words(service)} · "
         f"{basis.rule_words(world(), scope, WITHIN, write=percent)}"
     )
     st.altair_chart(chart, width="stretch", alt=f"Share of requests answered within {target:g} ms: {said}")
@@ -139,9 +139,11 @@ def _within(scope: queries.Scope, service: pd.DataFrame) -> None:
 def _heat(scope: queries.Scope) -> None:
     st.markdown("**Latency by half hour, newest 24 hours (stronger: more requests)**")
     table = traffic.latency_heat(world(), scope)
+    whose = f"version {plain(scope.version)}" if scope.version else "all versions"
     if len(table):
         chart = pictures.latency_heat(table, traffic.latency_bands())
-        said = f"n = {int(table['requests'].sum()):,} requests, all versions, to {scope.end:%d %b %H:%M} UTC"
+        until = queries.reach(world(), scope)
+        said = f"n = {int(table['requests'].sum()):,} requests, {whose}, to {until:%d %b %H:%M} UTC"
         st.altair_chart(chart, width="stretch", alt=f"Requests by half hour and latency class: {said}")
         st.caption(said)
     else:
@@ -173,11 +175,12 @@ def _jobs(scope: queries.Scope) -> None:
     if not len(table):
         return
     left, right = st.columns(2, gap="medium")
+    span = basis.window_words(queries.read_span(world(), scope))
     for column, name, title in ((left, "minutes", "Minutes a run"), (right, "scored", "Records scored a run")):
         with column:
             st.markdown(f"**{title}**")
             chart = pictures.job_runs(table, column=name)
-            said = f"n = {len(table):,} runs, {basis.window_words(scope.window)} · dashed: the usual number of each job"
+            said = f"n = {len(table):,} runs, {span} · dashed: the usual number of each job"
             st.altair_chart(chart, width="stretch", alt=f"{title}: {said}")
             st.caption(said)
     height = _RUNS_HEIGHT if len(table) > _RUNS_SEEN else "auto"
