@@ -15,6 +15,7 @@ from tiltmeter.engines.local.tables import TableRows, select_once, table_of_rows
 from tiltmeter.profiling.plain_arrays import without_views
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tiltmeter.engines.local.tables import Note
@@ -34,14 +35,17 @@ def json_rows(path: Path, note: Note) -> TableRows:
     if not content.strip():
         raise UnreadableData("the file is empty", at=str(path), hint="it needs one JSON object a line")
     try:
-        table = arrow_json.read_json(
-            pa.BufferReader(content), read_options=arrow_json.ReadOptions(block_size=min(2**30, len(content) + 1))
-        )
+        table = _parsed(content)
     except pa.ArrowException:
         table = _line_by_line(content, path)
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
     return TableRows(select_once(table, str(path), note), str(path))
+
+
+def _parsed(content: bytes) -> pa.Table:
+    options = arrow_json.ReadOptions(block_size=min(2**30, len(content) + 1))
+    return arrow_json.read_json(pa.BufferReader(content), read_options=options)
 
 
 def _line_by_line(content: bytes, path: Path) -> pa.Table:
@@ -57,8 +61,50 @@ def _line_by_line(content: bytes, path: Path) -> pa.Table:
             ) from error
         if not isinstance(row, dict):
             raise UnreadableData("the line is no JSON object", at=f"{path}:{number}", hint="each line holds one object")
-        rows.append(row)
-    return table_of_rows(rows)
+        rows.append(_flat(row))
+    return _with_times(table_of_rows(rows))
+
+
+def _flat(row: Mapping[str, object]) -> dict[str, object]:
+    """The row with fields of its objects as `a.b`: where another row holds a word in place of an object, they stay."""
+    fields: dict[str, object] = {}
+    waiting = list(row.items())[::-1]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend((f"{name}.{inner}", value[inner]) for inner in reversed(value))
+        else:
+            fields[name] = value
+    return fields
+
+
+def _with_times(table: pa.Table) -> pa.Table:
+    """The table with columns of dates and times as such, wherever Arrow alone would have read them so."""
+    for place, (field, column) in enumerate(zip(table.schema, table.columns, strict=True)):
+        if not (pa.types.is_string(field.type) or pa.types.is_list(field.type)):
+            continue
+        first = next((value for value in column if value.is_valid), None)
+        # One value rules most columns out.
+        if first is not None and _holds_times(_read_alone([first.as_py()])):
+            again = _read_alone(column.to_pylist())
+            table = table.set_column(place, field.name, again) if _holds_times(again) else table
+    return table
+
+
+def _read_alone(values: Sequence[object]) -> pa.ChunkedArray | None:
+    """The column as Arrow reads it from JSON lines; None where it does not."""
+    content = "".join(json.dumps({"value": value}) + "\n" for value in values).encode()
+    try:
+        return _parsed(content).column("value")
+    except pa.ArrowException:
+        return None
+
+
+def _holds_times(column: pa.ChunkedArray | None) -> bool:
+    if column is None:
+        return False
+    inner = column.type.value_type if pa.types.is_list(column.type) else column.type
+    return bool(pa.types.is_timestamp(inner))
 
 
 def _number(digits: str) -> int | float:
