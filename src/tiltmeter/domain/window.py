@@ -136,6 +136,18 @@ def windows_between(start: datetime, end: datetime, grain: Grain, zone: ZoneInfo
         moment = window.end
 
 
+def local_days(window: Window, zone: ZoneInfo) -> tuple[date, date]:
+    """First and last day of the zone's calendar that a window of days holds.
+
+    Args:
+        window: cut at local midnight, or so many times 24 hours before one: across a clock change it then begins and
+            ends up to two hours beside midnight, and holds the same days.
+        zone: business time zone.
+    """
+    first, last = window.start + CLOCK_CHANGE, window.end - CLOCK_CHANGE
+    return first.astimezone(zone).date(), last.astimezone(zone).date()
+
+
 def nearest(moments: Iterable[datetime], wanted: datetime) -> datetime | None:
     """That of the moments which lies nearest to the wanted one, at most a clock change away; None where none does.
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.window import CLOCK_CHANGE, nearest
+from tiltmeter.domain.window import CLOCK_CHANGE, Grain, Window, local_days, nearest
 from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from zoneinfo import ZoneInfo
 
     from tiltmeter.domain.metric import Metric
 
@@ -37,6 +38,16 @@ class CohortWeek:
     is_mature: bool
     precision: Metric | None = None
     recall: Metric | None = None
+
+    def name(self, zone: ZoneInfo) -> str:
+        """`01 Nov`: its first day on the zone's calendar."""
+        return f"{local_days(Window(self.start, self.end, Grain.WEEK), zone)[0]:%d %b}"
+
+
+def scored_words(window: Window, zone: ZoneInfo) -> str:
+    """`01 Nov to 07 Nov 2026`: days on which the leads of a cohort were scored, both among them."""
+    first, last = local_days(window, zone)
+    return f"{first:%d %b} to {last:%d %b %Y}"
 
 
 def cohort_weeks(metrics: Iterable[Metric], *, since: datetime, until: datetime) -> list[CohortWeek]:

@@ -83,6 +83,7 @@ class Stored:
 
     def __init__(self, *metrics):
         self.state = self
+        self.zone = UTC
         self.kept = metrics
 
     def metrics(self, query):

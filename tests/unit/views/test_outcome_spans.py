@@ -33,6 +33,7 @@ class Judged:
 
     def __init__(self, model=MODEL, *, days=140):
         self.state = self.log = self.clock = self
+        self.zone = UTC
         self.models, self.rules = {model.name: model}, RuleSet(())
         self.fired = {}
         self.kept = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -199,7 +199,7 @@ def _drifting(here: World, scope: Scope) -> Card:
     else:  # a version or segment apart: counted from its own PSI
         loud = features.assign(value=features["step"].isin(("warning", "critical")).astype(float))
         table = loud.groupby("end")["value"].sum().reset_index()
-        day = f"{features['end'].max() - timedelta(hours=12):%a %d %b}"
+        day = f"{date.fromisoformat(str(newest_day['day'].iloc[0])):%a %d %b}"
     severity = Severity.CRITICAL if critical else Severity.WARNING if moved else Severity.NONE
     note = f"features, {int(critical)} critical, {day}"
     return Card("Drifting", f"{int(moved)} of {total}", note, severity, tuple(table["value"].tolist()))

@@ -159,7 +159,7 @@ def week_table(_world: World, scope: Scope) -> pd.DataFrame:
             words = "not mature yet" if not week.is_mature else known.why_missing or f"n = {known.n_current or 0:,}"
             rows.append(
                 (
-                    f"{week.start:%d %b}",
+                    week.name(_world.zone),
                     name,
                     known.value,
                     known.lower,

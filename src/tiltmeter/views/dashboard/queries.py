@@ -13,7 +13,7 @@ from tiltmeter.alerting.limits import OVERALL_PSI, PSI, limits_of, psi_steps
 from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
-from tiltmeter.domain.window import Grain, Window
+from tiltmeter.domain.window import Grain, Window, local_days
 from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.monitors.cohorts import cohort_span
 from tiltmeter.ports import MetricQuery
@@ -212,7 +212,7 @@ def drift_heatmap(_world: World, scope: Scope) -> pd.DataFrame:
         {
             "feature": [m.subject.feature for m in found],
             "order": [order[m.subject.feature] for m in found],
-            "day": [day_of(m.window) for m in found],
+            "day": [local_days(m.window, _world.zone)[1].isoformat() for m in found],
             "start": pd.to_datetime([m.window.start for m in found], utc=True),
             "end": pd.to_datetime([m.window.end for m in found], utc=True),
             "psi": pd.Series([m.value for m in found], dtype=float),
@@ -240,11 +240,6 @@ def limits_for(world: World, scope: Scope, metric: str, *, feature: str = "") ->
 def subject_of(scope: Scope, feature: str = "") -> Subject:
     """What a number of the scope is about."""
     return Subject(scope.model.name, scope.version, feature, *scope.segment)
-
-
-def day_of(window: Window) -> str:
-    """Name of the day that a window ends with."""
-    return (window.end - timedelta(hours=12)).strftime("%Y-%m-%d")
 
 
 def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:

@@ -10,6 +10,7 @@ from tiltmeter.api.summary import percent
 from tiltmeter.drawing.markup import Markup, element, joined
 from tiltmeter.drawing.timelines import Bar, week_bars
 from tiltmeter.monitors.catalogue import CATALOGUE
+from tiltmeter.monitors.cohort_weeks import scored_words
 from tiltmeter.monitors.deciles import LIFT, deciles_kept
 from tiltmeter.views.report.shell import fitting, grid
 
@@ -35,8 +36,7 @@ def outcomes(found: Period) -> Markup:
         if metric is not None:
             rows.append([CATALOGUE[name].title, outcome_text(found, name), f"{metric.n_current or 0:,}"])
     window = found.outcomes[next(iter(found.outcomes))].window
-    zone = found.zone
-    cohort = f"Leads scored from {window.start.astimezone(zone):%d %b} to {window.end.astimezone(zone):%d %b %Y}."
+    cohort = f"Leads scored {scored_words(window, found.zone)}."
     numbers = grid(("", "now, and before", "leads"), rows, numbers=("leads",))
     return joined(
         [heading, _funnel(found), element("p", cohort, class_="faint"), numbers, _tenths(found), _weeks(found)]
@@ -103,7 +103,7 @@ def _weeks(found: Period) -> Markup | None:
 
 
 def _week_bar(week: CohortWeek, metric: Metric | None, zone: ZoneInfo) -> Bar:
-    name = f"{week.start.astimezone(zone):%d %b}"
+    name = week.name(zone)
     if not week.is_mature:
         return Bar(name, None, words="not mature yet", is_open=True)
     if metric is None or metric.value is None:

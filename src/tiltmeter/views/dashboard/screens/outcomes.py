@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,6 +10,7 @@ import streamlit as st
 
 from tiltmeter.alerting.limits import named
 from tiltmeter.domain.window import Grain
+from tiltmeter.monitors.cohort_weeks import scored_words
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, left_out
 from tiltmeter.views.dashboard import basis, charts, cohorts, pictures, queries
 from tiltmeter.views.dashboard.conversion_verdict import conversion_standing, open_incidents
@@ -129,11 +129,10 @@ def _open_incidents(scope: queries.Scope) -> None:
 
 def _numbers(scope: queries.Scope, found: cohorts.Cohorts) -> None:
     rate = found.newest[cohorts.RATE]
-    start, end = rate.window.start, rate.window.end - timedelta(seconds=1)
     judged = "" if str(rate.status) == "ok" else ", not judged"
     st.caption(
-        f"Newest matured cohort: leads scored {start:%d %b} to {end:%d %b %Y}, n = {rate.n_current or 0:,}{judged} · "
-        f"a score from {scope.model.threshold:g} predicts a customer"
+        f"Newest matured cohort: leads scored {scored_words(rate.window, world().zone)}, "
+        f"n = {rate.n_current or 0:,}{judged} · a score from {scope.model.threshold:g} predicts a customer"
     )
     grid = st.grid(6, min_column_width=150)
     for title, name, form in _NUMBERS:
