@@ -12,6 +12,7 @@ from tiltmeter.alerting.phrases import bound_of, length_of, local_time, measure_
 from tiltmeter.alerting.routing import channels_for
 from tiltmeter.domain.alert import AlertState, IncidentState
 from tiltmeter.domain.message import DeliveryStatus
+from tiltmeter.domain.metric import reason_in_words
 from tiltmeter.domain.severity import Severity
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _transition(event: AlertEvent, alert: Alert, rules: Mapping[str, Rule]) -> s
         limit=bound,
         hold=_hold(rule),
         reason=event.detail.get("reason", "its rule is gone"),
-        why=f" ({name_of(str(why))})" if why else "",
+        why=f" ({name_of(reason_in_words(str(why)))})" if why else "",
     )
     return f"{subject_of(alert)} {text}"
 

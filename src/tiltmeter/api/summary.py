@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tiltmeter.domain.metric import Status
+from tiltmeter.domain.metric import STATUS_WORDS, Status
 from tiltmeter.domain.severity import Severity
 from tiltmeter.monitors.effects import effect_of, shortened, value_in_words
 
@@ -19,15 +19,6 @@ FIRST_ROWS = 10
 """Features of the first view."""
 
 _LEAST_DOUBLE_SHOWN = 1e-300
-_STATUS_WORDS = {
-    Status.CONSTANT: "one and the same value on both sides",
-    Status.EMPTY: "no rows",
-    Status.ALL_MISSING: "every value is missing",
-    Status.TOO_FEW_ROWS: "too few rows to judge",
-    Status.TYPE_CHANGED: "changed its type",
-    Status.MISSING_COLUMN: "the column is gone",
-    Status.NEW_COLUMN: "a column that the reference does not have",
-}
 
 
 def ranked(comparison: Comparison) -> list[FeatureComparison]:
@@ -99,7 +90,7 @@ def effect(feature: FeatureComparison) -> str:
 
 def status_words(status: Status) -> str:
     """A status as a person says it; empty when all is well."""
-    return _STATUS_WORDS.get(status, "")
+    return STATUS_WORDS.get(status, "")
 
 
 def p_value(value: float | None) -> str:

@@ -250,19 +250,20 @@ def _said_by_one(found: Sequence[tuple[str, Backtest]]) -> list[tuple[str, list[
 def _window_cells(judged: JudgedWindow, zone: ZoneInfo) -> list[str]:
     from tiltmeter.api.history import window_name
     from tiltmeter.api.summary import number, percent
+    from tiltmeter.domain.metric import reason_in_words
     from tiltmeter.monitors.effects import shortened
 
     overall = judged.overall
-    name = window_name(judged.window, zone)
+    name, status = window_name(judged.window, zone), reason_in_words(judged.status.value)
     if overall is None:
-        return [name, "0", judged.status.value, "–", "–", "–", "–", ""]
+        return [name, "0", status, "–", "–", "–", "–", ""]
     worst = sorted(judged.features.items(), key=lambda pair: (-pair[1].severity, -(pair[1].psi or 0.0), pair[0]))
     named = [shortened(feature) for feature, one in worst if one.severity >= 2][:3]
     psi = overall.score_psi if overall.score_psi is not None else overall.psi
     return [
         name,
         f"{judged.rows:,}",
-        judged.status.value,
+        status,
         number(psi),
         str(overall.features_critical),
         str(overall.features_warning),

@@ -30,6 +30,29 @@ class Status(StrEnum):
     ERROR = "error"
 
 
+STATUS_WORDS = {
+    Status.CONSTANT: "one and the same value on both sides",
+    Status.EMPTY: "no rows",
+    Status.ALL_MISSING: "every value is missing",
+    Status.TOO_FEW_ROWS: "too few rows to judge",
+    Status.TYPE_CHANGED: "changed its type",
+    Status.MISSING_COLUMN: "the column is gone",
+    Status.NEW_COLUMN: "a column that the reference does not have",
+    Status.NO_DATA: "no data",
+    Status.TOO_LITTLE_HISTORY: "too little history",
+    Status.ERROR: "could not be computed",
+}
+"""What a status is called where people read; nothing is said of `ok`."""
+
+
+def reason_in_words(why: str) -> str:
+    """A stored reason as people read it: that of a status in words, any other as it is."""
+    return STATUS_WORDS[Status(why)] if why in _WORDED else why
+
+
+_WORDED = frozenset(status.value for status in STATUS_WORDS)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Subject:
     """What a metric speaks about. Empty strings mean "all".

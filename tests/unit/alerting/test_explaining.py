@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from alert_scenes import ERRORS, LATENCY, PSI, START, day, psi_day, rehearsal, serving
+import pytest
+
+from alert_scenes import ERRORS, LATENCY, PSI, START, day, psi_day, psi_of, rehearsal, serving
 from tiltmeter.alerting.explaining import story_of
 from tiltmeter.domain.alert import Silence
 from tiltmeter.domain.message import Delivery, DeliveryStatus, Receipt
+from tiltmeter.domain.metric import Status
 
 
 def story(play, *, deliveries=(), now=None):
@@ -98,3 +101,16 @@ def test_a_severity_without_a_channel_says_so():
     play = rehearsal(PSI.replace("warning: {above: 0.25, clear_below: 0.20}", "info: {above: 0.25}"))
     psi_day(play, 0, 0.3)
     assert "info goes to the dashboard alone: no route names another channel" in texts(story(play).quiet)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(Status.MISSING_COLUMN, "the column is gone"), (Status.TYPE_CHANGED, "changed its type")]
+)
+def test_what_became_of_a_column_is_said_in_words_and_stored_as_it_was(status, words):
+    play = rehearsal(PSI)
+    psi_day(play, 0, 0.3)
+    play.judge([psi_of(day(1), "plan", None, status=status)], day(1))
+    assert f"plan (feature_psi) has no fresh number: its state is frozen, which is no recovery ({words})" in texts(
+        story(play).fired
+    )
+    assert [event.detail["why"] for event in play.events if event.kind == "alert_stale"] == [status.value]

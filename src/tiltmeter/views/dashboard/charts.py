@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from tiltmeter.domain.metric import reason_in_words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -140,7 +142,7 @@ def metric_line(
         maturing_until: the stretch from the last value to here is shown as not known yet.
     """
     form = form or number_form(float(table["value"].abs().max()))
-    named = stamped(table)
+    named = stamped(table.assign(status=table["status"].map(reason_in_words)))
     is_sparse = len(table) <= _POINTS
     x = time_axis(table)
     layers: list[Any] = []

@@ -11,6 +11,7 @@ import streamlit as st
 from tiltmeter.alerting.hearing import STATUS_WORDS, heard_words, who_heard
 from tiltmeter.alerting.phrases import measure_of
 from tiltmeter.domain.message import TAKEN
+from tiltmeter.domain.metric import reason_in_words
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import actions, basis, charts, queries
 from tiltmeter.views.dashboard.access import Right, Visitor
@@ -223,7 +224,8 @@ _TECHNICAL = ("delivery_id", "attempt", "episode", "model", "rule", "model_versi
 
 
 def _detail(detail: Mapping[str, str | float | int | None]) -> str | None:
-    return ", ".join(f"{k} {v}" for k, v in detail.items() if k not in _TECHNICAL and v not in (None, "")) or None
+    said = {key: value for key, value in detail.items() if key not in _TECHNICAL and value not in (None, "")}
+    return ", ".join(f"{key} {reason_in_words(str(value))}" for key, value in said.items()) or None
 
 
 def _subject(subject: Subject) -> str:
