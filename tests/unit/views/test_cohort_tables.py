@@ -10,9 +10,11 @@ from tiltmeter.domain.model import Model
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.deciles import PRECISION_AT_K, RECALL_AT_K
 from tiltmeter.views.dashboard.cohorts import (
+    LEFT_OUT,
     LIFT,
     PRECISION,
     RATE,
+    SCORED,
     Cohorts,
     decile_table,
     funnel_table,
@@ -116,6 +118,22 @@ def test_segments_that_fell_most_stand_first_and_the_week_before_is_found_by_its
     assert table["lift"].tolist() == pytest.approx([0.8, 2.0, 18.0])
     assert table[["psi", "psi_before"]].iloc[0].tolist() == [0.3, 0.2]
     assert table["before"].isna().tolist() == [False, False, True]
+
+
+def test_all_segments_are_of_the_same_newest_leads_and_one_that_stopped_is_left_out():
+    stored = [measured(RATE, 0.05), measured(RATE, 0.09, days=7)]
+    stored += [measured(name, value, plan="team") for name, value in ((RATE, 0.04), ("drift.score_psi", 0.3))]
+    # Five weeks ago a partner stopped; another sent no lead in the newest week only.
+    stored += [measured(RATE, 0.08, plan="gone", days=days) for days in (35, 42)]
+    stored += [measured("drift.score_psi", 0.9, plan="gone", days=35), measured(RATE, 0.07, plan="late", days=7)]
+    # Its score has no newest day: the number of another day does not stand in its place.
+    stored += [measured(RATE, 0.06, plan="quiet"), measured("drift.score_psi", 0.8, plan="quiet", days=2)]
+    scope = replace(SCOPE, place="stopped", start=END - timedelta(days=60))
+    table = segment_table(Stored(*stored), scope)
+    assert sorted(table["segment"]) == ["plan = quiet", "plan = team"]
+    assert table.attrs[LEFT_OUT] == 2
+    assert table.attrs[SCORED] == "06 Feb to 06 Feb 2026"
+    assert table.set_index("segment")["psi"].isna().to_dict() == {"plan = quiet": True, "plan = team": False}
 
 
 def test_a_segment_that_is_as_far_from_the_rest_as_ever_did_not_move():

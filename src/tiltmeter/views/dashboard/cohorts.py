@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 
 from tiltmeter.domain.metric import Metric, Subject
 from tiltmeter.domain.window import CLOCK_CHANGE, Grain, Window, nearest
-from tiltmeter.monitors.cohort_weeks import cohort_weeks
+from tiltmeter.monitors.cohort_weeks import cohort_weeks, scored_words
 from tiltmeter.monitors.deciles import LIFT, PRECISION_AT_K, RECALL_AT_K, deciles_kept
 from tiltmeter.ports import MetricQuery
 from tiltmeter.views.dashboard.by_version import of_version
-from tiltmeter.views.dashboard.queries import OUTCOMES, Scope, asked_span, remembered
+from tiltmeter.views.dashboard.queries import ALL, OUTCOMES, Scope, asked_span, remembered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RATE = "outcomes.conversion_rate"
 PRECISION = "outcomes.precision"
+SCORED, LEFT_OUT = "scored", "left out"
+"""Attributes of the table of segments."""
 EARLIER = timedelta(days=7)
 """A cohort of a week ends every day: the one that ends seven days earlier shares no lead with the newest, or
 those of an hour where clocks were moved between them."""
@@ -172,60 +174,65 @@ def week_table(_world: World, scope: Scope) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["week", "metric", "value", "lower", "upper", "n", "words", "open"])
 
 
+_SEGMENT_NUMBERS = {RATE: "conversion", "outcomes.revenue_per_lead": "revenue", "drift.score_psi": "psi"}
+_Numbers: TypeAlias = "dict[datetime, dict[tuple[str, str], Metric]]"
+"""Known numbers by the end of their window and by segment, that of all leads under `ALL`."""
+
+
 @remembered
 def segment_table(_world: World, scope: Scope) -> pd.DataFrame:
     """Newest cohort by segment: `segment`, `rows`, `conversion`, `before`, `lift`, `revenue`, `psi`, `psi_before`.
 
-    `before` is the cohort a week earlier; segments that fell most stand first. PSI is of the newest day and of the same
-    day a week earlier, against all rows of the baseline. Empty without segments.
+    All rows are of the same leads, those of the newest cohort of all versions; a segment without any is left out, and
+    counted in the attribute `LEFT_OUT`. `SCORED` holds their days in words. `before` is the cohort a week earlier;
+    segments that fell most stand first. PSI is of the newest day and of the same day a week earlier, against all rows
+    of the baseline. Empty without segments.
     """
-    named = {RATE: "conversion", "outcomes.revenue_per_lead": "revenue", "drift.score_psi": "psi"}
-    found: dict[tuple[str, str], dict[str, dict[datetime, Metric]]] = {}
-    overall: dict[datetime, float] = {}
-    for name, column in named.items():
-        since, until = asked_span(scope, name)
-        query = MetricQuery(
-            model=scope.model.name, metric=name, since=min(since, scope.start - EARLIER - CLOCK_CHANGE), until=until,
-            grain=Grain.DAY, version="", feature="",
-        )  # fmt: skip
-        for metric in _world.state.metrics(query):
-            subject = metric.subject
-            if metric.value is None:
-                continue
-            if subject.segment_key in scope.model.segments:
-                of_segment = found.setdefault((subject.segment_key, subject.segment_value), {})
-                of_segment.setdefault(column, {})[metric.window.end] = metric
-            elif name == RATE and not subject.segment_key:
-                overall[metric.window.end] = metric.value
+    found = {column: _by_end(_world, scope, name) for name, column in _SEGMENT_NUMBERS.items()}
+    (now, before), (drift, drift_before) = (_now_and_before(found[column]) for column in ("conversion", "psi"))
+    rates, of_all = {key: one for key, one in now.items() if key != ALL}, now.get(ALL)
+    revenue = found["revenue"].get(max(found["conversion"], default=scope.end), {})
     rows = [
-        (f"{key} = {value}", *_segment_row(numbers, overall))
-        for (key, value), numbers in found.items()
-        if "conversion" in numbers
-    ]
+        (
+            " = ".join(key), one.n_current or 0, one.value, _value(before, key),
+            one.value / of_all.value if one.value is not None and of_all is not None and of_all.value else None,
+            _value(revenue, key), _value(drift, key), _value(drift_before, key),
+        )
+        for key, one in rates.items()
+    ]  # fmt: skip
     table = pd.DataFrame(
         rows, columns=["segment", "rows", "conversion", "before", "lift", "revenue", "psi", "psi_before"]
     )
     change = (table["conversion"] / table["before"].astype(float)).fillna(1.0)
-    return table.assign(change=change).sort_values("change", kind="stable").drop(columns="change")
+    table = table.assign(change=change).sort_values("change", kind="stable").drop(columns="change")
+    known = {key for numbers in found["conversion"].values() for key in numbers if key != ALL}
+    table.attrs[LEFT_OUT] = len(known) - len(rates)
+    table.attrs[SCORED] = next((scored_words(one.window, _world.zone) for one in rates.values()), "")
+    return table
 
 
-def _segment_row(
-    numbers: Mapping[str, Mapping[datetime, Metric]], overall: Mapping[datetime, float]
-) -> tuple[int, float, *tuple[float | None, ...]]:
-    rates = numbers["conversion"]
-    end = max(rates)
-    rate, all_leads = rates[end].value or 0.0, overall.get(end)
-    _, before = _now_and_before(rates)
-    revenue, _ = _now_and_before(numbers.get("revenue", {}))
-    return (
-        rates[end].n_current or 0, rate, before, rate / all_leads if all_leads else None,
-        revenue, *_now_and_before(numbers.get("psi", {})),
+def _by_end(world: World, scope: Scope, name: str) -> _Numbers:
+    since, until = asked_span(scope, name)
+    query = MetricQuery(
+        model=scope.model.name, metric=name, since=min(since, scope.start - EARLIER - CLOCK_CHANGE), until=until,
+        grain=Grain.DAY, version="", feature="",
     )  # fmt: skip
+    found: _Numbers = {}
+    for metric in world.state.metrics(query):
+        key = metric.subject.segment_key, metric.subject.segment_value
+        if metric.value is not None and (key == ALL or key[0] in scope.model.segments):
+            found.setdefault(metric.window.end, {})[key] = metric
+    return found
 
 
-def _now_and_before(found: Mapping[datetime, Metric]) -> tuple[float | None, float | None]:
+def _now_and_before(found: _Numbers) -> tuple[Mapping[tuple[str, str], Metric], Mapping[tuple[str, str], Metric]]:
+    """The numbers of the newest end that anything is known of, and of the one a week earlier."""
     if not found:
-        return None, None
-    end = max(found)
-    earlier = nearest(found, end - EARLIER)
-    return found[end].value, None if earlier is None else found[earlier].value
+        return {}, {}
+    earlier = nearest(found, max(found) - EARLIER)
+    return found[max(found)], found[earlier] if earlier is not None else {}
+
+
+def _value(found: Mapping[tuple[str, str], Metric], key: tuple[str, str]) -> float | None:
+    metric = found.get(key)
+    return None if metric is None else metric.value

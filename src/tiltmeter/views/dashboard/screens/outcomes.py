@@ -217,7 +217,8 @@ def _segments(scope: queries.Scope) -> None:
     table = cohorts.segment_table(world(), scope)
     if not len(table):
         return
-    st.markdown("**Segments, lowest against their week before first**")
+    versions = " of all versions" if scope.version else ""
+    st.markdown(f"**Segments{versions}, lowest against their week before first**")
     st.dataframe(
         table, hide_index=True, width="stretch", placeholder="–", alt="Outcomes by segment",
         column_config={
@@ -231,8 +232,11 @@ def _segments(scope: queries.Scope) -> None:
             "psi_before": st.column_config.NumberColumn("A week earlier", format="%.3f"),
         },
     )  # fmt: skip
+    gone = table.attrs[cohorts.LEFT_OUT]
     st.caption(
-        "Score PSI holds a segment against the baseline of all leads: a segment may differ from it by its nature. "
+        f"Leads scored {table.attrs[cohorts.SCORED]}{versions}"
+        + (f"; {gone} segment{'' if gone == 1 else 's'} without leads in that week left out. " if gone else ". ")
+        + "Score PSI holds a segment against the baseline of all leads: a segment may differ from it by its nature. "
         "What counts is whether it differs more than a week earlier."
     )
 
