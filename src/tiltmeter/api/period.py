@@ -12,7 +12,7 @@ from tiltmeter.alerting.limits import OVERALL_PSI, PSI, psi_limits, psi_steps
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import REPORTS, Result
 from tiltmeter.api.summary import has_too_few_rows
-from tiltmeter.domain.job_state import is_failed, is_good
+from tiltmeter.domain.job_state import is_failed, is_good, is_of_model
 from tiltmeter.domain.metric import Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window, window_at, windows_between
@@ -327,7 +327,7 @@ def _jobs(world: World, model: Model, window: Window) -> list[JobWeek]:
     expected = {job.name for job in model.jobs}
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in world.log.batch_runs(window.start):
-        is_whole = not run.get("task_key") and run["start_time"] < window.end
+        is_whole = not run.get("task_key") and run["start_time"] < window.end and is_of_model(run, model.name)
         if is_whole and (run["job_name"] in expected or not expected):
             by_name[run["job_name"]].append(run)
     return [

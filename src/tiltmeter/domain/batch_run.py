@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -181,6 +181,13 @@ def _readable_and_hashed(text: str, identity: str, length: int = _READABLE) -> s
 def is_own_report(workspace: str | None) -> bool:
     """Whether a row of `batch_runs` came from `batch_job` and not from a workspace; "" in FIRST_FORMAT."""
     return not workspace or workspace.startswith(_OWN_WORKSPACE)
+
+
+def model_of(workspace: str | None) -> str:
+    """The model that a run named, by what stands for its workspace; empty where a workspace or FIRST_FORMAT told it."""
+    if not workspace or not workspace.startswith(_OWN_WORKSPACE):
+        return ""
+    return unquote(workspace.removeprefix(_OWN_WORKSPACE).partition("/")[0])
 
 
 def decode_manifest(data: bytes) -> BatchManifest:

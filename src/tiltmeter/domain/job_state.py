@@ -28,3 +28,8 @@ def is_good(run: Mapping[str, Any]) -> bool:
 def is_failed(run: Mapping[str, Any]) -> bool:
     """Whether a row of `batch_runs` tells of a run that failed."""
     return run["result_state"] in _FAILED
+
+
+def is_of_model(run: Mapping[str, Any], model: str) -> bool:
+    """Whether a row of `batch_runs` may be about the model: it names it, or no model at all."""
+    return run.get("model_name") in (None, "", model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.domain.job_state import is_failed, is_good
+from tiltmeter.domain.job_state import is_failed, is_good, is_of_model
 from tiltmeter.domain.metric import Metric, Status, Subject
 
 if TYPE_CHECKING:
@@ -44,7 +44,11 @@ def job_metrics(
         known = [
             run
             for run in runs
-            if run["job_name"] == job.name and run["start_time"] < window.end and not run.get("task_key")
+            if run["job_name"] == job.name
+            and run["start_time"] < window.end
+            and not run.get("task_key")
+            # Two models may each have a job of one name.
+            and is_of_model(run, model)
         ]
         known.sort(key=lambda run: run["start_time"])
         metrics.extend(

@@ -10,7 +10,7 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tiltmeter.domain.batch_run import is_own_report
+from tiltmeter.domain.batch_run import is_own_report, model_of
 from tiltmeter.domain.job_state import is_failed, is_good
 
 if TYPE_CHECKING:
@@ -35,10 +35,13 @@ def whole_runs(rows: Iterable[_Row]) -> list[_Row]:
     - Tasks without a run make one: failed if one of them failed, from the first start to the last end, with `tasks`,
       their keys, and `failed_time`, when the first of them failed. Of a task that was tried again the newest attempt
       counts.
+
+    Each row has a `model_name`: the model that the job named in its own report, empty where it named none or several.
     """
     told: list[_Row] = []
     own: list[_Row] = []
     for row in rows:
+        row["model_name"] = model_of(row["workspace"])
         (own if is_own_report(row["workspace"]) else told).append(row)
     reports: dict[tuple[str, str], list[_Row]] = defaultdict(list)
     for row in _newest(own):
@@ -82,6 +85,9 @@ def _tasks(rows: Iterable[_Row]) -> dict[tuple[str, str], list[_Row]]:
 
 def _fill(row: _Row, parts: list[_Row]) -> None:
     row.update({column: _sum(parts, column) for column in REPORTED if row[column] is None})
+    models = {part["model_name"] for part in parts}
+    if not row["model_name"] and len(models) == 1:
+        row["model_name"] = models.pop()
 
 
 def _sum(rows: Iterable[_Row], column: str) -> int | None:

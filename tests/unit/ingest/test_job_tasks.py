@@ -31,13 +31,19 @@ class Installation:
         self.log = DeltaLog(folder / "tables", FakeClock(BEGIN))
         self.now = BEGIN
 
-    def task(self, run_id, task_key, start, *, rows=100, minutes=10, state=None, job="nightly", **more):
+    def task(self, run_id, task_key, start, *, rows=100, minutes=10, state=None, job="nightly", model="m", **more):
         times = iter([start] + [start + timedelta(minutes=minutes)] * 9)
         frame = pl.DataFrame({"score": [0.5] * rows})
         with (
             suppress(RuntimeError),
             batch_job(
-                model="m", job=job, run_id=run_id, task_key=task_key, spool=self.spool, now=lambda: next(times), **more
+                model=model,
+                job=job,
+                run_id=run_id,
+                task_key=task_key,
+                spool=self.spool,
+                now=lambda: next(times),
+                **more,
             ) as run,
         ):
             run.log(frame, score="score")
@@ -58,10 +64,10 @@ class Installation:
     def whole(self, since=BEGIN - DAY):
         return [run for run in self.log.batch_runs(since) if not run["task_key"]]
 
-    def metrics(self, at):
+    def metrics(self, at, model="m"):
         window = Window(at - timedelta(minutes=1), at, Grain.LIVE)
         runs = self.log.batch_runs(BEGIN - DAY)
-        found = job_metrics([JOB], runs, model="m", window=window, watched_since=BEGIN)
+        found = job_metrics([JOB], runs, model=model, window=window, watched_since=BEGIN)
         return {metric.name: metric.value for metric in found}
 
 
@@ -162,3 +168,27 @@ def test_prometheus_sees_a_job_of_tasks_and_counts_each_record_once(here):
     assert 'tiltmeter_job_records{job_name="nightly",result="scored"} 200' in "\n".join(
         job_runs(here.log.batch_runs(BEGIN - DAY))
     )
+
+
+def test_two_models_with_a_job_of_one_name_do_not_see_each_others_runs(here):
+    late, night = BEGIN + DAY + timedelta(hours=3), timedelta(hours=24)
+    here.task("2026-03-01", "", BEGIN, model="a/ b")
+    here.task("2026-03-01", "", BEGIN, model="m")
+    here.task("2026-03-02", "", BEGIN + night, model="m", state="FAILED", minutes=179)
+    mine, other = here.metrics(late, "m"), here.metrics(late, "a/ b")
+    assert (mine["batch.failed"], other["batch.failed"]) == (1.0, 0.0)
+    assert mine["batch.overdue"] == 0.0
+    assert other["batch.overdue"] == timedelta(hours=1).total_seconds()
+
+
+def test_a_run_that_names_no_model_counts_for_every_model(here):
+    here.told(run_id="991", result_state="FAILED", end_time=BEGIN + timedelta(minutes=30))
+    at = BEGIN + timedelta(minutes=30, seconds=1)
+    assert [here.metrics(at, model)["batch.failed"] for model in ("m", "other")] == [1.0, 1.0]
+
+
+def test_a_run_that_a_workspace_told_counts_for_the_model_that_its_job_named(here):
+    here.task("991", "", BEGIN, model="m", minutes=30)
+    here.told(run_id="991", result_state="FAILED", end_time=BEGIN + timedelta(minutes=30))
+    at = BEGIN + timedelta(minutes=30, seconds=1)
+    assert [here.metrics(at, model)["batch.failed"] for model in ("m", "other")] == [1.0, 0.0]
