@@ -15,8 +15,20 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.monitors.cohorts import COHORT
 from tiltmeter.views.dashboard.conversion_verdict import severity_of
-from tiltmeter.views.dashboard.frame import COLOURS, ICONS, plain
-from tiltmeter.views.dashboard.queries import ALL, SCORE, drift_heatmap, limits_for, newest, series, subject_of, whole
+from tiltmeter.views.dashboard.frame import COLOURS, ICONS, is_old, plain
+from tiltmeter.views.dashboard.queries import (
+    ALL,
+    SCORE,
+    drift_heatmap,
+    is_newest,
+    limits_for,
+    newest,
+    open_ones,
+    series,
+    severity_then,
+    subject_of,
+    whole,
+)
 from tiltmeter.views.dashboard.traffic import OF_ALL, service_series
 
 if TYPE_CHECKING:
@@ -76,23 +88,25 @@ def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[
     """
     service = service_series(here, scope)
     return [
-        _health(scope, touching, is_judged=len(service) > 0 or len(drift_heatmap(here, scope)) > 0),
+        _health(here, scope, touching, is_judged=len(service) > 0 or len(drift_heatmap(here, scope)) > 0),
         *(_of_service(here, scope, service, measure) for measure in _SERVICE),
         _drifting(here, scope),
         _conversion(here, scope),
     ]
 
 
-def _health(scope: Scope, touching: list[Incident], *, is_judged: bool) -> Card:
+def _health(here: World, scope: Scope, touching: list[Incident], *, is_judged: bool) -> Card:
     if not touching and not is_judged:
         return Card("Health", "–", "nothing judged yet", Severity.NONE)
-    open_now = [i for i in touching if i.resolved_at is None]
-    worst = max((i.severity for i in open_now), default=Severity.NONE)
+    open_now = open_ones(here, scope, touching)
+    worst = max((severity_then(i) for i in open_now), default=Severity.NONE)
     days = max(2, (scope.end - scope.start).days + 1)
     moments = [scope.end - timedelta(days=back) for back in range(days - 1, -1, -1)]
     trend = tuple(
         float(sum(i.opened_at <= m and (i.resolved_at is None or i.resolved_at > m) for i in touching)) for m in moments
     )
+    if not open_now and is_newest(here, scope) and is_old(here, scope.end):
+        return Card("Health", "–", "data are old", Severity.NONE, trend)
     count = len(open_now)
     said = f"{count} open incident{'' if count == 1 else 's'}"
     return Card("Health", "ok" if worst is Severity.NONE else worst.word, said, worst, trend)

@@ -138,7 +138,8 @@ def incident_table(found: Sequence[Incident], scope: Scope, *, now: datetime) ->
         now: aware UTC; an open incident lasts until then, however old the newest data are.
     """
     ends = [i.resolved_at or max(now, i.opened_at) for i in found]
-    bars = [i.resolved_at or max(scope.end, i.opened_at) for i in found]
+    ends_shown = [max(scope.end, i.opened_at) for i in found]
+    bars = [min(i.resolved_at or last, last) for i, last in zip(found, ends_shown, strict=True)]
     table = pd.DataFrame(
         {
             "id": [i.id for i in found],

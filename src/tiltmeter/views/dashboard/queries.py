@@ -245,10 +245,24 @@ def subject_of(scope: Scope, feature: str = "") -> Subject:
 def incidents(world: World, scope: Scope, *, open_only: bool) -> list[Incident]:
     """Incidents of the model, newest first, that touch the shown span."""
     found = world.state.incidents(scope.model.name, open_only=open_only)
-    # What opened after the newest judged hour belongs to a span that ends with it, not to one of days long gone.
-    is_past = world.clock.now() - scope.end > timedelta(days=1)
-    latest = scope.end if is_past else world.clock.now()
-    return [i for i in found if i.resolved_at is None or (i.resolved_at >= scope.start and i.opened_at <= latest)]
+    # What opened after the newest judged hour belongs to a span that ends with it, not to one of days before.
+    has_no_end = is_newest(world, scope)
+    return [
+        i
+        for i in found
+        if (i.resolved_at is None or i.resolved_at >= scope.start) and (has_no_end or i.opened_at <= scope.end)
+    ]
+
+
+def open_ones(world: World, scope: Scope, touching: list[Incident]) -> list[Incident]:
+    """Those that are open; of a span in the past those that were open as it ended, also where they are over now."""
+    is_past = not is_newest(world, scope)
+    return [i for i in touching if i.resolved_at is None or (is_past and i.opened_at <= scope.end < i.resolved_at)]
+
+
+def severity_then(incident: Incident) -> Severity:
+    """How bad an incident that counts as open is; how bad it became where it is over by now."""
+    return incident.severity if incident.resolved_at is None else incident.peak
 
 
 def marks(world: World, scope: Scope, *, metrics: str = "", feature: str = "") -> pd.DataFrame:

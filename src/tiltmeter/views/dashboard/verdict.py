@@ -8,7 +8,8 @@ import streamlit as st
 
 from tiltmeter.domain.alert import AlertState
 from tiltmeter.domain.severity import Severity
-from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, plain
+from tiltmeter.views.dashboard.frame import ICONS, PAGES_FOLDER, badge, is_old, plain
+from tiltmeter.views.dashboard.queries import is_newest, severity_then
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,39 +22,55 @@ SHOWN_INCIDENTS = 5
 """As many as are as tall as the heatmap beside them."""
 
 
-def verdict(here: World, scope: Scope, open_now: list[Incident], *, has_drift: bool) -> None:
-    """One coloured line: the worst open incident, or that nothing is open.
+def verdict(here: World, scope: Scope, open_then: list[Incident], *, has_drift: bool) -> None:
+    """One coloured line: the worst open incident, or that nothing is open; of a span in the past, as it ended.
 
     Args:
         here: what is read.
         scope: what is shown.
-        open_now: open incidents of the model.
+        open_then: incidents of the model that were open as the span ended.
         has_drift: whether any day of the span was compared with a baseline.
     """
-    worst = max((i.severity for i in open_now), default=Severity.NONE)
-    first = next((i for i in open_now if i.severity is worst), None)
+    worst = max((severity_then(i) for i in open_then), default=Severity.NONE)
+    first = next((i for i in open_then if severity_then(i) is worst), None)
     with st.container(key=f"verdict-{worst.word}"):
-        if first is not None:
-            others = f", and {len(open_now) - 1} more open" if len(open_now) > 1 else ""
-            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                st.markdown(
-                    f"{badge(worst)} · **{plain(first.title)}** · since {first.opened_at:%a %d %b %H:%M} UTC{others}",
-                    width="content",
-                )
-                st.page_link(PAGES_FOLDER / "incident.py", label="Open the incident →", query_params={"id": first.id})
-            said = _background(here, first)
-            if said:
-                st.caption(said)
-        elif has_drift:
-            st.markdown(f"{badge(Severity.NONE, 'Healthy')} · nothing is open, as of {scope.end:%a %d %b %H:%M} UTC")
-        else:
-            st.markdown(f"{badge(Severity.NONE, 'No verdict yet')} · no day was compared with a baseline in this span")
+        if first is None:
+            st.markdown(_without_incident(here, scope, has_drift=has_drift))
+            return
+        others = f", and {len(open_then) - 1} more open" if len(open_then) > 1 else ""
+        if not is_newest(here, scope):
+            others += f", open at {scope.end:%a %d %b %H:%M} UTC"
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(
+                f"{badge(worst)} · **{plain(first.title)}** · since {first.opened_at:%a %d %b %H:%M} UTC{others}",
+                width="content",
+            )
+            st.page_link(PAGES_FOLDER / "incident.py", label="Open the incident →", query_params={"id": first.id})
+        st.caption(_background(here, first))
+
+
+def _without_incident(here: World, scope: Scope, *, has_drift: bool) -> str:
+    """Nothing open is health only where somebody looked, up to now."""
+    end = f"{scope.end:%a %d %b %H:%M} UTC"
+    is_past = not is_newest(here, scope)
+    if not is_past and is_old(here, scope.end):
+        return (
+            f":orange[▲ **No verdict: data are old**] · nothing was judged since {end}: see that `tiltmeter serve` "
+            f"runs; `tiltmeter doctor` looks at every part"
+        )
+    if not has_drift:
+        return f"{badge(Severity.NONE, 'No verdict yet')} · no day was compared with a baseline in this span"
+    if is_past:
+        return f"{badge(Severity.NONE, 'Healthy then')} · nothing was open at {end}"
+    return f"{badge(Severity.NONE, 'Healthy')} · nothing is open, as of {end}"
 
 
 def _background(here: World, incident: Incident) -> str:
     parts = []
     if incident.cause:
         parts.append(f"Likely cause: {plain(incident.cause)}")
+    if incident.resolved_at is not None:
+        return " · ".join([*parts, f"resolved since, {incident.resolved_at:%a %d %b %H:%M} UTC"])
     silent_since = stale_since(here, incident)
     if silent_since is not None:
         parts.append(f"no data to judge it by since {silent_since:%a %d %b %H:%M} UTC, so it stays open as it was")

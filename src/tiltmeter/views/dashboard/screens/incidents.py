@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,7 +11,7 @@ import streamlit as st
 from tiltmeter.domain.severity import Severity
 from tiltmeter.views.dashboard import charts, queries
 from tiltmeter.views.dashboard.basis import window_words
-from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, choice, header, learning_note
+from tiltmeter.views.dashboard.frame import PAGES_FOLDER, badge, choice, header, is_old, learning_note
 from tiltmeter.views.dashboard.incident_story import incident_table
 from tiltmeter.views.dashboard.installed import world
 
@@ -28,7 +29,7 @@ def _page() -> None:
     with st.container(horizontal=True):
         shown = choice("Shown", "shown", SHOWN, default="all", width=200)
     touching = queries.incidents(world(), scope, open_only=False)
-    _counts(touching)
+    _counts(scope, touching)
     found = sorted((i for i in touching if _is_shown(i, shown)), key=lambda i: (i.resolved_at is not None, _order(i)))
     if not found:
         if not touching and queries.newest_moment(world(), scope.model) is None:
@@ -37,8 +38,9 @@ def _page() -> None:
             st.info("Nothing of that kind in this span." if touching else "Nothing fired in this span: all is quiet.")
         _silences()
         return
-    table = incident_table(found, scope, now=world().clock.now())
-    said = f"n = {len(table):,}, {window_words(scope.window)}"
+    span = queries.read_span(world(), scope)
+    table = incident_table(found, replace(scope, end=span.end), now=world().clock.now())
+    said = f"n = {len(table):,}, {window_words(span)}"
     alt = f"Incidents over time by the worst they reached: {said}"
     st.altair_chart(charts.incident_times(table), width="stretch", alt=alt)
     st.caption(said)
@@ -69,13 +71,12 @@ def _order(incident: Incident) -> int:
     return -incident.severity if incident.resolved_at is None else 0
 
 
-def _counts(touching: list[Incident]) -> None:
-    open_now = [i for i in touching if i.resolved_at is None]
-    worst = max((i.severity for i in open_now), default=Severity.NONE)
-    unowned = sum(not i.acknowledged_by for i in open_now)
-    care = "" if not open_now else ", all taken care of"
-    if unowned:
-        care = ", nobody has it yet" if len(open_now) == 1 else f", {unowned} of them without anybody"
+def _counts(scope: queries.Scope, touching: list[Incident]) -> None:
+    """How many are open, and whether somebody takes care; of a span in the past, how many were as it ended."""
+    open_then = queries.open_ones(world(), scope, touching)
+    worst = max((queries.severity_then(i) for i in open_then), default=Severity.NONE)
+    is_past = not queries.is_newest(world(), scope)
+    care = _still_open(open_then) if is_past else _care(open_then)
     peaks = [i.peak for i in touching]
     of_them = ", ".join(
         f"{count} {severity.word}"
@@ -83,8 +84,25 @@ def _counts(touching: list[Incident]) -> None:
         if (count := sum(peak is severity for peak in peaks))
     )
     with st.container(key=f"verdict-{worst.word}"):
-        title = f"{len(open_now)} open" if open_now else "Nothing is open"
+        title = f"{len(open_then)} open" if open_then else "Nothing was open" if is_past else "Nothing is open"
+        title += f" at {scope.end:%a %d %b %H:%M} UTC" if is_past else ""
+        if not open_then and not is_past and is_old(world(), scope.end):
+            title = f"Nothing was open at {scope.end:%a %d %b %H:%M} UTC, and nothing was judged since"
         st.markdown(f"{badge(worst, title)}{care} · {len(touching)} in this span{f': {of_them}' if of_them else ''}")
+
+
+def _care(open_now: list[Incident]) -> str:
+    unowned = sum(not i.acknowledged_by for i in open_now)
+    if unowned:
+        return ", nobody has it yet" if len(open_now) == 1 else f", {unowned} of them without anybody"
+    return ", all taken care of" if open_now else ""
+
+
+def _still_open(open_then: list[Incident]) -> str:
+    still = sum(i.resolved_at is None for i in open_then)
+    if not open_then:
+        return ""
+    return f", {still} of them to this day" if still else ", resolved since"
 
 
 def _is_shown(incident: Incident, shown: str) -> bool:

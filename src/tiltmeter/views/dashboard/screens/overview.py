@@ -38,8 +38,9 @@ def _page() -> None:
 def _now(scope: Scope) -> None:
     here = world()
     touching = queries.incidents(here, scope, open_only=False)
-    open_now = [i for i in touching if i.resolved_at is None]
-    verdict(here, scope, open_now, has_drift=len(queries.drift_heatmap(here, scope)) > 0)
+    verdict(
+        here, scope, queries.open_ones(here, scope, touching), has_drift=len(queries.drift_heatmap(here, scope)) > 0
+    )
     grid = st.grid(6, min_column_width=150)
     for card in cards.overview_cards(here, scope, touching):
         cards.draw(grid, card)
