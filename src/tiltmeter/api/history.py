@@ -86,11 +86,12 @@ class TimeSlice:
         return np.asarray(inside)
 
     def with_text(self, names: Sequence[str]) -> TimeSlice:
-        """The same rows with these columns read as text, where a file states no types."""
+        """The same rows with these columns read as text where no types are stated; itself where they are."""
         inner: Any = self.rows
         if not hasattr(inner, "with_text"):
             return self
-        return replace(self, rows=inner.with_text([name for name in names if name != self.time]))
+        typed = inner.with_text([name for name in names if name != self.time])
+        return self if typed is inner else replace(self, rows=typed)
 
 
 def checked_time(rows: Rows, time: str) -> None:

@@ -95,9 +95,9 @@ class CsvRows:
         return self._read().batches(columns)
 
     def with_text(self, names: Sequence[str]) -> CsvRows:
-        """The same rows with these columns read as text."""
+        """The same rows with these columns read as text; itself where they are already."""
         schema = self._read().schema
-        changed = {name for name in names if name in schema.names and not pa.types.is_string(schema.field(name).type)}
+        changed = {name for name in names if name in schema.names and not _is_said(schema.field(name).type)}
         return CsvRows(self._path, self._note, self._text | changed) if changed else self
 
     def _read(self) -> TableRows:

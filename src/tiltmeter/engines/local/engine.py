@@ -36,7 +36,12 @@ class LocalEngine:
             UsageError: a named column does not exist.
         """
         words = [name for name, kind in roles.kinds.items() if not kind.is_binned]
-        return fit_bins(as_text(rows, words), roles, level_cap=level_cap)
+        typed = as_text(rows, words)
+        bins = fit_bins(typed, roles, level_cap=level_cap)
+        # Each file of a folder guesses by itself: 07001 is a number in one that shows no word beside it. Levels are
+        # counted as they are spelt, so they are frozen as they are spelt.
+        spelt = as_text(typed, _text_features(bins))
+        return bins if spelt is typed else fit_bins(spelt, roles, level_cap=level_cap)
 
     def profile(self, rows: Rows, bins: Bins) -> Profile:
         """All rows as one profile."""

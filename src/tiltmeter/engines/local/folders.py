@@ -53,8 +53,10 @@ class FilesRows:
         return listed
 
     def with_text(self, names: Sequence[str]) -> FilesRows:
-        """The same rows with these columns read as text in files that state no types."""
+        """The same rows with these columns read as text in files that state no types; itself where they are already."""
         files = tuple(file.with_text(names) if isinstance(file, Untyped) else file for file in self.files)
+        if all(file is before for file, before in zip(files, self.files, strict=True)):
+            return self
         return FilesRows(self.name, joined_schema([file.schema for file in files]), files, self.version)
 
 

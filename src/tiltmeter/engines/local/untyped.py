@@ -15,7 +15,7 @@ class Untyped(Rows, Protocol):
     """Rows of a file that states no types."""
 
     def with_text(self, names: Sequence[str]) -> Rows:
-        """The same rows with these columns read as text; names that do not exist are passed over."""
+        """The same rows with these columns read as text, or itself where they are; unknown names are passed over."""
         ...
 
 
