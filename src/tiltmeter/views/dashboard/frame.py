@@ -83,30 +83,54 @@ def badge(severity: Severity, word: str = "") -> str:
     return f":{COLOURS[severity]}[{ICONS[severity]} **{said}**]"
 
 
-def choice(label: str, key: str, options: Sequence[str], *, default: str | None = None, width: int = 180) -> str:
-    """A selector whose value stands in the address as `key` and is kept while pages change.
+def choice(
+    label: str, key: str, options: Sequence[str], *, default: str | None = None, width: int = 180, of: str = ""
+) -> str:
+    """A selector whose value stands in the address as `key`; what a person chose is kept while pages change.
 
     Args:
         label: above the selector.
         key: name in the address.
         options: at least one.
-        default: when the address names none of them.
+        default: when the address names none of them; the first option without one.
         width: in pixels.
+        of: what the choice is about, where that can change on the page: each is chosen and kept by itself.
     """
-    widget, unknown = f"choose-{key}", ""
+    widget, kept, unknown = f"choose-{key}{of and f'-{of}'}", f"kept-{key}{of and f'-{of}'}", ""
+    usual = default if default in options else options[0]
     if st.session_state.get(widget) not in options:
-        wanted = st.query_params.get(key, st.session_state.get(f"kept-{key}", default))
-        st.session_state[widget] = wanted if wanted in options else default if default in options else options[0]
+        wanted = st.query_params.get(key, st.session_state.get(kept, usual))
+        st.session_state[widget] = wanted if wanted in options else usual
         named = st.query_params.get(key, "")
         unknown = named if named not in options else ""
-    chosen = str(st.selectbox(label, options, key=widget, width=width))
+        if named in options and named != usual:
+            st.session_state[kept] = named
+    chosen = str(st.selectbox(label, options, key=widget, width=width, on_change=_keep, args=(widget, kept)))
     if unknown:
         # An old link must not show another thing unsaid.
         st.markdown(f":orange[▲ not here: {plain(unknown)}]", width="content")
-    st.session_state[f"kept-{key}"] = chosen
     if st.query_params.get(key) != chosen:
         st.query_params[key] = chosen
+    st.session_state[f"written-{key}"] = of, chosen
     return chosen
+
+
+def _keep(widget: str, kept: str) -> None:
+    """A person chose: what nobody chose is found anew at the next visit, when another may be worth seeing."""
+    st.session_state[kept] = st.session_state[widget]
+
+
+def leave_others(of: str, *keys: str) -> None:
+    """Takes from the address what a selector wrote there about another thing; what a link asks for stays.
+
+    Args:
+        of: what is shown now.
+        keys: names in the address, of selectors that are about it.
+    """
+    for key in keys:
+        about, chosen = st.session_state.get(f"written-{key}", (of, ""))
+        if about != of and st.query_params.get(key) == chosen:
+            del st.query_params[key]
 
 
 def looks() -> None:

@@ -15,7 +15,17 @@ from tiltmeter.domain.window import Grain, Window
 from tiltmeter.drawing.style import NOT_JUDGED
 from tiltmeter.views.dashboard import basis, charts, comparing, pictures, queries
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC, distribution, sides
-from tiltmeter.views.dashboard.frame import COLOURS, ICONS, PAGES_FOLDER, badge, choice, header, learning_note, plain
+from tiltmeter.views.dashboard.frame import (
+    COLOURS,
+    ICONS,
+    PAGES_FOLDER,
+    badge,
+    choice,
+    header,
+    learning_note,
+    leave_others,
+    plain,
+)
 from tiltmeter.views.dashboard.installed import world
 from tiltmeter.views.dashboard.rows import sample_button
 from tiltmeter.views.dashboard.spans import span_words
@@ -63,6 +73,7 @@ def _page() -> None:
     heat = queries.drift_heatmap(here, scope)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         feature = choice("Feature (most moved first)", "f", names, width=330)
+        leave_others(feature, "day", "value")
         day = _day(scope, heat[heat["feature"] == feature], is_alerting=queries.is_alerting(here, scope, feature))
     window = _window(scope, heat[heat["feature"] == feature], day)
     compared = comparing.against_baseline(here, scope, window.start, window.end)
@@ -105,7 +116,10 @@ def _day(scope: queries.Scope, mine: pd.DataFrame, *, is_alerting: bool) -> str:
     # Days of few rows are judged on a longer span, which the newest 24 hours could not be judged on.
     is_short = days["end"].iloc[0] - days["start"].iloc[0] <= _A_DAY
     default = NEWEST if is_alerting and is_short else str(days["day"].iloc[0]) if is_alerting else str(worst)
-    return choice("Shown against the baseline", "day", [NEWEST, *days["day"], WHOLE], default=default, width=200)
+    return choice(
+        "Shown against the baseline", "day", [NEWEST, *days["day"], WHOLE], default=default, width=200,
+        of=str(mine["feature"].iloc[0]),
+    )  # fmt: skip
 
 
 def _window(scope: queries.Scope, mine: pd.DataFrame, day: str) -> Window:
@@ -262,7 +276,8 @@ def _rows(scope: queries.Scope, window: Window, feature: str, found: FeatureComp
         if found is not None and found.kind.has_levels and feature != queries.SCORE:
             new = list(found.new_levels.names) if found.new_levels else []
             top = [level.level for level in found.current.top or ()] if found.current else []
-            value = choice("Rows with", "value", [ANY_VALUE, *dict.fromkeys([*new, *top])], width=240)
+            levels = [ANY_VALUE, *dict.fromkeys([*new, *top])]
+            value = choice("Rows with", "value", levels, width=240, of=feature)
             filters = {} if value == ANY_VALUE else {feature: value}
         sample_button(scope, window, filters, label="Show 20 rows of this window", key="rows")
 
