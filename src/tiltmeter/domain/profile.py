@@ -6,7 +6,7 @@ any order gives the same profile to the last bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from zlib import crc32
 
@@ -276,7 +276,7 @@ class Profile:
     labelled: int | None = None
 
     def __add__(self, other: Profile) -> Profile:
-        """The profile of both windows' rows together; a feature that one side lacks keeps the other side's rows.
+        """The profile of both windows' rows together; where one side lacks a feature, its rows are missing in it.
 
         Raises:
             DataError: the profiles belong to different bins.
@@ -286,10 +286,11 @@ class Profile:
                 f"profiles of different bins do not add: {self.bins_id} and {other.bins_id}",
                 hint="profile both windows with the same baseline",
             )
+        rows = self.rows + other.rows
         return Profile(
             bins_id=self.bins_id,
-            rows=self.rows + other.rows,
-            features=_added_features(self.features, other.features),
+            rows=rows,
+            features=filled(_added_features(self.features, other.features), rows),
             entities=_union(self.entities, other.entities),
             identified=self.identified + other.identified,
             retyped=_added_words(self.retyped, other.retyped),
@@ -314,6 +315,18 @@ def capped_levels(levels: dict[str, int], cap: int = NEW_LEVEL_CAP) -> dict[str,
     # Names of the same hash stand in the order of the alphabet.
     ties = sorted(names[position] for position in np.flatnonzero(order == limit))
     return {name: levels[name] for name in [*kept, *ties[: cap - len(kept)]]}
+
+
+def filled(features: Mapping[str, FeatureProfile], rows: int) -> dict[str, FeatureProfile]:
+    """Features of a window of so many rows: those without a column for a feature are missing in it."""
+    return {name: with_absent(profile, rows - profile.rows) for name, profile in features.items()}
+
+
+def with_absent(profile: FeatureProfile, absent: int) -> FeatureProfile:
+    """The profile with so many more rows that hold no value."""
+    if absent <= 0:
+        return profile
+    return replace(profile, rows=profile.rows + absent, missing=profile.missing + absent)
 
 
 def _added_features(

@@ -13,7 +13,7 @@ import numpy as np
 from tiltmeter.domain.baseline import Reference
 from tiltmeter.domain.errors import StoreError
 from tiltmeter.domain.feature import FeatureKind
-from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, Profile, TextBins, TextProfile
+from tiltmeter.domain.profile import Bins, FeatureBins, LevelBins, NumericBins, Profile, TextBins, TextProfile, filled
 from tiltmeter.profiling.distinct import HashDistinct
 from tiltmeter.profiling.edges import POSITIONS
 from tiltmeter.profiling.feature_codec import decode_feature, encode_feature, encode_plain, sum_features
@@ -107,7 +107,7 @@ def decode_profile(state: bytes) -> Profile:
     return Profile(
         bins_id=profile.bins_id,
         rows=profile.rows,
-        features=by_name,
+        features=filled(by_name, profile.rows),  # as written before rows without the column were counted
         entities=profile.entities,
         identified=profile.identified,
         retyped=profile.retyped,

@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 import pyarrow as pa
 
-from tiltmeter.domain.profile import Bins, FeatureBins, FeatureProfile, LevelBins, NumericBins, NumericProfile, Profile
+from tiltmeter.domain.profile import (
+    Bins,
+    FeatureBins,
+    FeatureProfile,
+    LevelBins,
+    NumericBins,
+    NumericProfile,
+    Profile,
+    with_absent,
+)
 from tiltmeter.profiling import numpy_kernel
 from tiltmeter.profiling.arrow_columns import LevelIndex, column_for, entity_hashes, label_flags
 from tiltmeter.profiling.block_kernel import count_side_by_side
 from tiltmeter.profiling.cells import NumericCells, cells_of
 from tiltmeter.profiling.columns import Column, LevelColumn, NumberColumn, WrongType
 from tiltmeter.profiling.distinct import COMPARISON, HashDistinct, Resolution
-from tiltmeter.profiling.loose_columns import Loose, with_absent
+from tiltmeter.profiling.loose_columns import Loose
 from tiltmeter.profiling.parts import in_portions, over_parts
 from tiltmeter.profiling.side_by_side import pays_side_by_side
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tiltmeter.ports import Rows
@@ -11,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
-
-    from tiltmeter.domain.profile import FeatureProfile
 
 
 class LooseColumn(NamedTuple):
@@ -37,9 +34,4 @@ class Loose(Rows, Protocol):
         ...
 
 
-def with_absent(profile: FeatureProfile, absent: int) -> FeatureProfile:
-    """The profile with so many more rows that hold no value."""
-    return replace(profile, rows=profile.rows + absent, missing=profile.missing + absent) if absent else profile
-
-
-__all__ = ["Loose", "LooseColumn", "with_absent"]
+__all__ = ["Loose", "LooseColumn"]

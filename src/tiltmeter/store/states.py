@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from tiltmeter.domain.profile import Profile
+from tiltmeter.domain.profile import Profile, filled
 from tiltmeter.domain.window import Grain
 from tiltmeter.ports import StateKey
 from tiltmeter.profiling.codec import decode_window, encode_window, sum_features
@@ -383,4 +383,5 @@ def _summed(states: Sequence[StoredState]) -> Profile | None:
     total = decode_window(windows[0])
     for window in windows[1:]:
         total += decode_window(window)
-    return replace(total, features={name: sum_features(found) for name, found in by_feature.items()})
+    summed = {name: sum_features(found) for name, found in by_feature.items()}
+    return replace(total, features=filled(summed, total.rows))

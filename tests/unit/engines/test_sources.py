@@ -220,7 +220,7 @@ def test_a_folder_is_one_data_set_in_the_order_of_its_files(tmp_path):
     assert [batch.column("x")[0].as_py() for batch in rows.batches(["x"])] == [1.0, 2.0]
     bins = LocalEngine().fit(rows, ColumnRoles())
     profile = LocalEngine().profile(rows, bins)
-    assert profile.features["only1"].rows == 1
+    assert (profile.features["only1"].rows, profile.features["only1"].missing) == (2, 1)
     assert profile.features["day"].counts.tolist() == [1, 1]
 
 
@@ -238,7 +238,8 @@ def test_files_of_a_folder_may_lack_columns_of_each_other(tmp_path, kind):
     rows = open_rows(tmp_path)
     profile = LocalEngine().profile(rows, LocalEngine().fit(rows, ColumnRoles()))
     assert profile.rows == 5
-    assert {name: feature.rows for name, feature in profile.features.items()} == {"x": 5, "plan": 3, "extra": 2}
+    assert {feature.rows for feature in profile.features.values()} == {5}
+    assert {name: feature.missing for name, feature in profile.features.items()} == {"x": 0, "plan": 2, "extra": 3}
 
 
 def test_a_delta_table_is_read_at_its_version(tmp_path):
