@@ -186,6 +186,21 @@ def test_few_rows_are_shown_and_not_judged():
     assert facts(found)[0].note == "n = 84, not judged"
 
 
+@pytest.mark.parametrize(
+    ("leads_before", "leads", "note"),
+    [
+        (400, 12, "n = 12 leads (480 rows), not judged"),
+        (400, 480, "n = 480"),
+        (90, 480, "baseline n = 90 leads (400 rows), not judged"),
+    ],
+)
+def test_few_leads_behind_many_rows_are_what_is_said(leads_before, leads, note):
+    before = pl.DataFrame({"size": [float(n % 40) for n in range(400)], "lead": [n % leads_before for n in range(400)]})
+    after = pl.DataFrame({"size": [float(n % 40) for n in range(480)], "lead": [n % leads for n in range(480)]})
+    found = compare(before, after, entity="lead").comparison
+    assert facts(found.features["size"], {}, found)[0].note == note
+
+
 @pytest.mark.slow
 def test_a_key_lets_in_and_a_wrong_one_does_not(page, tmp_path, monkeypatch):
     path = young_home(tmp_path / "home", rows=1)

@@ -116,12 +116,15 @@ def severities(world: World, scope: Scope, comparison: Comparison, found: Featur
     return {metric.name: read.severity for metric, read in zip(metrics, readings(metrics, rules), strict=True)}
 
 
-def facts(found: FeatureComparison, severities: Mapping[str, Severity] | None = None) -> list[Fact]:
+def facts(
+    found: FeatureComparison, severities: Mapping[str, Severity] | None = None, comparison: Comparison | None = None
+) -> list[Fact]:
     """Six numbers of a feature, the baseline's beside each.
 
     Args:
         found: the feature.
         severities: what the rules make of its numbers, by metric.
+        comparison: that it belongs to: says how many leads stand behind the rows.
     """
     reads = dict(severities or {})
 
@@ -129,10 +132,7 @@ def facts(found: FeatureComparison, severities: Mapping[str, Severity] | None = 
         return max((reads.get(name, Severity.NONE) for name in names), default=Severity.NONE)
 
     before, now = found.reference, found.current
-    n = now.count if now else 0
-    few = found.status is Status.TOO_FEW_ROWS
-    said = f"n = {n:,}, not judged" if few else f"n = {n:,}"
-    psi = Fact("PSI", number(found.psi), said, read(PSI, OVERALL_PSI, "drift.score_psi"))
+    psi = Fact("PSI", number(found.psi), _behind(found, comparison), read(PSI, OVERALL_PSI, "drift.score_psi"))
     tested = p_value(found.test_q_value)
     test = (
         Fact("KS distance", number(found.ks), f"q {tested}", read("drift.ks", _TEST))
@@ -159,6 +159,23 @@ def facts(found: FeatureComparison, severities: Mapping[str, Severity] | None = 
                       read("features.new_level_excess", "features.new_level_share"))  # fmt: skip
         outside = Fact("KL divergence", number(found.kl), "nats", read("drift.kl"))
     return [psi, test, missing, middle, outside, distinct]
+
+
+def _behind(found: FeatureComparison, comparison: Comparison | None) -> str:
+    """What a number rests on; where that is too little, the side and the count that decided it: leads, not rows."""
+    rows = found.current.count if found.current else 0
+    if found.status is not Status.TOO_FEW_ROWS:
+        return f"n = {rows:,}"
+    if comparison is None:
+        return f"n = {rows:,}, not judged"
+    if comparison.n_reference < comparison.n_current:
+        before = found.reference.count if found.reference else 0
+        return f"baseline {_rows_and_leads(before, comparison.n_reference)}, not judged"
+    return f"{_rows_and_leads(rows, comparison.n_current)}, not judged"
+
+
+def _rows_and_leads(rows: int, leads: int) -> str:
+    return f"n = {rows:,}" if leads >= rows else f"n = {leads:,} lead{'' if leads == 1 else 's'} ({rows:,} rows)"
 
 
 def _was(words: Callable[[Any], str], baseline: SideStatistics | None, then: SideStatistics | None, name: str) -> str:

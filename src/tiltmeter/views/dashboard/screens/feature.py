@@ -150,7 +150,7 @@ def _first_view(scope: queries.Scope, compared: Comparison, found: FeatureCompar
     with st.container(key=f"verdict-{found.severity.word}"):
         st.markdown(f"{badge(found.severity, title)} · **{plain(feature)}** {plain(when)}: {plain(words)}")
     grid = st.grid(6, min_column_width=150)
-    for fact in comparing.facts(found, comparing.severities(world(), scope, compared, found)):
+    for fact in comparing.facts(found, comparing.severities(world(), scope, compared, found), compared):
         icon = f"{ICONS[fact.severity]} " if fact.severity > Severity.NONE else ""
         grid.metric(
             fact.title, fact.value, delta=icon + fact.note, delta_color=COLOURS[fact.severity], delta_arrow="off",
