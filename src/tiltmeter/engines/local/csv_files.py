@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from tiltmeter.domain.errors import UnreadableData
-from tiltmeter.engines.local.tables import TableRows, select_once
+from tiltmeter.engines.local.tables import TableRows, select_once, with_constants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tiltmeter.engines.local.tables import Note
@@ -66,15 +66,19 @@ class CsvRows:
     Args:
         path: `.csv`, `.tsv`, `.txt`, or one of them with `.gz`.
         note: takes what was found out about the file.
+        constants: columns that the file may lack, with their one value.
         text: columns that are read as text.
     """
 
     version = None
 
-    def __init__(self, path: Path, note: Note, text: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, path: Path, note: Note, constants: Mapping[str, pa.Scalar], text: frozenset[str] = frozenset()
+    ) -> None:
         self.name = str(path)
         self._path = path
         self._note = note
+        self._constants = constants
         self._text = text
         self._dialect = sniffed(_sample(path), str(path))
         self._rows: TableRows | None = None
@@ -98,14 +102,14 @@ class CsvRows:
         """The same rows with these columns read as text; itself where they are already."""
         schema = self._read().schema
         changed = {name for name in names if name in schema.names and not _is_said(schema.field(name).type)}
-        return CsvRows(self._path, self._note, self._text | changed) if changed else self
+        return CsvRows(self._path, self._note, self._constants, self._text | changed) if changed else self
 
     def _read(self) -> TableRows:
         if self._rows is None:
             table = self._table()
             self._tell_of_commas(table)
             note = (lambda _: None) if self._text else self._note
-            self._rows = TableRows(select_once(table, self.name, note), self.name)
+            self._rows = TableRows(with_constants(select_once(table, self.name, note), self._constants), self.name)
         return self._rows
 
     def _table(self) -> pa.Table:

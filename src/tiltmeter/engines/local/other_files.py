@@ -11,7 +11,7 @@ from pyarrow import json as arrow_json
 
 from tiltmeter.domain.errors import UnreadableData
 from tiltmeter.engines.local.csv_files import opened
-from tiltmeter.engines.local.tables import TableRows, select_once, table_of_rows
+from tiltmeter.engines.local.tables import TableRows, select_once, table_of_rows, with_constants
 from tiltmeter.profiling.plain_arrays import without_views
 
 if TYPE_CHECKING:
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from tiltmeter.engines.local.tables import Note
 
 
-def json_rows(path: Path, note: Note) -> TableRows:
+def json_rows(path: Path, note: Note, constants: Mapping[str, pa.Scalar]) -> TableRows:
     """Rows of a JSON-lines file; nested objects become columns `a.b`, columns of several types become text.
+
+    Args:
+        path: the file.
+        note: takes what is left out.
+        constants: columns that the file may lack, with their one value.
 
     Raises:
         UnreadableData: a line is no JSON object, or there is none.
@@ -40,7 +45,7 @@ def json_rows(path: Path, note: Note) -> TableRows:
         table = _line_by_line(content, path)
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
-    return TableRows(select_once(table, str(path), note), str(path))
+    return TableRows(with_constants(select_once(table, str(path), note), constants), str(path))
 
 
 def _parsed(content: bytes) -> pa.Table:
@@ -112,8 +117,13 @@ def _number(digits: str) -> int | float:
     return int(digits) if len(digits) <= 18 else float(digits)
 
 
-def arrow_rows(path: Path, note: Note) -> TableRows:
+def arrow_rows(path: Path, note: Note, constants: Mapping[str, pa.Scalar]) -> TableRows:
     """Rows of an Arrow file (Feather 2, IPC file or stream), mapped into memory.
+
+    Args:
+        path: the file.
+        note: takes what is left out.
+        constants: columns that the file may lack, with their one value.
 
     Raises:
         UnreadableData: the file is no Arrow file.
@@ -130,4 +140,4 @@ def arrow_rows(path: Path, note: Note) -> TableRows:
         raise UnreadableData(
             f"the file cannot be read as Arrow: {reason}", at=str(path), hint="is the file complete?"
         ) from error
-    return TableRows(select_once(without_views(table), str(path), note), str(path))
+    return TableRows(with_constants(select_once(without_views(table), str(path), note), constants), str(path))

@@ -34,6 +34,8 @@ _KINDS = {
     "Arrow": ARROW_SUFFIXES,
 }
 _AT_VERSION = re.compile(r"(.+)@(\d{1,18})")
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive, Spark and PyArrow write into the name of the folder of rows without a value."""
 _PARTITION = re.compile(r"([^=/]+)=([^/]*)")
 
 
@@ -111,6 +113,11 @@ def kind_of(path: Path) -> str | None:
 def file_rows(path: Path, note: Note, constants: Mapping[str, pa.Scalar]) -> Rows:
     """Rows of one file.
 
+    Args:
+        path: the file.
+        note: as in `open_rows`.
+        constants: columns that the file may lack (partition values), with their one value.
+
     Raises:
         UnreadableData: it cannot be read, or it is of no known kind.
     """
@@ -120,11 +127,11 @@ def file_rows(path: Path, note: Note, constants: Mapping[str, pa.Scalar]) -> Row
     if kind == "Parquet":
         return ParquetRows(path, str(path), note, constants)
     if kind == "Arrow":
-        return arrow_rows(path, note)
+        return arrow_rows(path, note, constants)
     if kind == "JSON lines":
-        return json_rows(path, note)
+        return json_rows(path, note, constants)
     if kind == "CSV":
-        return CsvRows(path, note)
+        return CsvRows(path, note, constants)
     known = ", ".join(suffix for suffixes in _KINDS.values() for suffix in suffixes if ".gz" not in suffix)
     raise UnreadableData(f'files that end in "{path.suffix}" are not read', at=str(path), hint=f"known: {known}")
 
@@ -170,4 +177,8 @@ def _is_visible(path: Path) -> bool:
 def _partition_values(path: Path) -> dict[str, pa.Scalar]:
     """Columns that stand in the folder names (`date=2026-11-01/`)."""
     matches = (_PARTITION.fullmatch(part) for part in path.parts[:-1])
-    return {unquote(match[1]): pa.scalar(unquote(match[2])) for match in matches if match}
+    return {unquote(match[1]): _partition_value(unquote(match[2])) for match in matches if match}
+
+
+def _partition_value(text: str) -> pa.Scalar:
+    return pa.scalar(None if text == _NO_VALUE else text, type=pa.string())

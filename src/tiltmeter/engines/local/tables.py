@@ -85,6 +85,15 @@ def select_once(table: pa.Table, name: str, note: Note) -> pa.Table:
     return pa.table([table.column(table.schema.names.index(column)) for column in kept], names=kept)
 
 
+def with_constants(table: pa.Table, constants: Mapping[str, pa.Scalar]) -> pa.Table:
+    """The table with columns of one value each behind its own; a name that it has already is left to it."""
+    for name, value in constants.items():
+        if name not in table.schema.names:
+            rows = table.num_rows
+            table = table.append_column(name, pa.repeat(value, rows) if value.is_valid else pa.nulls(rows, value.type))
+    return table
+
+
 def frame_rows(source: Any, note: Note) -> TableRows:  # noqa: ANN401 - a data frame of any library
     """Rows of a data frame of any library that speaks the Arrow C stream protocol, or of a mapping of columns.
 
