@@ -9,7 +9,7 @@ from tiltmeter.domain.job_state import is_failed, is_good, is_of_model
 from tiltmeter.domain.metric import Metric, Status, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from tiltmeter.domain.model import JobExpectation
@@ -87,24 +87,34 @@ def _ended(run: dict[str, Any]) -> datetime:
     return ended
 
 
-def _ratios(job: JobExpectation, runs: list[dict[str, Any]], subject: Subject, window: Window) -> list[Metric]:
-    good = [run for run in runs if is_good(run) and run["end_time"] is not None and run["end_time"] < window.end]
+def good_runs(job: JobExpectation, runs: Iterable[dict[str, Any]], until: datetime) -> list[dict[str, Any]]:
+    """Runs of a job, by start time, that succeeded and are complete at a moment."""
+    good = [run for run in runs if is_good(run) and run["end_time"] is not None and run["end_time"] < until]
     if len(good) > 1 and not set(good[-2].get("tasks", ())) <= set(good[-1].get("tasks", ())):
         # Tasks of it may not have ended yet; after the allowed lateness they count as missing.
-        is_due = window.end >= good[-1]["end_time"] + job.grace
+        is_due = until >= good[-1]["end_time"] + job.grace
         good = good if is_due else good[:-1]
+    return good
+
+
+def usual(good: Sequence[dict[str, Any]], field: str) -> float | None:
+    """What the newest good run is held against: the median of the `GOOD_RUNS` before it; None without a number."""
+    before = [run[field] for run in good[-1 - GOOD_RUNS : -1] if run.get(field) is not None]
+    return median(before) if before else None
+
+
+def _ratios(job: JobExpectation, runs: list[dict[str, Any]], subject: Subject, window: Window) -> list[Metric]:
+    good = good_runs(job, runs, window.end)
     if len(good) < 2:
         why = "needs two good runs"
         return [
             Metric(name, subject, window, None, Status.TOO_LITTLE_HISTORY, why, n_current=len(good))
             for name in ("batch.duration_ratio", "batch.records_ratio")
         ]
-    last, usual = good[-1], good[-1 - GOOD_RUNS : -1]
+    last = good[-1]
     ratios = []
     for name, field in (("batch.duration_ratio", "run_ms"), ("batch.records_ratio", "records_scored")):
-        before = [run[field] for run in usual if run.get(field) is not None]
-        now = last.get(field)
-        middle = median(before) if before else 0
+        now, middle = last.get(field), usual(good, field) or 0
         value = now / middle if middle and now is not None else None
         status = Status.OK if value is not None else Status.TOO_LITTLE_HISTORY
         details: dict[str, str | float | int | list[str]] = {"last": now or 0, "usual": middle}

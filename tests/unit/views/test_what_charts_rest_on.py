@@ -49,7 +49,7 @@ NUMBERS = {
         f"{SPAN} · n = 4,320 requests · P95: info > 200 ms, warning > 500 ms",
         f"{SPAN} · n = 4,320 requests · no rule judges it",
         "n = 8,640 requests, all versions, to 09 Mar 00:00 UTC",
-        f"n = 5 runs, {SPAN} · dashed: the usual number of each job",
+        f"n = 5 runs, {SPAN} · dashed: usual, the median of up to 10 good runs before the newest: nightly 9",
     ],
     "incidents": [f"n = 1, {SPAN}"],
     "compare": ["A n = "],

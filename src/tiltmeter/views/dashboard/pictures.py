@@ -10,9 +10,10 @@ import pandas as pd
 from tiltmeter.drawing.style import NOT_JUDGED, SIZE_WORDS
 from tiltmeter.views.dashboard.charts import BLUE, GREY, QUIET, finished, number_form, stamped, time_axis
 from tiltmeter.views.dashboard.distributions import LOGARITHMIC
+from tiltmeter.views.dashboard.jobs import COLOURS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 STEP_COLOURS = {
     "ok": "rgba(120, 140, 165, 0.22)",
@@ -322,10 +323,10 @@ def psi_parts(table: pd.DataFrame) -> alt.LayerChart:
     return finished([bars, words], height=22 * len(table) + 60)
 
 
-def job_runs(table: pd.DataFrame, *, column: str) -> alt.LayerChart:
-    """One number of every run as a bar, failed runs in red, the median of each job as a line."""
+def job_runs(table: pd.DataFrame, *, column: str, usual: Mapping[str, float]) -> alt.LayerChart:
+    """One number of every run as a bar, coloured by its state, and what is usual of each job as a named line."""
     shown = stamped(table.assign(time=table["start"], amount=table[column].astype(float))).dropna(subset=["amount"])
-    states = ["done", "failed", "running"]
+    colours = {state: colour for state, colour in COLOURS.items() if state != "absent"}
     bars = (
         alt.Chart(shown)
         .mark_bar(size=7)
@@ -334,16 +335,19 @@ def job_runs(table: pd.DataFrame, *, column: str) -> alt.LayerChart:
             y=alt.Y("amount:Q", title=None, axis=alt.Axis(tickCount=4, format=",~r")),
             color=alt.Color(
                 "state:N",
-                scale=alt.Scale(domain=states, range=["#64748b", "#b91c1c", "#56B4E9"]),
+                scale=alt.Scale(domain=list(colours), range=list(colours.values())),
                 legend=alt.Legend(orient="top", title=None, symbolType="square"),
             ),
             tooltip=["job:N", "when:N", "state:N", alt.Tooltip("amount:Q", format=",.4~g")],
         )
     )
-    usual = shown.groupby("job", as_index=False)["amount"].median()
-    rule = (
-        alt.Chart(usual)
-        .mark_rule(color=BLUE, strokeDash=[5, 4])
-        .encode(y="amount:Q", tooltip=["job:N", alt.Tooltip("amount:Q", format=",.4~g", title="usual")])
+    lines = pd.DataFrame({"job": list(usual), "amount": list(usual.values())}, columns=["job", "amount"])
+    lines["words"] = [f"usual, {job}: {amount:,.4g}" for job, amount in usual.items()]
+    base = alt.Chart(lines).encode(y="amount:Q")
+    rule = base.mark_rule(color=BLUE, strokeDash=[5, 4]).encode(
+        tooltip=["job:N", alt.Tooltip("amount:Q", format=",.4~g", title="usual")]
     )
-    return finished([bars, rule], height=130)
+    words = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=BLUE, fontSize=11, limit=260).encode(
+        x=alt.value(0), text="words:N"
+    )
+    return finished([bars, rule, words] if usual else [bars], height=130)

@@ -10,6 +10,7 @@ from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words, named, readi
 from tiltmeter.api.summary import percent
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain
+from tiltmeter.monitors.jobs import GOOD_RUNS
 from tiltmeter.views.dashboard import basis, cards, charts, errors, jobs, pictures, queries, traffic
 from tiltmeter.views.dashboard.frame import header, live, plain
 from tiltmeter.views.dashboard.installed import world
@@ -179,8 +180,15 @@ def _jobs(scope: queries.Scope) -> None:
     for column, name, title in ((left, "minutes", "Minutes a run"), (right, "scored", "Records scored a run")):
         with column:
             st.markdown(f"**{title}**")
-            chart = pictures.job_runs(table, column=name)
-            said = f"n = {len(table):,} runs, {span} · dashed: the usual number of each job"
+            if not table[name].notna().any():
+                st.caption("No run of this span told it.")
+                continue
+            lines = {job: numbers[name] for job, numbers in table.attrs[jobs.USUAL].items() if name in numbers}
+            chart = pictures.job_runs(table, column=name, usual=lines)
+            said = f"n = {int(table[name].notna().sum()):,} runs, {span}"
+            if lines:
+                named_lines = ", ".join(f"{plain(job)} {amount:,.4g}" for job, amount in lines.items())
+                said += f" · dashed: usual, the median of up to {GOOD_RUNS} good runs before the newest: {named_lines}"
             st.altair_chart(chart, width="stretch", alt=f"{title}: {said}")
             st.caption(said)
     height = _RUNS_HEIGHT if len(table) > _RUNS_SEEN else "auto"
