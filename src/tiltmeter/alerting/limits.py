@@ -44,6 +44,10 @@ class Reading:
 _UNRULED, _FINE = Reading(), Reading(is_ruled=True, is_judged=True)
 
 
+class Below(float):
+    """A limit that a number must not fall under; any other limit is one that it must not pass."""
+
+
 def rules_about(rules: Iterable[Rule], metric: str, subject: Subject) -> list[Rule]:
     """Rules that judge this metric of this subject: model, `by` labels and segment fit."""
     return [rule for rule in rules if rule.metric == metric and covers(rule, subject)]
@@ -52,19 +56,22 @@ def rules_about(rules: Iterable[Rule], metric: str, subject: Subject) -> list[Ru
 def limits_of(rules: Iterable[Rule], metric: str, subject: Subject) -> dict[Severity, float]:
     """Where each severity of a number begins, the mildest first; of several rules the strictest. Empty without a rule.
 
+    Limits of "below" rules are `Below`; where a severity has limits on both sides, the upper one is told.
+
     Args:
         rules: any; those about other metrics and subjects do not count.
         metric: catalogue name.
         subject: whose number.
     """
-    found: dict[Severity, float] = {}
+    above: dict[Severity, float] = {}
+    below: dict[Severity, float] = {}
     for rule in rules_about(rules, metric, subject):
         for severity, limit in rule.levels.items():
             if limit.above is not None:
-                found[severity] = min(limit.above, found.get(severity, limit.above))
+                above[severity] = min(limit.above, above.get(severity, limit.above))
             elif limit.below is not None:
-                found[severity] = max(limit.below, found.get(severity, limit.below))
-    return dict(sorted(found.items()))
+                below[severity] = Below(max(limit.below, below.get(severity, limit.below)))
+    return dict(sorted((below | above).items()))
 
 
 def psi_limits(rules: Iterable[Rule], subject: Subject) -> dict[Severity, float]:
@@ -78,8 +85,11 @@ def named(limits: Mapping[Severity, float]) -> dict[str, float]:
 
 
 def limit_words(limits: Mapping[Severity, float], *, write: Callable[[float], str] = "{:g}".format) -> str:
-    """`warning > 0.25, critical > 0.5`; says so where no rule judges."""
-    said = ", ".join(f"{severity.word} > {write(limit)}" for severity, limit in limits.items())
+    """`warning > 0.25, critical > 0.5`, or `warning < 0.95`; says so where no rule judges."""
+    said = ", ".join(
+        f"{severity.word} {'<' if isinstance(limit, Below) else '>'} {write(limit)}"
+        for severity, limit in limits.items()
+    )
     return said or "no rule judges it"
 
 

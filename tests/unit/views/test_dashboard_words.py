@@ -6,11 +6,13 @@ import polars as pl
 import pytest
 
 from tiltmeter import Baseline, compare
+from tiltmeter.alerting.limits import Below
 from tiltmeter.domain.feature import ColumnRoles
 from tiltmeter.domain.severity import Severity
 from tiltmeter.drawing.histogram import histogram
 from tiltmeter.engines.local import LocalEngine, open_rows
 from tiltmeter.statistics.steps import with_steps
+from tiltmeter.views.dashboard.basis import write_of
 from tiltmeter.views.dashboard.cards import rate_words
 from tiltmeter.views.dashboard.charts import metric_line
 from tiltmeter.views.dashboard.comparing import facts, psi_parts, quantiles, short
@@ -136,3 +138,48 @@ def test_names_of_limits_that_lie_close_stand_over_the_upper_one(top, places):
     assert {row["label"]: row["over"] for row in limits} == dict(
         zip(["warning 0.25", "critical 0.5"], places, strict=True)
     )
+
+
+def shares(values, uppers=None):
+    time = pd.date_range("2026-03-01", periods=len(values), tz="UTC")
+    uppers = uppers or values
+    return pd.DataFrame({"time": time, "value": values, "lower": 0.0, "upper": uppers, "rows": 500, "status": "ok"})
+
+
+def top_of(chart):
+    return next(
+        layer["encoding"]["y"]["scale"]["domainMax"] for layer in chart["layer"] if "scale" in layer["encoding"]["y"]
+    )
+
+
+def test_a_chart_in_percent_holds_its_interval_and_its_limits_and_ends_at_all_of_it():
+    drawn = metric_line(shares([0.02, 0.03], [0.1, 0.4]), title="", form=".1%", band=True).to_dict()
+    assert top_of(drawn) == pytest.approx(0.44)
+    limits = {"critical": 0.5, "warning": 0.01}
+    write = write_of("serving.error_rate")
+    drawn = metric_line(shares([0.02, 0.03]), title="", form=".1%", limits=limits, write=write).to_dict()
+    assert top_of(drawn) == pytest.approx(0.55)
+    labels = {row["label"] for rows in drawn["datasets"].values() for row in rows if "label" in row}
+    assert labels == {"warning 1 %", "critical 50 %"}
+    assert top_of(metric_line(shares([0.99, 0.98]), title="", form=".1%").to_dict()) == 1.0
+
+
+def test_a_limit_is_written_in_the_unit_of_its_metric():
+    assert write_of("serving.latency_ms.p95")(500.0) == "500 ms"
+    assert write_of("serving.share_within_target")(0.95) == "95 %"
+    assert write_of("drift.psi")(0.25) == "0.25"
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "is_left"),
+    [
+        ([0.99, 0.99, 0.9], Below(0.95), True),
+        ([0.99, 0.99, 0.98], Below(0.95), False),
+        ([0.1, 0.1, 0.6], 0.5, True),
+        ([0.6, 0.6, 0.9], 0.5, False),
+    ],
+)
+def test_the_name_of_a_limit_leaves_the_end_at_which_the_line_passes_it(values, limit, is_left):
+    drawn = metric_line(shares(values), title="", form=".1%", limits={"warning": limit}).to_dict()
+    text = next(layer for layer in drawn["layer"] if layer["mark"].get("type") == "text")
+    assert (text["mark"]["align"] == "left") is is_left

@@ -123,6 +123,13 @@ def test_the_drifting_card_says_how_many_are_critical(page, homes):
     assert "no rule judges them" in card(without, "Drifting").delta
 
 
+def test_a_limit_that_a_number_must_not_fall_under_is_written_so(page, tmp_path):
+    rule = "{id: within, metric: serving.share_within_target, every: hour, levels: {warning: {below: 0.95}}}"
+    shown = page("service", small_home.build(tmp_path / "home", rules=f"\nrules: [{rule}]\n"))
+    assert "warning < 95.0 %" in html.unescape(words(shown))
+    assert "warning 95 %" in limits_drawn(shown)
+
+
 def test_where_no_rule_judges_the_pages_say_so(page, homes):
     shown = page("overview", homes["none"], model="lead-scoring")
     assert "no rule judges it: shades of its size" in words(shown)

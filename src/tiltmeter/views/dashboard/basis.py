@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words
 from tiltmeter.api.summary import percent
+from tiltmeter.domain.metric import Unit
+from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, read_span, remembered
 from tiltmeter.views.dashboard.traffic import OF_ALL
@@ -46,11 +48,24 @@ def requests_words(service: pd.DataFrame) -> str:
     return f"n = {int(service['requests'].fillna(0).sum()):,} requests"
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is read in percent."""
+    return metric in CATALOGUE and CATALOGUE[metric].unit is Unit.SHARE
+
+
+def write_of(metric: str) -> Callable[[float], str]:
+    """How a limit of a metric is written: `1 %`, `500 ms`, `0.25`."""
+    if is_share(metric):
+        return lambda share: f"{100 * share:.4g} %"
+    is_time = metric in CATALOGUE and CATALOGUE[metric].unit is Unit.MILLISECONDS
+    return "{:g} ms".format if is_time else "{:g}".format
+
+
 def rule_words(
-    here: World, scope: Scope, metric: str, *, feature: str = "", write: Callable[[float], str] = "{:g}".format
+    here: World, scope: Scope, metric: str, *, feature: str = "", write: Callable[[float], str] | None = None
 ) -> str:
     """Thresholds of a metric by the rules that judge what is shown; says so where none does."""
-    return limit_words(limits_for(here, scope, metric, feature=feature), write=write)
+    return limit_words(limits_for(here, scope, metric, feature=feature), write=write or write_of(metric))
 
 
 def latency_words(here: World, scope: Scope, service: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from tiltmeter.alerting.limits import Below
 from tiltmeter.domain.metric import reason_in_words
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def latency(
     named = dict(sorted(named.items(), key=lambda item: item[1]))
     shown = [ms for ms in [long["ms"].min(), long["ms"].max(), *named.values()] if ms > 0]
     decades = math.log10(max(shown) / min(shown)) or 1.0
-    drawn = _limits(named, gap=lambda a, b: 190 * abs(math.log10(b / a)) / decades, form="{:g} ms")
+    drawn = _limits(named, gap=lambda a, b: 190 * abs(math.log10(b / a)) / decades, write="{:g} ms".format)
     return finished([lines, *drawn, *_marks(marks)], height=190)
 
 
@@ -126,6 +127,7 @@ def metric_line(
     height: int = 180,
     band: bool = False,
     from_zero: bool = False,
+    write: Callable[[float], str] = "{:g}".format,
     maturing_until: pd.Timestamp | None = None,
 ) -> alt.LayerChart:
     """One number over time with thresholds, its interval and the moments at which alerts fired.
@@ -139,14 +141,18 @@ def metric_line(
         height: in pixels.
         band: whether the interval is drawn.
         from_zero: whether the axis begins at zero, so that a small change looks small.
+        write: a limit in words, with its unit.
         maturing_until: the stretch from the last value to here is shown as not known yet.
     """
+    limits = dict(sorted((limits or {}).items(), key=lambda item: item[1]))
+    has_band = band and bool(table["lower"].notna().any())
+    tallest = max([float(table["value"].max()), *([float(table["upper"].max())] if has_band else []), *limits.values()])
     form = form or number_form(float(table["value"].abs().max()))
     named = stamped(table.assign(status=table["status"].map(reason_in_words)))
     is_sparse = len(table) <= _POINTS
     x = time_axis(table)
     layers: list[Any] = []
-    if band and table["lower"].notna().any():
+    if has_band:
         layers.append(
             alt.Chart(named)
             .mark_area(color=BLUE, opacity=0.15)
@@ -162,7 +168,7 @@ def metric_line(
                 "value:Q",
                 title=title,
                 axis=_value_axis(table, form),
-                scale=_value_scale(table, form, from_zero=from_zero or bool(limits)),
+                scale=_value_scale(tallest, form, from_zero=from_zero or bool(limits)),
             ),
             tooltip=[
                 "when:N",
@@ -172,10 +178,10 @@ def metric_line(
             ],
         )
     )
-    top = max([float(table["value"].max()), *(limits or {}).values()]) or 1.0
     drawn = _limits(
-        limits or {}, gap=lambda a, b: height * abs(b - a) / top, at_left=_ends_in_breach(table["value"], limits or {})
-    )
+        limits, gap=lambda a, b: height * abs(b - a) / (tallest or 1.0), write=write,
+        at_left=_ends_in_breach(table["value"], limits),
+    )  # fmt: skip
     waiting = [] if maturing_until is None else _maturing(table, maturing_until, y=0.77 * height)
     return finished([*waiting, *layers, *drawn, *_marks(marks)], height=height)
 
@@ -203,10 +209,11 @@ def _value_axis(table: pd.DataFrame, form: str) -> alt.Axis:
     return alt.Axis(format=form, tickCount=5, tickMinStep=1 if is_whole else alt.Undefined, labelExpr=words)
 
 
-def _value_scale(table: pd.DataFrame, form: str, *, from_zero: bool) -> alt.Scale:
+def _value_scale(tallest: float, form: str, *, from_zero: bool) -> alt.Scale:
     if form.endswith("%"):
-        # A share that is 0 throughout is a line on the ground, not a line in the middle of nowhere.
-        return alt.Scale(domainMin=0, domainMax=max(0.02, 1.1 * float(table["value"].max())))
+        # A share that is 0 throughout is a line on the ground, not a line in the middle of nowhere; none is over 1.
+        top = max(0.02, 1.1 * tallest)
+        return alt.Scale(domainMin=0, domainMax=min(1.0, top) if tallest <= 1.0 else top)
     return alt.Scale(zero=from_zero)
 
 
@@ -234,21 +241,30 @@ _LABEL_HEIGHT = 15
 
 
 def _ends_in_breach(values: pd.Series, limits: Mapping[str, float]) -> bool:
-    """Whether the line lies over its limits at the right end and below them at the left one, as in an open incident."""
+    """Whether the line lies beyond its limits at the right end and not at the left one, as in an open incident."""
     known = values.dropna()
     fifth = max(1, len(known) // 5)
-    return bool(limits) and float(known.tail(fifth).max()) >= min(limits.values()) > float(known.head(fifth).max())
+    first, last = known.head(fifth), known.tail(fifth)
+    lower = [limit for limit in limits.values() if isinstance(limit, Below)]
+    upper = [limit for limit in limits.values() if not isinstance(limit, Below)]
+    is_over = bool(upper) and float(last.max()) >= min(upper) > float(first.max())
+    is_under = bool(lower) and float(last.min()) <= max(lower) < float(first.min())
+    return is_over or is_under
 
 
 def _limits(
-    limits: Mapping[str, float], *, gap: Callable[[float, float], float], form: str = "{:g}", at_left: bool = False
+    limits: Mapping[str, float],
+    *,
+    gap: Callable[[float, float], float],
+    write: Callable[[float], str],
+    at_left: bool = False,
 ) -> list[alt.Chart]:
     """Thresholds as dashed lines with their names at the end where the line does not cross them.
 
     Args:
         limits: word -> value, ascending.
         gap: pixels between two values.
-        form: of the value in the name.
+        write: the value in the name, with its unit.
         at_left: whether the names stand at the left end.
     """
     layers: list[alt.Chart] = []
@@ -262,7 +278,7 @@ def _limits(
         # Without any value there is no gap either; a limit stands at least at itself.
         over = [value, *(other for other in values if other >= value and gap(value, other) < _LABEL_HEIGHT)]
         ink = _INK.get(word, QUIET)
-        data = pd.DataFrame({"value": [value], "over": [max(over)], "label": [f"{word} {form.format(value)}"]})
+        data = pd.DataFrame({"value": [value], "over": [max(over)], "label": [f"{word} {write(value)}"]})
         rule = alt.Chart(data).mark_rule(color=ink, strokeDash=[5, 4]).encode(y="value:Q")
         text = (
             alt.Chart(data)

@@ -261,9 +261,11 @@ def _history(scope: queries.Scope, feature: str) -> None:
                 if len(table.dropna(subset=["value"])):
                     limits = queries.limits_for(here, scope, metric, feature=feature)
                     chart = charts.metric_line(
-                        table, title="", form=form, height=150, marks=marks, limits=named(limits)
-                    )
-                    said = basis.newest_words(table, word) + (f", {limit_words(limits)}" if limits else "")
+                        table, title="", form=form, height=150, marks=marks, limits=named(limits),
+                        write=basis.write_of(metric),
+                    )  # fmt: skip
+                    ruled = f", {limit_words(limits, write=basis.write_of(metric))}" if limits else ""
+                    said = basis.newest_words(table, word) + ruled
                     st.altair_chart(chart, width="stretch", alt=f"{title} of {feature} by {word}: {said}")
                     st.caption(said)
                 else:

@@ -150,11 +150,14 @@ def _chart(found: Incident, members: list[Alert]) -> None:
     # A line of cohorts ends where the newest ones were scored: the incident is marked at the cohort that opened it.
     late = story.scope.model.outcomes.mature_after if is_late else timedelta(0)
     marks["time"] = pd.to_datetime(marks["time"], utc=True) - late
-    chart = charts.metric_line(table, title="", limits=story.limits, marks=marks, height=170)
+    write, form = basis.write_of(story.metric), ".2~%" if basis.is_share(story.metric) else ""
+    chart = charts.metric_line(
+        table, title="", form=form, limits=story.limits, marks=marks, height=170, write=write
+    )  # fmt: skip
     said = [basis.window_words(story.scope.window), basis.newest_words(table, story.grain.value)]
     if story.metric.startswith(("drift.", "features.")):
         said.append(basis.baseline_words(world(), story.scope))
-    said.append(", ".join(f"{word} {limit:g}" for word, limit in story.limits.items()) or "its rule is gone")
+    said.append(", ".join(f"{word} {write(limit)}" for word, limit in story.limits.items()) or "its rule is gone")
     st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident: {said[-1]}")
     what = "the cohort with which the incident opened" if is_late else "the incident opened"
     said.append(f"dotted red: {what}" + (", and was resolved" if found.resolved_at else ""))

@@ -206,6 +206,7 @@ def _line(scope: queries.Scope, line: Line) -> None:
     limits = {**(line.limits or {}), **named(queries.limits_for(world(), scope, line.metric))}
     chart = charts.metric_line(
         table, title="", form=line.form, limits=limits, height=150, band=True, from_zero=line.from_zero,
+        write=basis.write_of(line.metric),
         marks=queries.marks(world(), scope, metrics="outcomes."), maturing_until=pd.Timestamp(scope.end),
     )  # fmt: skip
     said = f"{basis.newest_words(table, 'cohort')}, {basis.rule_words(world(), scope, line.metric)}"

@@ -128,7 +128,9 @@ def _within(scope: queries.Scope, service: pd.DataFrame) -> None:
         st.caption("No requests in this span.")
         return
     limits = named(queries.limits_for(world(), scope, WITHIN))
-    chart = charts.metric_line(table, title="share of requests", form=".1%", height=190, limits=limits)
+    chart = charts.metric_line(
+        table, title="share of requests", form=".1%", height=190, limits=limits, write=basis.write_of(WITHIN)
+    )
     said = (
         f"{basis.window_words(queries.read_span(world(), scope))} · {basis.requests_words(service)} · "
         f"{basis.rule_words(world(), scope, WITHIN, write=percent)}"
