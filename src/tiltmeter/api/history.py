@@ -194,13 +194,17 @@ def moment_of(text: str, zone: ZoneInfo) -> datetime:
     """A day or moment as a person writes it; without an offset it is local time of the zone.
 
     Raises:
-        UsageError: the text is no date.
+        UsageError: the text is no date, or it lies outside the calendar once it is told in UTC.
     """
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f'"{text}" is no date', hint="write 2026-10-01 or 2026-10-01T08:00") from error
-    return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
+    try:
+        return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError as error:
+        what = f'"{text}" lies outside the years 1 to 9999 in UTC'
+        raise UsageError(what, hint="write a day of the history, such as 2026-10-01") from error
 
 
 def window_name(window: Window, zone: ZoneInfo) -> str:
