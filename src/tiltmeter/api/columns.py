@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.domain.errors import NoCommonColumns, UsageError
 from tiltmeter.domain.feature import ColumnRoles, FeatureKind
+from tiltmeter.profiling.missing_values import mean_the_same
 from tiltmeter.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def checked_against_frozen(roles: ColumnRoles, bins: Bins, current: Collection[s
         if roles.kinds.get(name, one.kind) is not one.kind:
             raise _frozen(f'"{name}" as {one.kind.value}', f"--kind says {roles.kinds[name].value}")
         stated = roles.missing_values.get(name)
-        if stated is not None and set(map(str, stated)) != set(map(str, one.missing_values)):
+        if stated is not None and not mean_the_same(stated, one.missing_values, one.kind):
             raise _frozen(f'other missing values of "{name}"', f"--missing says {_listed(list(map(str, stated)))}")
 
 

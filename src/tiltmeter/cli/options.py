@@ -81,7 +81,7 @@ class Columns:
 
         declared: dict[str, list[object]] = {}
         for name, value in split_pairs(self.missing or (), option="missing", example="pdays=999"):
-            declared.setdefault(name, []).append(_value(value))
+            declared.setdefault(name, []).extend(_values(value))
         return roles_of(
             features=split_names(self.features, known) if self.features else None,
             ignore=split_names(self.ignore or (), known),
@@ -94,11 +94,17 @@ class Columns:
         )
 
 
-def _value(text: str) -> object:
-    """A missing value as it stands in the column: a number where it reads as one."""
+def _values(text: str) -> list[object]:
+    """A missing value as it may stand in the column: a number where it reads as one, and the text where it is another.
+
+    A file without types has `00000` in it, which no number is written as.
+    """
+    from tiltmeter.profiling.names import name_of
+
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
-    return text
+        return [number] if name_of(number, boolean=False) == text else [number, text]
+    return [text]

@@ -75,7 +75,7 @@ MEANINGS = {
     "models.NAME.threshold": "score from which a lead counts as a predicted customer",
     "models.NAME.features.ignore": "columns that are no features",
     "models.NAME.features.kinds": "kinds that you insist on, by column",
-    "models.NAME.features.missing_values": "values that mean missing, by column",
+    "models.NAME.features.missing_values": "values that mean missing, by column; days as 2026-10-01, texts in quotes",
     "models.NAME.features.weights": "importance in the weighted PSI, by column; 1 where absent",
     "models.NAME.privacy.drop": "fields that are never stored",
     "models.NAME.privacy.hash": "fields that are stored as a keyed hash (`TILTMETER_HASH_KEY`)",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,18 +16,18 @@ from pyarrow import types
 
 from tiltmeter.domain.feature import FeatureKind
 from tiltmeter.domain.profile import FeatureBins, LevelBins, NumericBins
-from tiltmeter.profiling.buffers import longest_text, names_array, numpy_of, positions_array, values_as
+from tiltmeter.profiling.buffers import longest_text, names_array, numpy_of, positions_array
+from tiltmeter.profiling.clocks import hashes_of_nanoseconds, is_clock, seconds_of
 from tiltmeter.profiling.columns import LevelColumn, NumberColumn, TextColumn, WrongType
 from tiltmeter.profiling.hashing import hash_doubles, hash_integers, hash_names, hash_strings, mixed
+from tiltmeter.profiling.missing_values import is_declared_moment, moments_among, numbers_among
+from tiltmeter.profiling.names import NAME_CHARACTERS, name_of, short_name
 from tiltmeter.profiling.plain_arrays import listed, plain, without_dictionary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tiltmeter.profiling.columns import Column
-
-NAME_CHARACTERS = 256
-"""Levels with longer names are called by their beginning and a hash, so that no state holds a 10 MB string."""
 
 _SHOWN_AT_ONCE = 10_000
 _CONVERTED = ("true", "1", "yes", "y", "1.0")
@@ -133,15 +132,15 @@ def number_column(array: pa.Array, missing: Sequence[object] = ()) -> NumberColu
         values = numpy_of(array)
     elif types.is_decimal(data_type):
         values, hashes = _decimals(array)
-    elif _is_clock(data_type):
-        values = _seconds(array)
-        hashes = _hashes_of_nanoseconds(array, values)
+    elif is_clock(data_type):
+        values = seconds_of(array)
+        hashes = hashes_of_nanoseconds(array, values)
     else:
         raw = numpy_of(array)
         values = raw.astype(np.float64, copy=False)
         if raw.dtype.itemsize == 8 and raw.dtype.kind in "iu" and raw.size and np.abs(values).max() >= 2.0**53:
             hashes = hash_integers(raw)
-    for value in _numbers_among(missing, data_type):
+    for value in numbers_among(missing, data_type):
         keep = values != value
         present = keep if present is None else present & keep
     return NumberColumn(values, present, hashes, is_float32(data_type))
@@ -174,7 +173,11 @@ def _parsed_times(array: pa.Array, missing: Sequence[object]) -> NumberColumn | 
     stated = _without_words(array, missing)
     for zone in ("UTC", None):
         try:
-            return None if stated is None else number_column(stated.cast(pa.timestamp("us", tz=zone)))
+            return (
+                None
+                if stated is None
+                else number_column(stated.cast(pa.timestamp("us", tz=zone)), moments_among(missing))
+            )
         except pa.ArrowInvalid:
             continue
     return None
@@ -217,8 +220,9 @@ def level_column(
     if unknown.size:
         listed = named.take(positions_array(unknown)).to_pylist()
         found[unknown] = [new.setdefault(name, len(known) + len(new)) if name is not None else -1 for name in listed]
-    for name in _names_of(missing, boolean=boolean):
+    for name in (name_of(value, boolean=boolean) for value in missing):
         found[_positions(named, name)] = -1
+    found[is_declared_moment(values, missing)] = -1
     return LevelColumn(codes, found, tuple(new))
 
 
@@ -248,7 +252,7 @@ def level_names(values: pa.Array, *, boolean: bool = False) -> pa.Array | list[s
     found = family(values.type)
     if found == "text" and not boolean and _is_short_text(values):
         return values.cast(pa.large_string())
-    return [None if value is None else _name(value, boolean=boolean) for value in python_values(values)]
+    return [None if value is None else name_of(value, boolean=boolean) for value in python_values(values)]
 
 
 def python_values(values: pa.Array) -> list[object]:
@@ -266,11 +270,12 @@ def text_column(array: pa.Array, missing: Sequence[object] = ()) -> TextColumn:
     array = plain(array)
     if types.is_dictionary(array.type):
         return _text_by_value(array, missing)
+    declared = is_declared_moment(array, missing)
     if not (types.is_string(array.type) or types.is_large_string(array.type)) or not _is_utf8(array):
-        names = [None if value is None else _name(value, boolean=False) for value in python_values(array)]
+        names = [None if value is None else name_of(value, boolean=False) for value in python_values(array)]
         array = names_array(names)
-    present = numpy_of(array.is_valid())
-    for name in _names_of(missing, boolean=False):
+    present = numpy_of(array.is_valid()) & ~declared
+    for name in (name_of(value, boolean=False) for value in missing):
         present = present & ~numpy_of(pc.equal(array, name), False).astype(bool)
     lengths = numpy_of(pc.utf8_length(array), 0).astype(np.int64)
     return TextColumn(lengths, hash_strings(array), present)
@@ -298,51 +303,10 @@ def entity_hashes(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 def label_flags(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Whether each row is converted (true, 1, yes, y in any case), and whether it has a label."""
     codes, values = encoded(array)
-    names = [None if one is None else _name(one, boolean=False) for one in python_values(values)]
+    names = [None if value is None else name_of(value, boolean=False) for value in python_values(values)]
     converted = np.array([name is not None and name.strip().lower() in _CONVERTED for name in names] + [False])
     labelled = np.array([name is not None for name in names] + [False])
     return converted[codes], labelled[codes]
-
-
-def _name(value: object, *, boolean: bool) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2.0**53:
-        value = int(value)
-    if isinstance(value, Decimal):
-        # `normalize` rounds to 28 digits.
-        value = f"{value:f}" if value else "0"
-        value = value.rstrip("0").rstrip(".") if "." in value else value
-    text = str(value)
-    if boolean:
-        text = {"1": "true", "0": "false"}.get(text, text.lower() if text.lower() in ("true", "false") else text)
-    return short_name(text)
-
-
-def short_name(name: str) -> str:
-    """The name itself, or its beginning and a hash where it is longer than 256 characters."""
-    if len(name) <= NAME_CHARACTERS:
-        return name
-    return f"{name[:239]}…{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
-
-
-def _names_of(values: Sequence[object], *, boolean: bool) -> list[str]:
-    return [_name(value, boolean=boolean) for value in values]
-
-
-def _numbers_among(values: Sequence[object], data_type: pa.DataType) -> list[float]:
-    """Those of the values that are numbers, as a column of the type holds them: 0.1 is another float32 than double."""
-    numbers = []
-    short = np.float16 if types.is_float16(data_type) else np.float32 if types.is_float32(data_type) else np.float64
-    for value in values:
-        try:
-            with np.errstate(over="ignore"):
-                number, held = float(value), float(short(value))  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if np.isinf(held) == np.isinf(number):  # else it is beyond what the column can hold
-            numbers.append(held)
-    return numbers
 
 
 def _positions(names: pa.Array, name: str) -> np.ndarray:
@@ -363,32 +327,6 @@ def _is_utf8(values: pa.Array) -> bool:
     return True
 
 
-def _is_clock(data_type: pa.DataType) -> bool:
-    return bool(
-        types.is_timestamp(data_type)
-        or types.is_date(data_type)
-        or types.is_duration(data_type)
-        or types.is_time(data_type)
-    )
-
-
-def _seconds(array: pa.Array) -> np.ndarray:
-    if types.is_date32(array.type):
-        return values_as(array, np.dtype(np.int32)).astype(np.float64) * 86_400.0
-    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}["ms" if types.is_date64(array.type) else array.type.unit]
-    width = np.int32 if types.is_time32(array.type) else np.int64
-    return values_as(array, np.dtype(width)).astype(np.float64) / per_second
-
-
-def _hashes_of_nanoseconds(array: pa.Array, seconds: np.ndarray) -> np.ndarray | None:
-    """Hashes of moments that doubles do not tell apart: those between two microseconds; None where there are none."""
-    if getattr(array.type, "unit", "") != "ns":
-        return None
-    raw = values_as(array, np.dtype(np.int64))
-    between = raw % 1_000 != 0
-    return np.where(between, mixed(raw.view(np.uint64)), hash_doubles(seconds)) if between.any() else None
-
-
 def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
     codes, distinct = encoded(array)
     exact = distinct.to_pylist()
@@ -396,5 +334,5 @@ def _decimals(array: pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
     hashes = hash_doubles(doubles)
     for position, value in enumerate(exact):
         if np.isinf(doubles[position]) or Decimal(float(doubles[position])) != value:
-            hashes[position] = mixed(hash_names([_name(value, boolean=False)]))[0]
+            hashes[position] = mixed(hash_names([name_of(value, boolean=False)]))[0]
     return doubles[codes], hashes[codes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from datetime import timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -252,6 +253,8 @@ def _pair(positions: list[int] | None) -> tuple[int, int] | None:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     return value if isinstance(value, str | int | float) else str(value)
 
 
