@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiltmeter.api.collecting import without_collection
-from tiltmeter.api.columns import checked_names, checked_weights, roles_of, share_columns
+from tiltmeter.api.columns import checked_names, checked_twins, checked_weights, roles_of, share_columns
 from tiltmeter.api.files import write_bytes
 from tiltmeter.api.judging import judge
 from tiltmeter.api.result import Result
@@ -27,7 +28,7 @@ from tiltmeter.statistics.comparison import compare as compared
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from tiltmeter.domain.comparison import Comparison
     from tiltmeter.domain.feature import ColumnRoles, FeatureKind
@@ -150,16 +151,38 @@ class Baseline:
         """The frozen cells."""
         return self.reference.bins
 
+    def without(self, names: Collection[str]) -> Baseline:
+        """The baseline as if these columns had been ignored: they are neither judged nor new."""
+        bins, profile = self.bins, self.reference.profile
+        left_out = {*names} - {bins.score, bins.label, bins.entity}
+        kept = {name: cells for name, cells in bins.features.items() if name not in left_out}
+        counted = {name: counts for name, counts in profile.features.items() if name not in left_out}
+        bins = replace(bins, features=kept, others=bins.others | left_out)
+        return replace(self, reference=replace(self.reference, bins=bins, profile=replace(profile, features=counted)))
+
     def profile(self, data: object) -> Profile:
         """Rows counted in the frozen cells; profiles add up exactly, in any order.
 
+        Columns whose name occurs twice are left out with a warning; `compare` with data leaves them out on both sides.
+
         Raises:
             NoCommonColumns: the data has none of the baseline's features.
+            UsageError: the score, label or entity column occurs twice.
             DataError: the data cannot be read.
         """
-        rows = open_rows(data)
+        rows, notes = self._opened(data)
         share_columns(self.bins, rows)
+        for line in notes.lines:
+            if isinstance(line, LeftOut):
+                warnings.warn(line, stacklevel=2)
         return self.engine.profile(rows, self.bins)
+
+    def _opened(self, data: object) -> tuple[Rows, Notes]:
+        notes = Notes.empty()
+        rows = open_rows(data, note=notes.take)
+        _ = rows.schema  # a Parquet file is looked into, and what is left out told, when its schema is asked for
+        checked_twins(self.bins, notes.left_out)
+        return rows, notes
 
     def compare(
         self,
@@ -179,8 +202,12 @@ class Baseline:
         """
         if isinstance(current, Profile):
             return self.compare_profile(current, weights=weights, rules=rules, now=now)
-        rows = open_rows(current)
-        return self.compare_profile(self.profile(rows), name=rows.name, weights=weights, rules=rules, now=now)
+        rows, notes = self._opened(current)
+        # A name that occurs twice is left out on both sides: it is neither gone nor new.
+        kept = self.without(notes.left_out)
+        share_columns(kept.bins, rows)
+        profile, lines = self.engine.profile(rows, kept.bins), tuple(notes.lines)
+        return kept.compare_profile(profile, name=rows.name, weights=weights, rules=rules, now=now, notes=lines)
 
     def compare_profile(
         self,

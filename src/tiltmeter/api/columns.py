@@ -155,6 +155,21 @@ def _known(name: str, option: str, names: Collection[str]) -> None:
         raise UsageError(f'there is no {option} column "{name}"', hint=did_you_mean(name, sorted(names)))
 
 
+def checked_twins(bins: Bins, twins: Collection[str]) -> None:
+    """See that no column occurs twice where one is needed.
+
+    Args:
+        bins: of a baseline.
+        twins: names that occur more than once on the side that is held against it.
+
+    Raises:
+        UsageError: the score, label or entity column does.
+    """
+    for option, name in (("score", bins.score), ("label", bins.label), ("entity", bins.entity)):
+        if name and name in twins:
+            raise UsageError(f'the {option} column "{name}" occurs more than once', hint="give the columns other names")
+
+
 def share_columns(bins: Bins, rows: Rows) -> None:
     """See that there is something to compare.
 

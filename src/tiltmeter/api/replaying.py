@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tiltmeter.api.backtest import Backtest, replays
 from tiltmeter.api.baseline import Baseline, Notes
-from tiltmeter.api.columns import checked_against_frozen, checked_names, checked_weights, share_columns
+from tiltmeter.api.columns import checked_against_frozen, checked_names, checked_twins, checked_weights, share_columns
 from tiltmeter.api.history import TimeSlice, checked_time, profiled_windows, told_windows
 from tiltmeter.domain.errors import EmptyWindow, UsageError
 from tiltmeter.engines.local import open_rows
@@ -94,9 +94,11 @@ class History:
         names = set(self.rows.schema.names)
         if self.is_saved:
             saved = Baseline.load(self.baseline or "", engine=engine)
-            checked_against_frozen(roles, saved.bins, names)
+            twins = self.notes.left_out
+            checked_twins(saved.bins, twins)
+            checked_against_frozen(roles, saved.bins, names | twins)
             checked_weights(weights or {}, {*saved.bins.features, *saved.bins.others, *names})
-            return saved
+            return saved.without({*roles.ignore, *twins})
         if self.until is not None:
             source: Rows = TimeSlice(self.rows, self.time, until=self.until)
         else:

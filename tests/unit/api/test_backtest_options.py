@@ -13,6 +13,7 @@ import pytest
 from command_line import tiltmeter
 from tiltmeter import Baseline
 from tiltmeter.api.columns import roles_of
+from tiltmeter.api.history import profiled_windows
 from tiltmeter.api.replaying import History, backtest_history
 from tiltmeter.config.rules import load_rules
 from tiltmeter.domain.errors import UsageError
@@ -124,3 +125,51 @@ def test_the_command_ends_with_2(place, weights, options, said):
     )  # fmt: skip
     assert (ran.code, len(ran.error_lines)) == (2, 1), ran.err
     assert said in ran.err, ran.err
+
+
+def with_twin(table, name):
+    """The table with a second column of that name."""
+    return table.append_column(name, pa.array(range(table.num_rows)))
+
+
+@pytest.mark.parametrize("name", ["age", "plan"])
+def test_a_name_that_occurs_twice_is_left_out_beside_a_saved_baseline(place, tmp_path, name):
+    pq.write_table(with_twin(days(3, 3), name), tmp_path / "twice.parquet")
+    saved = Baseline.load(place / "saved.tmb")
+    found = saved.compare(tmp_path / "twice.parquet")
+    assert f"left out: {name}" in found.notes[-1]
+    assert name not in found.comparison.features
+    assert (found.comparison.new_columns, found.overall.severity.word) == ((), "none")
+    assert name in saved.compare(place / "after.parquet").comparison.features
+    with pytest.warns(UserWarning, match=f"left out: {name}"):
+        assert name not in saved.profile(tmp_path / "twice.parquet").features
+
+    history = History.of(tmp_path / "twice.parquet", time="at", baseline=str(place / "saved.tmb"))
+    replayed = backtest_history(history, roles_of(time="at"), load_rules(None), grain=Grain.DAY, zone=ZoneInfo("UTC"))
+    assert f"left out: {name}" in history.notes.lines[-1]
+    for window in replayed.windows:
+        assert name not in window.features
+        assert {one.severity.word for one in window.features.values()} == {"none"}
+
+
+def test_a_column_that_is_needed_once_may_not_occur_twice_beside_a_saved_baseline(place):
+    saved, table = Baseline.load(place / "saved.tmb"), with_twin(days(3, 3), "score")
+    for look in (saved.compare, saved.profile):
+        with pytest.raises(UsageError, match='score column "score" occurs more than once'):
+            look(table)
+    history = History.of(table, time="at", baseline=str(place / "saved.tmb"))
+    with pytest.raises(UsageError, match='score column "score" occurs more than once'):
+        history.frozen(roles_of(time="at"), engine="local")
+
+
+def test_an_ignored_column_that_a_saved_baseline_does_not_know_is_not_new(place, tmp_path):
+    pq.write_table(days(3, 3).append_column("note", pa.array(["n"] * 900)), tmp_path / "more.parquet")
+    new = {}
+    for ignored in ((), ("note",)):
+        history = History.of(tmp_path / "more.parquet", time="at", baseline=str(place / "saved.tmb"))
+        baseline = history.frozen(roles_of(time="at", ignore=ignored), engine="local")
+        windows = profiled_windows(
+            baseline.engine, history.rows, baseline.bins, time="at", grain=Grain.DAY, zone=ZoneInfo("UTC")
+        )
+        new[ignored] = [set(profile.new_columns) for _, profile in windows if profile is not None]
+    assert new == {(): [{"note"}] * 3, ("note",): [set()] * 3}
