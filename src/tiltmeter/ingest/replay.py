@@ -67,11 +67,11 @@ class Files:
     """How files are found and read; the engine's own readers.
 
     Args:
-        found: files of a folder, in order.
+        found: files of a folder, in order; tells of those that it leaves out.
         rows: rows of one of them.
     """
 
-    found: Callable[[Path], list[Path]]
+    found: Callable[[Path, Callable[[str], None]], list[Path]]
     rows: Callable[[Path, Path], Rows]
 
 
@@ -93,6 +93,7 @@ class FolderSource:
     _opened: dict[str, tuple[tuple[int, int], Rows]] = field(default_factory=dict)
     _schemas: dict[str, tuple[tuple[int, int], pa.Schema]] = field(default_factory=dict)
     _refused: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _told: str = ""
 
     @classmethod
     def of(cls, model: Model, home: Path, files: Files) -> FolderSource | None:
@@ -175,10 +176,15 @@ class FolderSource:
 
     def _there(self) -> dict[str, tuple[int, int]]:
         found = {}
-        for path in self.files.found(self._root):
+        for path in self.files.found(self._root, self._tell):
             state = path.stat()
             found[str(path.relative_to(self._root))] = (state.st_size, state.st_mtime_ns)
         return found
+
+    def _tell(self, left_out: str) -> None:
+        if left_out != self._told:  # every look leaves them out again
+            _log.warning("source_files_left_out", reason=left_out)
+            self._told = left_out
 
     def _entered(self, path: str, state: tuple[int, int], version: int) -> SeenFile | None:
         if self._refused.get(path) == state:

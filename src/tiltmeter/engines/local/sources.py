@@ -16,6 +16,7 @@ from tiltmeter.engines.local.folders import FilesRows, joined_schema
 from tiltmeter.engines.local.other_files import arrow_rows, json_rows
 from tiltmeter.engines.local.parquet_files import ParquetRows
 from tiltmeter.engines.local.tables import frame_rows
+from tiltmeter.engines.local.unread import is_about_data, unread_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,8 +137,12 @@ def file_rows(path: Path, note: Note, constants: Mapping[str, pa.Scalar]) -> Row
     raise UnreadableData(f'files that end in "{path.suffix}" are not read', at=str(path), hint=f"known: {known}")
 
 
-def data_files(path: Path) -> list[Path]:
+def data_files(path: Path, note: Note | None = None) -> list[Path]:
     """Files of a folder that can hold rows, in order of their names; a file stands for itself.
+
+    Args:
+        path: the folder.
+        note: takes a line on files that look like data and are of no kind that is read.
 
     Raises:
         UnreadableData: there are none, or of several kinds.
@@ -146,11 +151,15 @@ def data_files(path: Path) -> list[Path]:
     if path.is_file():
         files = [path]
     kinds = {kind_of(file) for file in files} - {None}
+    left_out = unread_words([file.relative_to(path) for file in files if kind_of(file) is None and file.stat().st_size])
     if not kinds:
-        raise UnreadableData("the folder holds no data files", at=str(path), hint="CSV, Parquet, Arrow, JSON lines")
+        hint = f"CSV, Parquet, Arrow, JSON lines{f'; {left_out}' if left_out else ''}"
+        raise UnreadableData("the folder holds no data files", at=str(path), hint=hint)
     if len(kinds) > 1:
         found = ", ".join(sorted(kind for kind in kinds if kind))
         raise UnreadableData(f"the folder holds files of several kinds: {found}", at=str(path), hint="name one file")
+    if left_out and note is not None:
+        note(f"{path}: {left_out}")
     return [file for file in files if kind_of(file) is not None and file.stat().st_size > 0]
 
 
@@ -164,14 +173,14 @@ def rows_of_file(folder: Path, file: Path, note: Note | None = None) -> Rows:
 
 
 def _folder(path: Path, note: Note) -> Rows:
-    rows = tuple(rows_of_file(path, file, note) for file in data_files(path))
+    rows = tuple(rows_of_file(path, file, note) for file in data_files(path, note))
     if not rows:
         raise UnreadableData("every file of the folder is empty", at=str(path), hint="name another folder")
     return rows[0] if len(rows) == 1 else FilesRows(str(path), joined_schema([one.schema for one in rows]), rows)
 
 
 def _is_visible(path: Path) -> bool:
-    return not any(part.startswith((".", "_")) for part in path.parts)
+    return not (any(part.startswith((".", "_")) for part in path.parts) or is_about_data(path.name))
 
 
 def _partition_values(path: Path) -> dict[str, pa.Scalar]:
