@@ -155,8 +155,10 @@ def facts(
         outside = Fact("Outliers (IQR)", *_pair(found.outliers_iqr))
     else:
         new = found.new_levels
-        middle = Fact("New levels", percent(new.share if new else None), f"{new.count} of them" if new else "no levels",
-                      read("features.new_level_excess", "features.new_level_share"))  # fmt: skip
+        middle = Fact(
+            "New levels", percent(new.share if new else None), f"of rows, in {new.count} new" if new else "no levels",
+            read("features.new_level_excess", "features.new_level_share"),
+        )  # fmt: skip
         outside = Fact("KL divergence", number(found.kl), "nats", read("drift.kl"))
     return [psi, test, missing, middle, outside, distinct]
 

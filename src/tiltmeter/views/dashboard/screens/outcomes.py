@@ -220,13 +220,15 @@ def _segments(scope: queries.Scope) -> None:
         return
     versions = " of all versions" if scope.version else ""
     st.markdown(f"**Segments{versions}, lowest against their week before first**")
+    shares = 100 * table[["conversion", "before"]].astype(float)
     st.dataframe(
-        table, hide_index=True, width="stretch", placeholder="–", alt="Outcomes by segment",
+        table.assign(conversion=shares["conversion"], before=shares["before"]), hide_index=True, width="stretch",
+        placeholder="–", alt="Outcomes by segment",
         column_config={
             "segment": "Segment",
             "rows": st.column_config.NumberColumn("Leads", format="localized"),
-            "conversion": st.column_config.NumberColumn("Conversion", format="percent"),
-            "before": st.column_config.NumberColumn("A week earlier", format="percent"),
+            "conversion": st.column_config.NumberColumn("Conversion", format="%.1f%%"),
+            "before": st.column_config.NumberColumn("A week earlier", format="%.1f%%"),
             "lift": st.column_config.NumberColumn("Against all leads", format="%.2f ×"),
             "revenue": st.column_config.NumberColumn("Revenue per lead", format="%.2f"),
             "psi": st.column_config.NumberColumn("Score PSI, newest day", format="%.3f"),
