@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiltmeter.domain.window import Window
 
 
-_NO_SHARE = frozenset({"outcomes.auc"})
+NOT_IN_PERCENT = frozenset({"outcomes.auc"})
 """Between 0 and 1 and yet a share of nothing that anybody counts."""
 
 
@@ -106,7 +106,7 @@ def _unheard_words(found: Period) -> str:
 
 def outcome_text(found: Period, name: str) -> str:
     """`8.1 % (7.9 % before)`; says so where too few leads stand behind it."""
-    unit = Unit.NONE if name in _NO_SHARE else CATALOGUE[name].unit
+    unit = Unit.NONE if name in NOT_IN_PERCENT else CATALOGUE[name].unit
     now, before = found.outcomes.get(name), found.outcomes_before.get(name)
     missing = "" if now is None else left_out(now.details)
     if now is None or now.value is None:

@@ -168,6 +168,7 @@ def test_a_limit_is_written_in_the_unit_of_its_metric():
     assert write_of("serving.latency_ms.p95")(500.0) == "500 ms"
     assert write_of("serving.share_within_target")(0.95) == "95 %"
     assert write_of("drift.psi")(0.25) == "0.25"
+    assert write_of("outcomes.auc")(0.5) == "0.5"
 
 
 @pytest.mark.parametrize(

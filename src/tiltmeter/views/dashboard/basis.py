@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words
+from tiltmeter.api.period_story import NOT_IN_PERCENT
 from tiltmeter.api.summary import percent
 from tiltmeter.domain.metric import Unit
 from tiltmeter.monitors.catalogue import CATALOGUE
@@ -50,7 +51,7 @@ def requests_words(service: pd.DataFrame) -> str:
 
 def is_share(metric: str) -> bool:
     """Whether a metric is read in percent."""
-    return metric in CATALOGUE and CATALOGUE[metric].unit is Unit.SHARE
+    return metric in CATALOGUE and CATALOGUE[metric].unit is Unit.SHARE and metric not in NOT_IN_PERCENT
 
 
 def write_of(metric: str) -> Callable[[float], str]:

@@ -122,7 +122,7 @@ def _open_incidents(scope: queries.Scope) -> None:
     for incident in open_incidents(world(), scope)[:_MOST_INCIDENTS]:
         st.page_link(
             PAGES_FOLDER / "incident.py", query_params={"id": incident.id},
-            label=f"{badge(incident.severity)} {plain(incident.title)} · "
+            label=f"{badge(incident.severity)} · {plain(incident.title)} · "
             f"since {incident.opened_at:%a %d %b %H:%M} UTC · Open the incident →",
         )  # fmt: skip
 
