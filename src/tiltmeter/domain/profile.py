@@ -67,8 +67,8 @@ class LevelBins:
 
     Args:
         levels: names.
-        source: what the baseline's column held: `text`, `numeric`, `boolean`, `datetime`, or `any` where every value
-            was missing. A window of another type is a type change.
+        source: what the column held: `text`, `numeric`, `boolean`, `datetime`, or `any` where all values were
+            missing or files disagreed. A window of another type is a type change.
     """
 
     levels: tuple[str, ...]

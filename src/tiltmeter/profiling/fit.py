@@ -158,14 +158,17 @@ def _joined(chunks: list[pa.Array], schema: pa.Schema, name: str, kind: FeatureK
 
 
 def _of_one_type(chunks: list[pa.Array], data_type: pa.DataType, kind: FeatureKind | None) -> list[pa.Array]:
-    """Files of one data set may disagree: the data set's type where all fit, else doubles of numbers, else text."""
+    """Files of one data set may disagree: the data set's type where all fit; else doubles, microseconds or text."""
     decoded = [chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
     try:
         return [chunk.cast(data_type) for chunk in decoded]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         # Integers beyond 2^53 are no doubles to the last digit; counting takes the nearest, so the cells do as well.
-        if (kind is None or kind.is_binned) and {family(chunk.type) for chunk in decoded} <= {"numeric", "any"}:
+        families = {family(chunk.type) for chunk in decoded} - {"any"}
+        if (kind is None or kind.is_binned) and families == {"numeric"}:
             return [_doubles(chunk) for chunk in decoded]
+        if (kind is None or kind.is_binned) and families == {"datetime"}:
+            return [chunk.cast(pa.timestamp("us"), safe=False) for chunk in decoded]
         named = [level_names(chunk) for chunk in decoded]
         return [one if isinstance(one, pa.Array) else names_array(one) for one in named]
 
@@ -226,9 +229,9 @@ def _feature_bins(
         cells = _numeric_cells(name, array, kind, missing)
     elif kind.has_levels:
         cells = _level_cells(array, missing, level_cap, boolean=kind is FeatureKind.BOOLEAN)
-        families = {family(chunk.type) for chunk in chunks} - {"any"}
-        if cells.source != "any" and len(families) == 1:  # that names were joined does not make text of numbers
-            cells = replace(cells, source=families.pop())
+        families = {family(chunk.type) for chunk in chunks if chunk.null_count < len(chunk)}
+        if cells.source != "any":  # where files disagree, no type can be held against a window
+            cells = replace(cells, source=families.pop() if len(families) == 1 else "any")
     else:
         cells = TextBins()
     return FeatureBins(name, kind, cells, missing)

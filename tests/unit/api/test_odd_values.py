@@ -149,3 +149,30 @@ def test_files_of_integers_beyond_doubles_and_of_other_numbers_are_numbers(tmp_p
     assert (found.current.count, found.psi or 0.0) == (600, 0.0)
     if kind != "categorical" and other != pa.null():
         assert (found.current.min, found.current.max) == (0.0, float(max(*large, *theirs)))
+
+
+@pytest.mark.parametrize(("near", "far"), [("ns", "us"), ("ns", "ms"), ("ns", "s"), ("us", "s"), (None, "us")])
+def test_files_of_moments_in_units_that_hold_no_common_ones_are_moments(tmp_path, near, far):
+    moments = [START.replace(tzinfo=None) + timedelta(seconds=number) for number in range(300)]
+    first = pa.nulls(300) if near is None else pa.array(moments, pa.timestamp(near))
+    pq.write_table(pa.table({"x": first}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"x": pa.array([moments[0] + timedelta(days=2_900_000), *moments], pa.timestamp(far))}),
+        tmp_path / "b.parquet",
+    )
+    found = compare(tmp_path, tmp_path)["x"]
+    assert (found.kind.value, found.status.value, found.severity.word) == ("datetime", "ok", "none")
+    assert (found.current.count, found.psi) == (601, 0.0)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize(
+    "other",
+    [pa.array(range(300)), pa.array([START] * 300), pa.array([True, False] * 150), pa.array([0.5, 1e300] * 150)],
+)
+def test_files_that_disagree_about_a_type_are_quiet_beside_themselves(tmp_path, order, other):
+    pq.write_table(pa.table({"x": ["p", "q", "r"] * 100}), tmp_path / f"{order[0]}.parquet")
+    pq.write_table(pa.table({"x": other}), tmp_path / f"{order[1]}.parquet")
+    found = compare(tmp_path, tmp_path)["x"]
+    assert (found.kind.value, found.status.value, found.severity.word) == ("categorical", "ok", "none")
+    assert (found.current.count, found.current.missing, found.new_level_excess) == (600, 0, 0.0)
