@@ -14,7 +14,7 @@ from tiltmeter.engines.local import LocalEngine, open_rows
 from tiltmeter.statistics.steps import with_steps
 from tiltmeter.views.dashboard.basis import write_of
 from tiltmeter.views.dashboard.cards import rate_words
-from tiltmeter.views.dashboard.charts import metric_line
+from tiltmeter.views.dashboard.charts import metric_line, time_axis
 from tiltmeter.views.dashboard.comparing import facts, psi_parts, quantiles, short
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.incident_story import PARTS, model_or_world
@@ -184,3 +184,9 @@ def test_the_name_of_a_limit_leaves_the_end_at_which_the_line_passes_it(values, 
     drawn = metric_line(shares(values), title="", form=".1%", limits={"warning": limit}).to_dict()
     text = next(layer for layer in drawn["layer"] if layer["mark"].get("type") == "text")
     assert (text["mark"]["align"] == "left") is is_left
+
+
+def test_no_day_stands_twice_under_a_chart_of_three_days():
+    time = pd.date_range("2026-03-01", periods=72, freq="h", tz="UTC")
+    axis = time_axis(pd.DataFrame({"time": time})).to_dict()["axis"]
+    assert (axis["tickCount"], axis["format"]) == ("day", "%d %b")

@@ -69,3 +69,9 @@ def test_a_burst_of_errors_is_in_the_table_and_in_the_charts(page, bursting, spa
     assert f"n = {7 * (36 + 120):,} requests" in words(shown)
     failed = [row for _, tables in charts(shown) for rows in tables for row in rows if row.get("failed")]
     assert max(row["failed"] for row in failed) == pytest.approx(0.7)  # 7 requests in ten seconds, all of them failed
+
+
+def test_the_overview_of_a_long_span_tells_of_the_judged_hour(page, bursting):
+    path, judged = bursting
+    card = next(m for m in page("overview", path, span="30 d").metric if m.label == "Throughput")
+    assert card.delta == f"○ n = {7 * 12}, hour to {judged:%H:%M}"

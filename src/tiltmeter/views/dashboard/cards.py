@@ -29,7 +29,7 @@ from tiltmeter.views.dashboard.queries import (
     subject_of,
     whole,
 )
-from tiltmeter.views.dashboard.traffic import OF_ALL, service_series
+from tiltmeter.views.dashboard.traffic import OF_ALL, SHORT_SPAN, service_series
 
 if TYPE_CHECKING:
     import streamlit as st
@@ -87,6 +87,9 @@ def overview_cards(here: World, scope: Scope, touching: list[Incident]) -> list[
         touching: incidents that touch the shown span, open ones included.
     """
     service = service_series(here, scope)
+    if scope.end - scope.start > SHORT_SPAN:
+        # Hours are judged by their many requests; the few of a step after them would often be too few to judge.
+        service = service[service["time"] <= scope.end]
     return [
         _health(here, scope, touching, is_judged=len(service) > 0 or len(drift_heatmap(here, scope)) > 0),
         *(_of_service(here, scope, service, measure) for measure in _SERVICE),
@@ -108,7 +111,7 @@ def _health(here: World, scope: Scope, touching: list[Incident], *, is_judged: b
     if not open_now and is_newest(here, scope) and is_old(here, scope.end):
         return Card("Health", "–", "data are old", Severity.NONE, trend)
     count = len(open_now)
-    said = f"{count} open incident{'' if count == 1 else 's'}"
+    said = f"{count} open incident{'' if count == 1 else 's'}{'' if is_newest(here, scope) else ' then'}"
     return Card("Health", "ok" if worst is Severity.NONE else worst.word, said, worst, trend)
 
 

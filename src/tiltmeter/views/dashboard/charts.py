@@ -47,8 +47,11 @@ def stamped(table: pd.DataFrame) -> pd.DataFrame:
 
 def time_axis(table: pd.DataFrame, *, ticks: int = 6) -> alt.X:
     """UTC along the bottom: clock times on short spans, days on long ones."""
-    is_short = len(table) > 0 and table["time"].max() - table["time"].min() <= pd.Timedelta(hours=49)
-    axis = alt.Axis(title=None, labelAngle=0, tickCount=ticks, format=_CLOCK if is_short else _DAY, grid=False)
+    length = table["time"].max() - table["time"].min() if len(table) else pd.Timedelta(days=30)
+    is_short = length <= pd.Timedelta(hours=49)
+    # Named by their day, two ticks of one day would bear the same name.
+    count = "day" if not is_short and length <= pd.Timedelta(days=ticks) else ticks
+    axis = alt.Axis(title=None, labelAngle=0, tickCount=count, format=_CLOCK if is_short else _DAY, grid=False)
     return alt.X("time:T", scale=alt.Scale(type="utc"), axis=axis)
 
 

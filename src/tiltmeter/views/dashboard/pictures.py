@@ -326,13 +326,19 @@ def psi_parts(table: pd.DataFrame) -> alt.LayerChart:
 def job_runs(table: pd.DataFrame, *, column: str, usual: Mapping[str, float]) -> alt.LayerChart:
     """One number of every run as a bar, coloured by its state, and what is usual of each job as a named line."""
     shown = stamped(table.assign(time=table["start"], amount=table[column].astype(float))).dropna(subset=["amount"])
+    tallest = max([*shown["amount"], *usual.values()], default=0.0) or 1.0
     colours = {state: colour for state, colour in COLOURS.items() if state != "absent"}
     bars = (
         alt.Chart(shown)
         .mark_bar(size=7)
         .encode(
             x=time_axis(shown),
-            y=alt.Y("amount:Q", title=None, axis=alt.Axis(tickCount=4, format=",~r")),
+            y=alt.Y(
+                "amount:Q",
+                title=None,
+                axis=alt.Axis(tickCount=4, format=",~r"),
+                scale=alt.Scale(domainMax=1.3 * tallest),  # the name of the usual number stands above its line
+            ),
             color=alt.Color(
                 "state:N",
                 scale=alt.Scale(domain=list(colours), range=list(colours.values())),

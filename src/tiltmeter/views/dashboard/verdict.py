@@ -37,9 +37,11 @@ def verdict(here: World, scope: Scope, open_then: list[Incident], *, has_drift: 
         if first is None:
             st.markdown(_without_incident(here, scope, has_drift=has_drift))
             return
-        others = f", and {len(open_then) - 1} more open" if len(open_then) > 1 else ""
+        others = f", and {len(open_then) - 1} more" if len(open_then) > 1 else ""
         if not is_newest(here, scope):
             others += f", open at {scope.end:%a %d %b %H:%M} UTC"
+        elif others:
+            others += " open"
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(
                 f"{badge(worst)} · **{plain(first.title)}** · since {first.opened_at:%a %d %b %H:%M} UTC{others}",
