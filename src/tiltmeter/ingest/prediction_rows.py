@@ -129,7 +129,9 @@ def training(rows: Rows, model: Model) -> RenamedRows:
     entity = columns.get("entity_id", "entity_id")
     apart = {score, entity, columns.get("time"), columns.get("model_version"), columns.get("label")}
     apart |= set(model.ignore) | set(model.drop)
-    names = {column: column_name(column) for column in rows.schema.names if column not in apart}
+    # A feature that the table's own list leaves out would be gone from every window.
+    wanted = model.source.features if model.source and model.source.features is not None else rows.schema.names
+    names = {c: column_name(c) for c in rows.schema.names if c not in apart and c in wanted}
     if score in rows.schema.names and score is not None:
         names[score] = SCORE
     if entity in rows.schema.names:
