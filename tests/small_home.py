@@ -28,7 +28,7 @@ timezone: UTC
 models:
   {model}:
     routes: {{"POST /score": {{features: "$", entity_id: lead_id, prediction: response.score}}}}
-    baselines: {{training: {{data: training.csv}}}}
+    baselines: {baselines}
     jobs: {{nightly: {{expect_every: 24h, grace: 2h}}}}
 channels: {{}}
 routes:
@@ -53,8 +53,10 @@ def build(
     newer="",
     level_every=4,
     missed_nights=(),
+    days=DAYS,
+    baselines="{training: {data: training.csv}}",
 ):
-    """Write configuration and tables, judge every window of the past five days.
+    """Write configuration and tables, judge every window of the past days.
 
     Args:
         folder: home of the installation, empty.
@@ -63,13 +65,15 @@ def build(
         level: the new level of the last day.
         level_score: score of its leads; all others have 0.3.
         newer: a second model version, which scores every other lead of the last day; none unless named.
-        end: a midnight; the five days end there.
+        end: a midnight; the days end there.
         rules: lines of the configuration beside the default's.
         hourly: leads an hour.
         slow_ms: latency of every fifteenth request of the last day.
         canary: version that scored the leads of the new level and answered the failed requests.
         level_every: every such lead of the last day has the new level.
         missed_nights: how many days ago the job did not run.
+        days: with leads, each of which is judged.
+        baselines: of the model.
 
     Returns:
         Path of its configuration.
@@ -77,7 +81,9 @@ def build(
     chance = Random(7)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tiltmeter.yaml"
-    path.write_text(CONFIGURATION.format(model=json.dumps(model, ensure_ascii=False)) + rules, encoding="utf-8")
+    path.write_text(
+        CONFIGURATION.format(model=json.dumps(model, ensure_ascii=False), baselines=baselines) + rules, encoding="utf-8"
+    )
     training = [(chance.lognormvariate(4, 1), chance.choice(("web", "mail", "fair"))) for _ in range(2_000)]
     table = pa.table({size: [s for s, _ in training], "source": [s for _, s in training], "score": [0.3] * 2_000})
     pyarrow.csv.write_csv(table, folder / "training.csv")
@@ -85,13 +91,14 @@ def build(
     clock = FakeClock(end)
     log = stored_log(configuration, clock, configuration.models)
     log.append(
-        "predictions", _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every)
+        "predictions",
+        _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every, days),
     )
     log.append("traffic", _traffic(model, end, slow_ms, canary, newer))
     log.append("batch_runs", _nights(end, missed_nights))
     world = build_world(configuration, clock=clock, with_channels=False, stored=log)
     observe(world.models[model], world)
-    _judge_all(world, world.models[model], clock, end)
+    _judge_all(world, world.models[model], clock, end, days)
     world.state.close()
     return path
 
@@ -102,8 +109,8 @@ def mark_judged(world, model, grain, end=END, *, monitors=None):
         world.state.set_watermark(judged_mark(monitor, model, grain), end.isoformat())
 
 
-def _judge_all(world, model, clock, end):
-    start = end - timedelta(days=DAYS)
+def _judge_all(world, model, clock, end, days):
+    start = end - timedelta(days=days)
     for grain, first in ((Grain.HOUR, end - timedelta(hours=12)), (Grain.DAY, start)):
         for window in windows_between(first, end, grain, world.zone):
             clock.at = window.end
@@ -111,10 +118,10 @@ def _judge_all(world, model, clock, end):
                 judge(MONITORS.load(monitor), model, window, world)
 
 
-def _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every):
-    start = end - timedelta(days=DAYS)
+def _predictions(chance, model, size, level, level_score, end, hourly, canary, newer, level_every, days):
+    start = end - timedelta(days=days)
     rows = []
-    for place in range(DAYS * 24 * hourly):
+    for place in range(days * 24 * hourly):
         at = start + timedelta(hours=place // hourly, seconds=place % hourly)
         is_last_day = at >= end - timedelta(days=1)
         source = level if is_last_day and place % level_every == 0 else chance.choice(("web", "mail", "fair"))

@@ -9,6 +9,7 @@ from tiltmeter.alerting.limits import ERROR_RATE, P95, limit_words
 from tiltmeter.api.period_story import NOT_IN_PERCENT
 from tiltmeter.api.summary import percent
 from tiltmeter.domain.metric import Unit
+from tiltmeter.domain.window import Grain, Window
 from tiltmeter.monitors.catalogue import CATALOGUE
 from tiltmeter.views.dashboard.frame import plain
 from tiltmeter.views.dashboard.queries import ALL, Scope, limits_for, read_span, remembered
@@ -16,10 +17,10 @@ from tiltmeter.views.dashboard.traffic import OF_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import pandas as pd
 
-    from tiltmeter.domain.window import Window
     from tiltmeter.ports import World
 
 
@@ -29,13 +30,29 @@ def window_words(window: Window) -> str:
 
 
 @remembered
-def baseline_words(_world: World, scope: Scope) -> str:
-    """`baseline training (d68c5957), n = 2,000`, its name as plain text."""
-    reference = _world.baselines.judging(scope.model, scope.window)
+def baseline_words(_world: World, scope: Scope, start: datetime, end: datetime) -> str:
+    """`baseline training (d68c5957), n = 2,000`, its name as plain text.
+
+    Args:
+        _world: whose baselines.
+        scope: what is shown.
+        start: of the window that was judged, not of the shown span: baselines that move have another side for each.
+        end: of the same window.
+    """
+    reference = _world.baselines.judging(scope.model, Window(start, end, Grain.DAY))
     if reference is None:
         return "no baseline yet"
     name = plain(reference.name)
     return f"baseline {name} ({plain(reference.baseline_id[:8])}), n = {reference.profile.rows:,}"
+
+
+def newest_baseline_words(here: World, scope: Scope, table: pd.DataFrame) -> str:
+    """The baseline of the newest window that has a number: columns `start`, `value` and `time`, its end."""
+    known = table.dropna(subset=["value"])
+    if not len(known):
+        return "no baseline: nothing was judged"
+    last = known.iloc[-1]
+    return baseline_words(here, scope, last["start"].to_pydatetime(), last["time"].to_pydatetime())
 
 
 def newest_words(table: pd.DataFrame, what: str) -> str:

@@ -74,8 +74,9 @@ def against_baseline(_world: World, scope: Scope, start: datetime, end: datetime
     found = sides(_world, scope, window)
     if found is None or found[1] is None:
         return None
-    before = sides(_world, scope, window.previous)
-    previous = before[1] if before is not None else None
+    previous = _world.states.total(
+        scope.model.name, found[0].bins.bins_id, window.previous, version=scope.version, segment=scope.segment
+    )
     return judged(_world, found[0], found[1], window, scope, previous=previous, segment=scope.segment)
 
 

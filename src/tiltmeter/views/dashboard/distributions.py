@@ -30,7 +30,7 @@ COLUMNS = ["cell", "left", "right", "baseline", "current"]
 
 
 def sides(world: World, scope: Scope, window: Window) -> tuple[Reference, Profile | None] | None:
-    """The judging baseline and the rows of the window in its cells; None while the baseline is learnt."""
+    """The judging baseline and the rows of the window in its cells; None while it is learnt or holds no rows."""
     reference = world.baselines.judging(scope.model, window)
     if reference is None:
         return None

@@ -131,8 +131,8 @@ def subjects(world: World, place: str, model: Model, end: datetime) -> tuple[lis
 @st.cache_data(ttl=600, max_entries=200, show_spinner=False)  # type: ignore[untyped-decorator]
 def _subjects(_world: World, place: str, model: str, end: datetime) -> tuple[list[str], list[tuple[str, str]]]:
     del place  # keeps two installations of one process apart
-    reference = _world.baselines.judging(_world.models[model], Window(end - timedelta(hours=1), end, Grain.LIVE))
-    return _world.states.subjects(model, reference.bins.bins_id) if reference else ([], [])
+    bins = _world.baselines.bins(_world.models[model], end)
+    return _world.states.subjects(model, bins.bins_id) if bins else ([], [])
 
 
 OUTCOMES = "outcomes."
@@ -159,7 +159,7 @@ def _query(scope: Scope, metric: str, grain: Grain, feature: str | None = "") ->
 
 @remembered
 def series(_world: World, scope: Scope, metric: str, *, grain: Grain, feature: str = "") -> pd.DataFrame:
-    """One metric over time: columns `time`, `value`, `lower`, `upper`, `rows`, `reference`, `status`."""
+    """One metric over time: columns `time`, `start`, `value`, `lower`, `upper`, `rows`, `reference`, `status`."""
     if (feature, metric) == (SCORE, "drift.psi"):
         scores = of_version(_world, scope, _query(scope, "drift.score_psi", grain))
         features = of_version(_world, scope, _query(scope, metric, grain, feature))
@@ -169,6 +169,7 @@ def series(_world: World, scope: Scope, metric: str, *, grain: Grain, feature: s
     return pd.DataFrame(
         {
             "time": pd.to_datetime([m.window.end for m in found], utc=True),
+            "start": pd.to_datetime([m.window.start for m in found], utc=True),
             "value": pd.Series([m.value for m in found], dtype=float),
             "lower": pd.Series([m.lower for m in found], dtype=float),
             "upper": pd.Series([m.upper for m in found], dtype=float),
@@ -335,5 +336,5 @@ def features_of(world: World, scope: Scope) -> list[str]:
     table = drift_heatmap(world, scope)
     if len(table):
         return [str(f) for f in table.sort_values("order")["feature"].drop_duplicates()]
-    reference = world.baselines.judging(scope.model, scope.window)
-    return sorted(f for f in reference.bins.features if f != reference.bins.score) if reference else []
+    bins = world.baselines.bins(scope.model, scope.end)
+    return sorted(f for f in bins.features if f != bins.score) if bins else []

@@ -16,7 +16,7 @@ from tiltmeter.domain.metric import Status, Subject
 from tiltmeter.domain.severity import Severity
 from tiltmeter.domain.window import Grain, Window
 from tiltmeter.views.dashboard import comparing, pictures, queries
-from tiltmeter.views.dashboard.distributions import distribution, sides
+from tiltmeter.views.dashboard.distributions import distribution
 from tiltmeter.views.dashboard.frame import ICONS, badge, choice, header, learning_note, place, plain
 from tiltmeter.views.dashboard.installed import world
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tiltmeter.domain.comparison import Comparison, FeatureComparison
-    from tiltmeter.domain.profile import FeatureProfile
+    from tiltmeter.domain.profile import Bins, FeatureProfile, Profile
 
 _MOST_UNSCROLLED = 12
 _ROW_HEIGHT = 31
@@ -48,27 +48,32 @@ def _page() -> None:
     if before is None or after is None:
         st.info("Choose a first and a last day for both windows.")
         return
-    left, right = sides(world(), a, before), sides(world(), b, after)
-    if left is None or right is None:
+    bins = world().baselines.bins(scope.model, scope.end)
+    if bins is None:
         learning_note(world(), scope.model)
         return
-    reference, profile = left
-    if profile is None or right[1] is None:
-        missing = "A" if profile is None else "B"
+    left, right = _rows(a, before, bins), _rows(b, after, bins)
+    if left is None or right is None:
+        missing = "A" if left is None else "B"
         st.info(
             f"Window {missing} holds no rows. Stored profiles reach from {reach[0]:%d %b %Y} to {reach[1]:%d %b %Y}."
         )
         return
-    against = Reference("window A", "window-a", reference.bins, profile)
-    found = comparing.judged(world(), against, right[1], after, scope)
+    against = Reference("window A", "window-a", bins, left)
+    found = comparing.judged(world(), against, right, after, scope)
     _ranked(scope, found)
-    _one(against, found, right[1].features)
+    _one(against, found, right.features)
+
+
+def _rows(side: queries.Scope, window: Window, bins: Bins) -> Profile | None:
+    """Rows of one side in the model's cells: any two windows can be compared, whatever the baseline holds."""
+    return world().states.total(side.model.name, bins.bins_id, window, version=side.version, segment=side.segment)
 
 
 def _reach(scope: queries.Scope) -> tuple[date, date] | None:
     """First and last day with stored profiles; None while the baseline is learnt."""
-    reference = world().baselines.judging(scope.model, scope.window)
-    span = world().states.span(scope.model.name, reference.bins.bins_id) if reference else None
+    bins = world().baselines.bins(scope.model, scope.end)
+    span = world().states.span(scope.model.name, bins.bins_id) if bins else None
     return None if span is None else (span[0].date(), (span[1] - timedelta(seconds=1)).date())
 
 

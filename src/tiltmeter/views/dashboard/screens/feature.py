@@ -165,6 +165,9 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
         found[0].bins.score if found and feature == queries.SCORE and feature not in found[0].bins.features else feature
     )
     before = found[0].profile.features.get(name) if found else None
+    if found is None and world().baselines.bins(scope.model, scope.end) is not None:
+        st.info("The baseline holds no rows for this window: nothing is stored of the time that it is made of.")
+        return
     if found is None or before is None:
         learning_note(world(), scope.model)
         return
@@ -182,7 +185,8 @@ def _distribution(scope: queries.Scope, feature: str, window: Window, day: str) 
         st.altair_chart(pictures.paired_bars(table), width="stretch", alt=f"Levels of {feature}: {said}")
     rows_now = f"{now.rows:,}" if now else "0, no stored profile of this span"
     scale = " · the scale is logarithmic" if table.attrs.get(LOGARITHMIC) else ""
-    st.caption(f"{basis.baseline_words(world(), scope)} · shown: n = {rows_now}, {basis.window_words(window)}{scale}")
+    baseline = basis.baseline_words(world(), scope, window.start, window.end)
+    st.caption(f"{baseline} · shown: n = {rows_now}, {basis.window_words(window)}{scale}")
 
 
 def _drift(scope: queries.Scope, feature: str) -> None:
@@ -194,7 +198,8 @@ def _drift(scope: queries.Scope, feature: str) -> None:
     marks = queries.marks(world(), scope, feature=feature)
     limits = _limits(scope, feature)
     chart = charts.metric_line(table, title="PSI", limits=named(limits), marks=marks, form=".2~f", height=250)
-    said = f"{basis.newest_words(table, 'day')} · {basis.baseline_words(world(), scope)} · {limit_words(limits)}"
+    baseline = basis.newest_baseline_words(world(), scope, table)
+    said = f"{basis.newest_words(table, 'day')} · {baseline} · {limit_words(limits)}"
     st.altair_chart(chart, width="stretch", alt=f"PSI by day of {feature}: {limit_words(limits)}")
     st.caption(f"{basis.window_words(scope.window)} · {said}")
     fired = int((marks["severity"] != charts.VERSION).sum())

@@ -156,7 +156,7 @@ def _chart(found: Incident, members: list[Alert]) -> None:
     )  # fmt: skip
     said = [basis.window_words(story.scope.window), basis.newest_words(table, story.grain.value)]
     if story.metric.startswith(("drift.", "features.")):
-        said.append(basis.baseline_words(world(), story.scope))
+        said.append(basis.newest_baseline_words(world(), story.scope, table))
     said.append(", ".join(f"{word} {write(limit)}" for word, limit in story.limits.items()) or "its rule is gone")
     st.altair_chart(chart, width="stretch", alt=f"{story.title} over the incident: {said[-1]}")
     what = "the cohort with which the incident opened" if is_late else "the incident opened"

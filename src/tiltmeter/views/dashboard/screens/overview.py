@@ -23,7 +23,7 @@ def _page() -> None:
         return
     here = world()
     _now(scope)
-    if not len(queries.drift_heatmap(here, scope)) and here.baselines.judging(scope.model, scope.window) is None:
+    if not len(queries.drift_heatmap(here, scope)) and here.baselines.bins(scope.model, scope.end) is None:
         learning_note(here, scope.model)
     _service(scope)
     left, right = st.columns([2, 1], gap="medium")
@@ -91,9 +91,11 @@ def _drift(scope: queries.Scope) -> None:
         st.info("No day was judged in this span.")
         return
     newest = heat[heat["end"] == heat["end"].max()]
+    start, end = newest[["start", "end"]].iloc[0]
+    baseline = baseline_words(world(), scope, start.to_pydatetime(), end.to_pydatetime())
     st.caption(
         f"The {shown} that moved most · {window_words(scope.window)} · newest day n = {int(newest['rows'].max()):,} · "
-        f"{baseline_words(world(), scope)} · {psi_words(queries.limits_for(world(), scope, PSI, feature='any'))} · "
+        f"{baseline} · {psi_words(queries.limits_for(world(), scope, PSI, feature='any'))} · "
         f"a click opens the feature"
     )  # fmt: skip
     chosen = st.altair_chart(
