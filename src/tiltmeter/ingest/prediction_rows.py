@@ -71,6 +71,15 @@ class RenamedRows:
             found = [s for s in wanted if s in batch.schema.names]
             yield pa.RecordBatch.from_arrays([self._column(batch, s) for s in found], [self.names[s] for s in found])
 
+    def with_text(self, names: Sequence[str]) -> RenamedRows:
+        """The same rows with these columns read as text where no types are stated; itself where they are."""
+        inner: Any = self.inner
+        if not hasattr(inner, "with_text"):
+            return self
+        wanted = set(names)
+        typed = inner.with_text([stored for stored, given in self.names.items() if given in wanted])
+        return self if typed is inner else replace(self, inner=typed)
+
     def _column(self, batch: pa.RecordBatch, name: str) -> pa.Array:
         values = batch.column(name)
         if name not in self.hashed or self.rules is None:

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,13 +271,26 @@ class _OneFile:
     source: FolderSource
     path: str
     state: tuple[int, int]
+    text: frozenset[str] = frozenset()
 
     @property
     def schema(self) -> pa.Schema:
-        return self.source.schema_of(self.path, self.state)
+        schema = self.source.schema_of(self.path, self.state)
+        return pa.schema([field.with_type(pa.string()) if field.name in self.text else field for field in schema])
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return self.source.open(self.path, self.state).batches(columns)
+        rows: Any = self.source.open(self.path, self.state)
+        spelt: Rows = rows.with_text(sorted(self.text)) if self.text else rows
+        return spelt.batches(columns)
+
+    def with_text(self, names: Sequence[str]) -> _OneFile:
+        """As that of its rows, which are not kept open for it."""
+        wanted = set(names)
+        types = {field.name: field.type for field in self.schema if field.name in wanted}
+        changed = {name for name, held in types.items() if not (pa.types.is_string(held) or pa.types.is_null(held))}
+        if not changed or not hasattr(self.source.open(self.path, self.state), "with_text"):
+            return self
+        return replace(self, text=self.text | changed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -304,6 +317,17 @@ class ChosenRows:
             for one in file.schema:
                 fields.setdefault(one.name, one)
         return pa.schema(list(fields.values()))
+
+    def with_text(self, names: Sequence[str]) -> ChosenRows:
+        """The same rows with these columns read as text in files that state no types; itself where they are.
+
+        Columns that choose the rows stay what they are.
+        """
+        apart = {*self.wanted.columns, *self.wanted.equal}
+        files = tuple(file.with_text([name for name in names if name not in apart]) for file in self.files)
+        if all(file is before for file, before in zip(files, self.files, strict=True)):
+            return self
+        return replace(self, files=files)
 
     def count(self) -> int | None:
         """Wanted rows, counted by reading the filter's columns."""
