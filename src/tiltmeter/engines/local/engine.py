@@ -73,10 +73,11 @@ class LocalEngine:
 
 
 def _text_features(bins: Bins) -> list[str]:
-    # A file without types (CSV) has its categories read as the text they are: "07" is no 7.
+    # A file without types (CSV) has its categories read as the text they are: "07" is no 7. Those of files that
+    # disagree are held against no type ("any"), and are text all the same.
     return [
         name
         for name, feature in bins.features.items()
         if isinstance(feature.cells, TextBins)
-        or (isinstance(feature.cells, LevelBins) and feature.cells.source == "text")
+        or (isinstance(feature.cells, LevelBins) and feature.cells.source in ("text", "any"))
     ]
