@@ -154,7 +154,56 @@ def test_with_traffic_the_api_board_shows_the_numbers_worked_out_by_hand(tmp_pat
     _promtool(tmp_path, series, asked)
 
 
-_RATES = {"Throughput", "Requests by class of answer", "Requests by version", "Latency heatmap"}
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_a_chosen_version_keeps_what_is_of_the_model_and_what_it_served_alone(tmp_path):
+    """Version 14 serves "m" alone; 14 and 15 serve "two", which has numbers of each; "idle" is served by nobody."""
+    live = 'window="live"'
+    share, capacity = "tiltmeter_serving_share_within_target", "tiltmeter_serving_capacity_requests_per_second"
+    counter = "tiltmeter_http_requests_total"
+    series = [
+        {"series": f'{counter}{{model="{model}",model_version="{version}",route="r"}}', "values": step}
+        for model, version, step in (
+            ("m", "14", "0+60x60"), ("two", "14", "0+60x60"), ("two", "15", "0+60x60"), ("idle", "14", "9+0x60"),
+        )
+    ] + [
+        {"series": f'{share}{{model="{model}",model_version="{version}",{live}}}', "values": f"{value}+0x60"}
+        for model, version, value in (
+            ("m", "", 0.875), ("two", "", 0.75), ("two", "14", 0.5), ("two", "15", 1.0), ("idle", "", 0.25),
+        )
+    ] + [
+        {"series": f'{name}{{model="m",model_version="",{live}}}', "values": "8+0x60"}
+        for name in (capacity, "tiltmeter_model_newest_row_age_seconds", "tiltmeter_monitor_window_lag_seconds")
+    ]  # fmt: skip
+    boards = [panel for board in BOARDS.values() for panel in panels_of(board)]
+    found = {target["expr"] for panel in boards for target in panel["targets"]}
+
+    def of(name, version):
+        expression = next(one for one in sorted(found) if (name in one and "rate(" in one) or one.startswith(name))
+        return _substituted(expression.replace("$version", version))
+
+    def number(model, version, value, name=share):
+        labels = f'{name}{{model="{model}",model_version="{version}",{live}}}'
+        return {"labels": labels, "value": value}
+
+    asked = [
+        {
+            "expr": of(share, "14"),
+            "eval_time": "30m",
+            "exp_samples": [number("m", "", 0.875), number("two", "14", 0.5)],
+        },
+        {"expr": of(share, "15"), "eval_time": "30m", "exp_samples": [number("two", "15", 1.0)]},
+    ]
+    asked += [
+        {"expr": of(name, "14"), "eval_time": "30m", "exp_samples": [number("m", "", 8.0, name)]}
+        for name in ("tiltmeter_model_newest_row_age_seconds", "tiltmeter_monitor_window_lag_seconds")
+    ]
+    _promtool(tmp_path, series, asked)
+    assert not any(capacity in one and f'{capacity}{{model=~"$model",{live}}}' not in one for one in found)
+
+
+_RATES = {
+    "Throughput", "Requests by class of answer", "Requests by version", "Latency heatmap", "Rate beside capacity"
+}  # fmt: skip
 
 
 def _substituted(expression):

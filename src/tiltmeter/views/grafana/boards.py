@@ -150,13 +150,18 @@ def _api_traffic(errors: tuple[Threshold, ...]) -> tuple[Panel, ...]:
 
 def _api_capacity(rules: RuleSet) -> tuple[Panel, ...]:
     lines = Display.LINES
-    now, best = (series_of(name, window="live") for name in ("serving.requests_per_second", "serving.capacity_rps"))
+    now, best = f"sum by (model) ({_rate(_REQUESTS)})", series_of("serving.capacity_rps", window="live")
+    within = series_of("serving.share_within_target", window="live")
+    # Live numbers of a version exist where several served; one that serves alone has those of the whole.
+    of_all = within.replace('model_version=~"$version"', 'model_version=""')
+    of_each = within.replace('model_version=~"$version"', 'model_version!=""')
+    alone = f"({of_all} unless on (model) {of_each}) and on (model) ({now} > 0)"
     return (
         Panel(
             "Rate beside capacity",
-            "Requests per second over five minutes, and the highest one-minute rate of the last 30 days at which P95 "
-            "stayed under target. It is a limit only once a busier minute missed the target.",
-            (Query(f"max by (model) ({now})", "now"), Query(f"max by (model) ({best})", "capacity seen")),
+            "Requests per second of the chosen version, and the highest one-minute rate of the last 30 days at which "
+            "P95 stayed under target. It is a limit only once a busier minute missed the target.",
+            (Query(now, "now"), Query(f"max by (model) ({best})", "capacity seen")),
             PanelUnit.PER_SECOND, width=8,
         ),
         Panel(
@@ -166,7 +171,10 @@ def _api_capacity(rules: RuleSet) -> tuple[Panel, ...]:
             (Query("sum by (instance) (tiltmeter_http_requests_in_flight)", "{{instance}}"),), PanelUnit.COUNT, width=8,
             empty="no API host is scraped",
         ),
-        metric_panel("serving.share_within_target", rules, window="live", display=lines, empty="no traffic", width=8),
+        metric_panel(
+            "serving.share_within_target", rules, window="live", display=lines, empty="no traffic", width=8,
+            expression=f"{within} or on (model) ({alone})".replace("{", "{{").replace("}", "}}"),
+        ),
     )  # fmt: skip
 
 

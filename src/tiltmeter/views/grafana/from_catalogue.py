@@ -24,6 +24,8 @@ _UNITS = {
     Unit.MONEY: PanelUnit.NONE,
     Unit.FEATURE: PanelUnit.NONE,
 }
+_OF_NO_VERSION = ("batch.", "monitor.", "features.freshness", "serving.capacity_rps")
+"""Beginnings of metrics that are of a model whatever version answers."""
 _COLOURS = {Severity.INFO: CALM, Severity.WARNING: WATCH, Severity.CRITICAL: CRITICAL}
 
 
@@ -41,7 +43,7 @@ def thresholds_of(metric: str, rules: RuleSet) -> tuple[Threshold, ...]:
 
 
 def series_of(metric: str, *, window: str, more: str = "") -> str:
-    """Selector of the exported series of a metric for the chosen model and version.
+    """Selector of the exported series of a metric for the chosen model and, where it has one, version.
 
     Args:
         metric: catalogue name.
@@ -49,7 +51,8 @@ def series_of(metric: str, *, window: str, more: str = "") -> str:
         more: further matchers, such as `,feature="score"`.
     """
     exported = CATALOGUE[metric].exported
-    return f'{exported}{{model=~"$model",model_version=~"$version",window="{window}"{more}}}'
+    version = "" if metric.startswith(_OF_NO_VERSION) else ',model_version=~"$version"'
+    return f'{exported}{{model=~"$model"{version},window="{window}"{more}}}'
 
 
 def metric_panel(
