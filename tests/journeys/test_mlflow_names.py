@@ -1,7 +1,10 @@
 """Names of models and versions are anybody's: whatever they hold, a run is made once and found again."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -32,6 +35,8 @@ HOSTILE = {
     "markup": "<script>alert(1)</script>",
     "empty": "",
 }
+GREENWICH = SimpleNamespace(zone=ZoneInfo("UTC"))
+"""All that extending a series asks of a world."""
 DAYS = [
     Window(small_home.END + timedelta(days=day), small_home.END + timedelta(days=day + 1), Grain.DAY)
     for day in range(3)
@@ -45,7 +50,7 @@ def test_a_series_of_a_hostile_name_is_one_run_after_every_restart(uri, client, 
     name = HOSTILE[kind]
     model, version = (Model(name), "14") if of == "model" else (Model(f"plain {kind}"), name)
     for window in (DAYS[0], DAYS[0], DAYS[1], DAYS[1], DAYS[2]):
-        restarted = MlflowRuns(None, Tracking(uri))
+        restarted = MlflowRuns(GREENWICH, Tracking(uri))
         restarted.extend_series(model, window, version, {"0_overview/rows": 5.0})
     tracking = Tracking(uri)
     identity = {
@@ -86,7 +91,7 @@ def test_runs_of_an_earlier_release_are_found_and_continued(uri, client, model):
     ):
         client.create_run(experiment, tags={"tiltmeter.kind": kind, "tiltmeter.model": model} | extra)
     for _ in range(2):
-        MlflowRuns(None, Tracking(uri)).extend_series(Model(model), DAYS[0], "14", {"0_overview/rows": 5.0})
+        MlflowRuns(GREENWICH, Tracking(uri)).extend_series(Model(model), DAYS[0], "14", {"0_overview/rows": 5.0})
     runs = client.search_runs([experiment])
     assert len(runs) == 4
     (series,) = [run for run in runs if run.data.metrics]
@@ -109,7 +114,7 @@ def test_a_day_of_many_numbers_is_there_whole_and_once(uri, client, count):
     model = Model(f"numbers {count}")
     numbers = {f"drift_psi/feature {place}": place / 7 for place in range(count)}
     for _ in range(2):
-        MlflowRuns(None, Tracking(uri)).extend_series(model, DAYS[0], "1", numbers, said="a day")
+        MlflowRuns(GREENWICH, Tracking(uri)).extend_series(model, DAYS[0], "1", numbers, said="a day")
     found = client.get_experiment_by_name(f"{model.name}/monitoring")
     (run,) = client.search_runs([found.experiment_id])
     assert run.data.metrics == numbers
@@ -121,7 +126,7 @@ def test_long_foreign_names_stay_within_the_size_of_a_request(uri, client):
     model = Model("long names")
     numbers = {f"drift_psi/{'漢' * 180}{place}": float(place) for place in range(1_500)}
     assert len(json.dumps(numbers)) > BATCH_BYTES
-    MlflowRuns(None, Tracking(uri)).extend_series(model, DAYS[0], "1", numbers)
+    MlflowRuns(GREENWICH, Tracking(uri)).extend_series(model, DAYS[0], "1", numbers)
     found = client.get_experiment_by_name(f"{model.name}/monitoring")
     (run,) = client.search_runs([found.experiment_id])
     assert run.data.metrics == numbers
@@ -131,7 +136,7 @@ def test_long_foreign_names_stay_within_the_size_of_a_request(uri, client):
 def test_a_day_that_was_cut_off_between_two_requests_gets_no_second_point(uri, client):
     model, tracking = Model("cut off between"), Tracking(uri)
     numbers = {f"drift_psi/feature {place}": 1.0 for place in range(1_500)}
-    runs = MlflowRuns(None, tracking)
+    runs = MlflowRuns(GREENWICH, tracking)
     runs.extend_series(model, DAYS[0], "1", {"0_overview/rows": 1.0})
     found = client.get_experiment_by_name(f"{model.name}/monitoring")
     (run,) = client.search_runs([found.experiment_id])
@@ -139,9 +144,31 @@ def test_a_day_that_was_cut_off_between_two_requests_gets_no_second_point(uri, c
     first = dict(list(numbers.items())[:998])
     tracking.log(run.info.run_id, first, step=int(step), at_ms=int(DAYS[1].end.timestamp() * 1000), tags={})
     later = dict.fromkeys(numbers, 2.0)  # late rows changed the day in between
-    MlflowRuns(None, Tracking(uri)).extend_series(model, DAYS[1], "1", later)
+    MlflowRuns(GREENWICH, Tracking(uri)).extend_series(model, DAYS[1], "1", later)
     history = [client.get_metric_history(run.info.run_id, f"drift_psi/feature {place}") for place in (0, 997, 1_499)]
     assert [[point.value for point in points] for points in history] == [[1.0], [1.0], [2.0]]
+
+
+@needs_server
+@pytest.mark.parametrize("name", ["Europe/Berlin", "Pacific/Auckland", "America/New_York"])
+def test_a_day_has_the_step_that_its_calendar_names(uri, client, name):
+    zone, model = ZoneInfo(name), Model(f"steps {name}")
+    starts = [datetime(2026, 11, day, tzinfo=zone).astimezone(UTC) for day in (25, 26, 27, 28)]
+    days = [Window(start, end, Grain.DAY) for start, end in pairwise(starts)]
+    numbers = {f"drift_psi/feature {place}": 1.0 for place in range(1_500)}
+    tracking = Tracking(uri)
+    runs = MlflowRuns(SimpleNamespace(zone=zone), tracking)
+    runs.extend_series(model, days[0], "1", numbers)
+    (run,) = client.search_runs([client.get_experiment_by_name(f"{model.name}/monitoring").experiment_id])
+    # An older release was cut off in the second day, which it gave the step of its start in Greenwich.
+    old, end_ms = int(days[1].start.timestamp() // 86_400), int(days[1].end.timestamp() * 1000)
+    tracking.log(run.info.run_id, dict(list(numbers.items())[:998]), step=old, at_ms=end_ms, tags={})
+    for day in days[1:]:
+        MlflowRuns(SimpleNamespace(zone=zone), Tracking(uri)).extend_series(model, day, "1", numbers)
+    first, last = (client.get_metric_history(run.info.run_id, f"drift_psi/feature {place}") for place in (0, 1_499))
+    # 2026-11-25 is 20,782 days after 1970-01-01 by `date -d 2026-11-25 +%s` / 86,400.
+    assert [point.step for point in last] == [20_782, 20_783, 20_784]
+    assert [point.step for point in first] == [20_782, old, 20_784]
 
 
 def test_two_names_that_become_one_keep_their_places_on_days_without_one_of_them():

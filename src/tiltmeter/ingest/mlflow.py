@@ -263,7 +263,8 @@ class Tracking:
 
     def _is_there(self, run_id: str, metric: Any) -> bool:  # noqa: ANN401 - an mlflow Metric
         # A try that was cut off between two batches may have brought this one: the server would keep both points.
-        return any(point.step == metric.step for point in self._ask().get_metric_history(run_id, metric.key))
+        # By its moment: an older release gave days east of Greenwich the step of the day before.
+        return any(point.timestamp == metric.timestamp for point in self._ask().get_metric_history(run_id, metric.key))
 
     def upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Files of a run by their path.

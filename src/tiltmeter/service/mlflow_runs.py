@@ -11,7 +11,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ CATCH_UP = 35
 """Days that are made up for after the server was away."""
 
 GRAINS = (Grain.DAY, Grain.WEEK)
-_A_DAY_MS = 86_400_000
+_DAY_0 = date(1970, 1, 1).toordinal()
 _MARKDOWN = re.compile(r"[^\w\s.,;:%()+-]|_")
 _GUIDE = (
     "Made by Tiltmeter. **Day by day**: one run for each model version, a point a day; filter with "
@@ -258,11 +258,15 @@ class MlflowRuns:
         self._series.pop(key, None)
         end_ms = _milliseconds(window.end)
         if until_ms < end_ms:  # MLflow would add the same points again
-            step = _milliseconds(window.start) // _A_DAY_MS
+            step = self._step(window)
             tags = {"tiltmeter.until": str(end_ms), "mlflow.note.content": said}
             self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=tags)
         # Kept only after the server took it: where it did not, the next try asks what is there.
         self._series[key] = run_id, max(until_ms, end_ms)
+
+    def _step(self, window: Window) -> int:
+        """Days from 1970-01-01 to the first day of the window, as the calendar of the configured zone names it."""
+        return window.start.astimezone(self.world.zone).date().toordinal() - _DAY_0
 
     def _find_series(self, model: Model, window: Window, version: str) -> tuple[str, int]:
         tags = {"tiltmeter.kind": "series", "tiltmeter.model": model.name, "tiltmeter.model_version": version or "none"}
@@ -297,7 +301,7 @@ class MlflowRuns:
             **overview(result.comparison, service, found.outcomes, len(found.incidents)),
             **feature_numbers(result.comparison),
         }
-        step, end_ms = _milliseconds(window.start) // _A_DAY_MS, _milliseconds(window.end)
+        step, end_ms = self._step(window), _milliseconds(window.end)
         shown = {"mlflow.loggedArtifacts": json.dumps([{"path": "features.json", "type": "table"}])}
         self.tracking.log(run_id, numbers, step=step, at_ms=end_ms, tags=shown)
         self.tracking.name_data(run_id, _data_of(model, window, result))
