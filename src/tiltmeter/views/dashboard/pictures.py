@@ -348,7 +348,7 @@ def job_runs(table: pd.DataFrame, *, column: str, usual: Mapping[str, float]) ->
         )
     )
     lines = pd.DataFrame({"job": list(usual), "amount": list(usual.values())}, columns=["job", "amount"])
-    lines["words"] = [f"usual, {job}: {amount:,.4g}" for job, amount in usual.items()]
+    lines["words"] = [f"usual, {job}" for job in usual]
     base = alt.Chart(lines).encode(y="amount:Q")
     rule = base.mark_rule(color=BLUE, strokeDash=[5, 4]).encode(
         tooltip=["job:N", alt.Tooltip("amount:Q", format=",.4~g", title="usual")]
@@ -356,4 +356,5 @@ def job_runs(table: pd.DataFrame, *, column: str, usual: Mapping[str, float]) ->
     words = base.mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=BLUE, fontSize=11, limit=260).encode(
         x=alt.value(0), text="words:N"
     )
-    return finished([bars, rule, words] if usual else [bars], height=130)
+    named = [words] if len(usual) > 1 else []  # over the bars; the words below the picture name the only one
+    return finished([bars, rule, *named] if usual else [bars], height=130)

@@ -189,7 +189,7 @@ def _jobs(scope: queries.Scope) -> None:
             chart = pictures.job_runs(table, column=name, usual=lines)
             said = f"n = {int(table[name].notna().sum()):,} runs, {span}"
             if lines:
-                named_lines = ", ".join(f"{plain(job)} {amount:,.4g}" for job, amount in lines.items())
+                named_lines = ", ".join(f"{plain(job)} {_amount(amount)}" for job, amount in lines.items())
                 said += f" · dashed: usual, the median of up to {GOOD_RUNS} good runs before the newest: {named_lines}"
             st.altair_chart(chart, width="stretch", alt=f"{title}: {said}")
             st.caption(said)
@@ -210,6 +210,10 @@ def _jobs(scope: queries.Scope) -> None:
             "message": "Message",
         },
     )  # fmt: skip
+
+
+def _amount(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 _page()
