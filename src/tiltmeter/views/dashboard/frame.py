@@ -188,7 +188,8 @@ def _selectors(here: World, wanted: Sequence[str]) -> Scope:
         span = choice("Time", "span", [*SPANS, ranges.CUSTOM], default="30 d", width=110)
     start, last = _span(span, end)
     st.markdown(_age(here, newest), width="content")
-    return Scope(place(), model, "" if version == "all" else version, segment, start, last)
+    ends_newest = newest is None or last >= newest
+    return Scope(place(), model, "" if version == "all" else version, segment, start, last, ends_newest)
 
 
 def _span(span: str, newest: datetime) -> tuple[datetime, datetime]:

@@ -49,6 +49,7 @@ class Scope:
         segment: key and value, both empty for all.
         start: aware UTC.
         end: aware UTC; the newest data, not the wall clock.
+        ends_newest: whether it ends with the newest data, known as the page is drawn; None where it has to be asked.
     """
 
     place: str
@@ -57,6 +58,7 @@ class Scope:
     segment: tuple[str, str]
     start: datetime
     end: datetime
+    ends_newest: bool | None = None
 
     @property
     def window(self) -> Window:
@@ -102,6 +104,8 @@ _A_DAY = timedelta(days=1)
 
 def is_newest(world: World, scope: Scope) -> bool:
     """Whether the shown span ends with the newest data, and not with a day that was chosen before them."""
+    if scope.ends_newest is not None:
+        return scope.ends_newest
     newest = newest_moment(world, scope.model)
     return newest is None or scope.end >= newest
 
